@@ -1,0 +1,120 @@
+"""The contract of a controller: ask for candidates, tell what came of them."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from controller.objective import Objective
+from search_space import FieldError, Indices, SearchSpace
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A candidate a controller wants to know about.
+
+    Attributes:
+        indices: one a decision.
+        choices: what the indices stand for.
+        log_prob: of the whole sequence under the policy that sampled it; None without a policy.
+    """
+
+    indices: Indices
+    choices: tuple[Any, ...]
+    log_prob: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a candidate achieved.
+
+    Attributes:
+        accuracy: 0 to 1.
+        cost: in the objective's unit.
+        reward: the objective's value.
+    """
+
+    accuracy: float
+    cost: float
+    reward: float
+
+    def __post_init__(self) -> None:
+        for name in ("accuracy", "cost", "reward"):
+            if not math.isfinite(getattr(self, name)):
+                raise FieldError(name, f"must be finite, got {getattr(self, name)}")
+
+
+class Controller(ABC):
+    """Proposes candidates and learns from their outcomes.
+
+    Any number of proposals may be outstanding, and outcomes may come in any order and any grouping; one
+    proposal may be told more than once (a network that was proposed twice), or never.
+    All randomness comes from the controller's own generator, which is part of its state: two controllers
+    with equal state that are asked and told the same go on equally, to the last bit on one machine.
+
+    Args:
+        space: the decisions to make; only they are used, never the decoder.
+        seed: of the generator.
+        objective: what the rewards are made with, for controllers that use known costs.
+    """
+
+    def __init__(self, space: SearchSpace, seed: int, objective: Objective | None = None) -> None:
+        self.space = space
+        self.objective = objective
+        self._best: tuple[float, Indices] | None = None
+
+    @abstractmethod
+    def ask(self, n: int) -> list[Proposal]:
+        """`n` candidates, drawn now; they may repeat earlier ones."""
+
+    def tell(self, proposals: Sequence[Proposal], outcomes: Sequence[Outcome | None]) -> None:
+        """What came of proposals; None for a candidate that failed.
+
+        Raises:
+            FieldError: the two differ in number, or a proposal is not of this space.
+        """
+        if len(proposals) != len(outcomes):
+            raise FieldError("outcomes", f"must number {len(proposals)}, got {len(outcomes)}")
+        for proposal, outcome in zip(proposals, outcomes, strict=True):
+            self.space.choices(proposal.indices)
+            if outcome is not None and (self._best is None or outcome.reward > self._best[0]):
+                self._best = (outcome.reward, tuple(proposal.indices))
+        self._learn(proposals, outcomes)
+
+    @abstractmethod
+    def _learn(self, proposals: Sequence[Proposal], outcomes: Sequence[Outcome | None]) -> None:
+        """Update the policy, if there is one."""
+
+    def recommend(self) -> Indices:
+        """The candidate to bet on: the best observed, where a controller has no model of the noise.
+
+        Raises:
+            RuntimeError: no successful candidate was told.
+        """
+        if self._best is None:
+            raise RuntimeError("recommend() needs a successful candidate, and none was told")
+        return self._best[1]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything `load_state_dict` needs, as tensors and plain values (safe to load with
+        ``torch.load(weights_only=True)``); bounded in size, however much was told."""
+        best = None if self._best is None else [self._best[0], list(self._best[1])]
+        return {"controller": type(self).__name__, "best": best}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Become the controller that gave this state.
+
+        Raises:
+            ValueError: the state is of another kind of controller, or of another space.
+        """
+        if state.get("controller") != type(self).__name__:
+            raise ValueError(f"state is of a {state.get('controller')}, this is a {type(self).__name__}")
+        best = state["best"]
+        self._best = None if best is None else (best[0], tuple(best[1]))
+
+    def diagnostics(self) -> dict[str, float]:
+        """Scalars that describe the policy now, for curves; empty where there is no policy."""
+        return {}

@@ -1,0 +1,133 @@
+"""Strict YAML: safe types only, no repeated keys, `1e-3` is a number, and every value knows its line.
+
+PyYAML follows YAML 1.1: it reads `1e-3` as a string, `on` as a boolean, and silently keeps the last of
+two equal keys. Each of these has cost somebody a run, so all three are handled here.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from search_space.errors import FieldError, InputError
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """A safe loader with YAML 1.2's numbers and booleans, which refuses repeated keys."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            if not isinstance(key, str | int | float):
+                raise yaml.constructor.ConstructorError(
+                    None, None, "a key must be a plain word", key_node.start_mark
+                )
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key {key!r} is given twice", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep=deep)
+
+
+_StrictLoader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":bool", ":float"))]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_StrictLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
+_StrictLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(
+        r"^(?:[-+]?(?:\d+\.\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?\d+[eE][-+]?\d+|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"
+    ),
+    list("-+0123456789."),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """The contents of a YAML file and the line of each field.
+
+    Attributes:
+        data: plain dicts, lists and scalars.
+        lines: field path (``stages[2].stride``) to its line, counted from 1.
+        source: the file's name, for messages.
+    """
+
+    data: Any
+    lines: dict[str, int]
+    source: str
+
+    def error(self, error: FieldError) -> InputError:
+        """The error with file and line in front: ``FILE:LINE: FIELD RULE``."""
+        path = error.path
+        while path and path not in self.lines:
+            path = re.sub(r"(?:\.?[^.\[\]]+|\[\d+\])$", "", path)
+        line = f":{self.lines[path]}" if path else ""
+        return InputError(f"{self.source}{line}: {error}")
+
+
+def parse_yaml(text: str, source: str) -> Document:
+    """Parse one YAML document.
+
+    Args:
+        text: the document.
+        source: what to call it in messages.
+
+    Raises:
+        InputError: one line with source, line and what is wrong.
+    """
+    loader = _StrictLoader(text)
+    try:
+        node = loader.get_single_node()  # type: ignore[no-untyped-call]
+        data = loader.construct_document(node) if node is not None else None  # type: ignore[no-untyped-call]
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = f":{mark.line + 1}" if mark else ""
+        raise InputError(f"{source}{line}: {error.problem or error.context}") from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise InputError(f"{source}: {' '.join(str(error).split())}") from None
+    finally:
+        loader.dispose()  # type: ignore[no-untyped-call]
+    lines: dict[str, int] = {}
+    if node is not None:
+        _collect_lines(node, "", lines)
+    return Document(data, lines, source)
+
+
+def read_yaml(path: Path | str) -> Document:
+    """Read and parse a YAML file.
+
+    Raises:
+        InputError: the file is missing, unreadable, not text, or not valid YAML.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: not a text file") from None
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from None
+    return parse_yaml(text, str(path))
+
+
+def _collect_lines(node: yaml.Node, path: str, lines: dict[str, int]) -> None:
+    if path:
+        lines.setdefault(path, node.start_mark.line + 1)
+    if isinstance(node, yaml.MappingNode):
+        for key_node, value_node in node.value:
+            child = f"{path}.{key_node.value}" if path else str(key_node.value)
+            lines[child] = key_node.start_mark.line + 1
+            _collect_lines(value_node, child, lines)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value_node in enumerate(node.value):
+            _collect_lines(value_node, f"{path}[{index}]", lines)
