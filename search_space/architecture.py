@@ -243,6 +243,28 @@ class Architecture:
                 lines.append(f"{key}: {_flow(value)}")
         return "\n".join(lines) + "\n"
 
+    def summary(self) -> str:
+        """The stages in short, such as ``mb6 k5 se 40x2``: operator, kernel, SE, channels x layers."""
+        return " | ".join(
+            f"mb{s.expansion} k{s.kernel}{' se' if s.se_ratio else ''} {s.channels}x{s.repeats}"
+            for s in self.stages
+        )
+
+    def table(self) -> list[tuple[str, str, str, int, int]]:
+        """The paper's table 1: stage, operator, input resolution, output channels, layers."""
+        side = self.image_size
+        stem, head = self.stem, self.head
+        rows = [("1", f"Conv{stem.kernel}x{stem.kernel}", f"{side}x{side}", stem.channels, 1)]
+        side = -(-side // stem.stride)
+        for number, stage in enumerate(self.stages, start=2):
+            squeeze = f", SE {stage.se_ratio:g}" if stage.se_ratio else ""
+            operator = f"MBConv{stage.expansion}, k{stage.kernel}x{stage.kernel}{squeeze}"
+            rows.append((str(number), operator, f"{side}x{side}", stage.channels, stage.repeats))
+            side = -(-side // stage.stride)
+        last = str(len(self.stages) + 2)
+        rows.append((last, "Conv1x1 & Pooling & FC", f"{side}x{side}", head.channels, 1))
+        return rows
+
     def renamed(self, name: str) -> Architecture:
         """The same network under another name."""
         return replace(self, name=name)

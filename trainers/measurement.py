@@ -15,12 +15,18 @@ from search_space import Architecture
 class Measurement:
     """The accuracy of a candidate (0 to 1) and whatever else was measured, all finite.
 
+    Attributes:
+        accuracy: 0 to 1.
+        metrics: whatever else, by name.
+        final: whether the evaluation ends here; False for the epochs before the last.
+
     Raises:
         ValueError: a number is not finite, or the accuracy is not between 0 and 1.
     """
 
     accuracy: float
     metrics: Mapping[str, float] = field(default_factory=dict)
+    final: bool = True
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.accuracy <= 1.0:
@@ -31,16 +37,19 @@ class Measurement:
 
 
 class Evaluator(Protocol):
-    """Gives an architecture its accuracy; raises on failure.
+    """Gives an architecture its accuracy; raises on failure."""
 
-    Attributes:
-        fingerprint: identifies the protocol and the data; equal fingerprints, comparable accuracies.
-        num_classes, in_channels: of the networks it builds, for their cost.
-    """
+    @property
+    def fingerprint(self) -> str:
+        """Identifies the protocol and the data; equal fingerprints, comparable accuracies."""
 
-    fingerprint: str
-    num_classes: int
-    in_channels: int
+    @property
+    def num_classes(self) -> int:
+        """Outputs of the networks it builds, for their cost."""
+
+    @property
+    def in_channels(self) -> int:
+        """Image channels of the networks it builds, for their cost."""
 
     def epochs(
         self, architecture: Architecture, seed: int, weights_path: Path | None = None

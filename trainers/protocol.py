@@ -12,7 +12,7 @@ TRAINER_VERSION = 1  # raise it when a change to the trainer changes accuracies
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Protocol:
+class ProxyProtocol:
     """How a candidate is trained for its proxy accuracy.
 
     Attributes:

@@ -22,7 +22,7 @@ from torch.nn import functional
 from search_space import Architecture, InputError
 from trainers.data import Dataset, ImageSet
 from trainers.measurement import Measurement
-from trainers.protocol import Protocol
+from trainers.protocol import ProxyProtocol
 
 
 class TrainingDiverged(RuntimeError):
@@ -39,7 +39,7 @@ class ProxyEvaluator:
         device: ``cpu``, ``cuda``, or ``auto``: a GPU when there is one.
     """
 
-    protocol: Protocol
+    protocol: ProxyProtocol
     data: Dataset
     device: str = "auto"
 
@@ -72,7 +72,7 @@ class ProxyEvaluator:
 
 def train_candidate(
     architecture: Architecture,
-    protocol: Protocol,
+    protocol: ProxyProtocol,
     data: Dataset,
     seed: int,
     *,
@@ -134,6 +134,7 @@ def train_candidate(
             save_weights(model, architecture, weights_path)
         yield Measurement(
             accuracy=accuracy,
+            final=epoch == protocol.epochs,
             metrics={
                 "epoch": float(epoch),
                 "train_loss": train_loss,
@@ -143,7 +144,7 @@ def train_candidate(
         )
 
 
-def _check_fit(architecture: Architecture, protocol: Protocol, data: Dataset) -> None:
+def _check_fit(architecture: Architecture, protocol: ProxyProtocol, data: Dataset) -> None:
     if data.image_size != architecture.image_size:
         raise InputError(
             f"{architecture.name} takes {architecture.image_size}-pixel images, "
@@ -209,7 +210,7 @@ def _shifted(images: Tensor, shift: int, generator: torch.Generator | None) -> T
 def _train_epoch(
     model: nn.Module,
     train: _Batches,
-    protocol: Protocol,
+    protocol: ProxyProtocol,
     optimiser: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler,
     order: torch.Generator,

@@ -1,0 +1,117 @@
+"""Search for a network, scale it, and take it away: the public interface.
+
+    import nas
+
+    config = nas.load_config("configs/quickstart.yaml")
+    run = nas.run_search(config).run
+    network = nas.load_architecture("quickstart@best").build(num_classes=10, in_channels=1)
+
+Names are imported when they are first used, so that a command that needs no torch does not wait for it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from controller import Objective, create_controller
+    from nas.config import SearchConfig, load_config, parse_config
+    from nas.efficientnet import (
+        EfficientNetB0,
+        EfficientNetB1,
+        EfficientNetB2,
+        EfficientNetB3,
+        EfficientNetB4,
+        EfficientNetB5,
+        EfficientNetB6,
+        EfficientNetB7,
+        load_weights,
+    )
+    from nas.launch import SearchEnd, run_search
+    from nas.lookup import load_architecture
+    from nas.scaling import ScaledNetwork, compound_scale, efficientnet_family
+    from results import Run, Trial, front_of, hypervolume, list_runs, open_run, pareto_front
+    from search_space import (
+        Architecture,
+        Cost,
+        Decision,
+        FieldError,
+        InputError,
+        SearchSpace,
+        cost,
+        load_space,
+    )
+    from trainers import CallableEvaluator, Measurement, ProxyProtocol
+
+_HOMES = {
+    "controller": ("Objective", "create_controller"),
+    "nas.config": ("SearchConfig", "load_config", "parse_config"),
+    "nas.efficientnet": (*(f"EfficientNetB{number}" for number in range(8)), "load_weights"),
+    "nas.launch": ("SearchEnd", "run_search"),
+    "nas.lookup": ("load_architecture",),
+    "nas.scaling": ("ScaledNetwork", "compound_scale", "efficientnet_family"),
+    "results": ("Run", "Trial", "front_of", "hypervolume", "list_runs", "open_run", "pareto_front"),
+    "search_space": (
+        "Architecture",
+        "Cost",
+        "Decision",
+        "FieldError",
+        "InputError",
+        "SearchSpace",
+        "cost",
+        "load_space",
+    ),
+    "trainers": ("CallableEvaluator", "Measurement", "ProxyProtocol"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+__all__ = [
+    "Architecture",
+    "CallableEvaluator",
+    "Cost",
+    "Decision",
+    "EfficientNetB0",
+    "EfficientNetB1",
+    "EfficientNetB2",
+    "EfficientNetB3",
+    "EfficientNetB4",
+    "EfficientNetB5",
+    "EfficientNetB6",
+    "EfficientNetB7",
+    "FieldError",
+    "InputError",
+    "Measurement",
+    "Objective",
+    "ProxyProtocol",
+    "Run",
+    "ScaledNetwork",
+    "SearchConfig",
+    "SearchEnd",
+    "SearchSpace",
+    "Trial",
+    "compound_scale",
+    "cost",
+    "create_controller",
+    "efficientnet_family",
+    "front_of",
+    "hypervolume",
+    "list_runs",
+    "load_architecture",
+    "load_config",
+    "load_space",
+    "load_weights",
+    "open_run",
+    "pareto_front",
+    "parse_config",
+    "run_search",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'nas' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,380 @@
+"""The command line: ``nas COMMAND``.
+
+A user's mistake is one line on standard error and exit code 2; ``--debug`` before the command gives the
+traceback. Commands that print facts have ``--json``: one document on standard output.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from nas import console
+from nas.console import count, duration, out, percent, print_json, print_table, reward_text
+from results import Trial, front_of, list_runs, open_run, pareto_figure, ranked, save_figure, status_of
+from search_space import FieldError, InputError, cost
+
+# typer keeps its own copy of click, or uses click, by its version; this is the base of its usage errors
+UsageError: Any = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    help="Search for a network, look at what was found, scale it, take it away.",
+)
+
+RunArgument = Annotated[str, typer.Argument(help="A name under runs/, or a path.", show_default=False)]
+ArchArgument = Annotated[
+    str,
+    typer.Argument(
+        help="A reference (efficientnet_b0), a YAML or JSON file, RUN@best or RUN@17.", show_default=False
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")]
+ClassesOption = Annotated[
+    int | None, typer.Option("--classes", help="Classes for the cost; a run's own, else 1000.", min=1)
+]
+ChannelsOption = Annotated[
+    int | None, typer.Option("--channels", help="Image channels for the cost; a run's own, else 3.", min=1)
+]
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Tracebacks and debug messages.")] = False,
+) -> None:
+    """Options of every command."""
+    logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, format="nas: %(message)s")
+    if debug:
+        for name in ("matplotlib", "PIL", "filelock", "h5py"):
+            logging.getLogger(name).setLevel(logging.INFO)
+
+
+@app.command()
+def search(
+    config: Annotated[Path, typer.Argument(help="A YAML configuration.", show_default=False)],
+    run: Annotated[str | None, typer.Option("--run", help="Name of the run, instead of the file's.")] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace a value; repeatable.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run that is there.")] = False,
+    json_output: JsonOption = False,
+) -> None:
+    """Run or resume a search: nas search configs/quickstart.yaml --set search.candidates=8
+
+    Ctrl-C once finishes what runs, twice stops now; either way --resume goes on, and nothing that finished
+    is trained again.
+    """
+    from nas.config import load_config
+    from nas.launch import run_search
+
+    settings = load_config(config, [*(overrides or []), *([f"name={run}"] if run else [])])
+    budget = settings.search.candidates
+    with console.stdout_to_stderr(), console.SearchProgress(budget, _over(settings.name, resume)) as progress:
+        end = run_search(settings, resume=resume, listeners=[progress])
+    if json_output:
+        print_json(_status_json(end.run.name))
+    else:
+        _print_end(end.run.name, end.outcome, settings.search.patience)
+    if end.outcome == "interrupted":
+        console.err.print(f"resume with: nas search {end.run.config_path} --resume", soft_wrap=True)
+        raise typer.Exit(130)
+
+
+def _over(name: str, resume: bool) -> int:
+    """Results that a run to resume has already."""
+    if not resume:
+        return 0
+    counts = status_of(open_run(name)).counts
+    return sum(counts.get(status, 0) for status in ("done", "failed", "stopped"))
+
+
+def _print_end(name: str, outcome: str, patience: int) -> None:
+    run = open_run(name)
+    trials = run.trials()
+    order = ranked(trials)
+    failed = sum(trial.status == "failed" for trial in trials)
+    out.print(f"{name}: {outcome}; {len(order)} networks trained, {failed} failed")
+    if outcome == "exhausted":
+        out.print(f"{patience} proposals in a row brought no new network: the controller has settled")
+    if order:
+        print_table(console.TRIAL_COLUMNS, [console.trial_row(order[0])])
+        out.print(
+            f"next: nas pareto {name} --plot pareto.png; nas export {name}@best -o network; nas scale {name}@best",
+            soft_wrap=True,
+        )
+
+
+@app.command(name="ls")
+def list_all(json_output: JsonOption = False) -> None:
+    """List the runs under runs/: nas ls"""
+    names = [run.name for run in list_runs()]
+    if json_output:
+        print_json([_status_json(name) for name in names])
+        return
+    if not names:
+        out.print("no runs under runs/; nas search CONFIG makes one")
+        return
+    rows = []
+    for name in names:
+        status = status_of(open_run(name))
+        best = status.best
+        over = sum(status.counts.get(s, 0) for s in ("done", "failed", "stopped"))
+        rows.append(
+            [
+                name,
+                status.state,
+                f"{over}/{status.budget or '?'}",
+                percent(best.accuracy if best else None),
+                reward_text(best.reward if best else None),
+                count(best.macs if best else None),
+            ]
+        )
+    print_table(("run", "state", "candidates", "best accuracy", "best reward", "its MACs"), rows)
+
+
+def _status_json(name: str) -> dict[str, Any]:
+    run = open_run(name)
+    status = status_of(run)
+    return {
+        "run": run.name,
+        "state": status.state,
+        "counts": status.counts,
+        "budget": status.budget,
+        "best": None if status.best is None else status.best.to_json(),
+        "workers": status.workers,
+        "candidates_per_hour": status.candidates_per_hour,
+        "seconds_left": status.seconds_left,
+    }
+
+
+@app.command()
+def status(run: RunArgument, json_output: JsonOption = False) -> None:
+    """How a search stands, also while it runs: nas status quickstart"""
+    if json_output:
+        print_json(_status_json(run))
+        return
+    found = open_run(run)
+    now = status_of(found)
+    rate = "-" if now.candidates_per_hour is None else f"{now.candidates_per_hour:.0f}"
+    counts = ", ".join(f"{number} {name}" for name, number in now.counts.items()) or "none yet"
+    out.print(f"{found.name}: {now.state}; {counts}; of {now.budget or '?'}")
+    out.print(f"workers {now.workers or '-'}; {rate} candidates an hour; {duration(now.seconds_left)} left")
+    if now.best is not None:
+        print_table(console.TRIAL_COLUMNS, [console.trial_row(now.best)], title="best so far")
+    for trial in [t for t in found.trials() if t.status == "failed"][-5:]:
+        out.print(f"candidate {trial.id} failed: {trial.error}")
+
+
+@app.command()
+def pareto(
+    run: RunArgument,
+    x: Annotated[str, typer.Option("--x", help="The cost: macs or params.")] = "macs",
+    plot: Annotated[Path | None, typer.Option("--plot", help="A figure: .png, .svg or .pdf.")] = None,
+    json_output: JsonOption = False,
+) -> None:
+    """The Pareto front of accuracy and cost: nas pareto quickstart --plot pareto.png"""
+    if x not in ("macs", "params"):
+        raise InputError(f"--x must be macs or params, got {x!r}")
+    found = open_run(run)
+    trials = found.trials()
+    front = front_of(trials, _reference_cost(found.config(), trials, x), x)
+    if plot is not None:
+        done = sum(trial.status == "done" for trial in trials)
+        save_figure(pareto_figure(trials, front, f"{found.name}: {done} networks", x), plot)
+    if json_output:
+        print_json(
+            {
+                "front": [trial.to_json() for trial in front.trials],
+                "hypervolume": front.hypervolume,
+                "reference": front.reference,
+            }
+        )
+        return
+    print_table(console.TRIAL_COLUMNS, [console.trial_row(trial) for trial in front.trials])
+    out.print(
+        f"hypervolume {front.hypervolume:.4f}, reference point accuracy 0 and {count(front.reference[x])} {x}"
+    )
+    if plot is not None:
+        out.print(f"wrote {plot}")
+
+
+def _reference_cost(config: dict[str, Any], trials: list[Trial], x: str) -> float:
+    """Twice the target where it is of this cost, so that runs compare; else twice the largest seen."""
+    objective = config.get("objective", {})
+    if objective.get("cost", "macs") == x and objective.get("target"):
+        return 2.0 * float(objective["target"])
+    return 2.0 * max((getattr(trial, x) for trial in trials), default=1.0)
+
+
+@app.command()
+def top(
+    run: RunArgument,
+    number: Annotated[int, typer.Option("-n", help="How many.", min=1)] = 10,
+    json_output: JsonOption = False,
+) -> None:
+    """The best candidates by reward: nas top quickstart -n 5"""
+    order = ranked(open_run(run).trials())[:number]
+    if json_output:
+        print_json([trial.to_json() for trial in order])
+    else:
+        print_table(console.TRIAL_COLUMNS, [console.trial_row(trial) for trial in order])
+
+
+@app.command()
+def show(
+    architecture: ArchArgument,
+    classes: ClassesOption = None,
+    channels: ChannelsOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """One architecture as a table, with its cost: nas show efficientnet_b0"""
+    from nas.lookup import find_architecture
+
+    found = find_architecture(architecture)
+    network = found.architecture
+    classes, channels = classes or found.num_classes, channels or found.in_channels
+    macs, params = cost(network, classes, channels)
+    if json_output:
+        facts = {**network.to_dict(), "key": network.key, "macs": macs, "params": params}
+        facts |= {"num_classes": classes, "in_channels": channels}
+        facts |= {"trial": None if found.trial is None else found.trial.to_json()}
+        print_json(facts)
+        return
+    out.print(f"{network.name}  key {network.key[:16]}")
+    if found.origin:
+        out.print(found.origin, soft_wrap=True)
+    print_table(("stage", "operator", "resolution", "channels", "layers"), network.table())
+    out.print(
+        f"{macs:,} MACs (the papers' FLOPS), {params:,} parameters at {network.image_size} pixels, "
+        f"{classes} classes, {channels} input channels",
+        soft_wrap=True,
+    )
+
+
+@app.command()
+def export(
+    architecture: ArchArgument,
+    output: Annotated[Path, typer.Option("-o", "--output", help="A file by its ending, or a folder.")],
+    kind: Annotated[
+        str | None, typer.Option("--format", help="yaml, json or safetensors; else by the ending.")
+    ] = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Write an architecture, with its weights where trained: nas export quickstart@best -o network/"""
+    from nas.lookup import find_architecture
+    from results import export as write_export
+
+    found = find_architecture(architecture)
+    files = write_export(found.architecture, output, found.weights, note=found.origin, kind=kind)
+    if json_output:
+        print_json({"files": [str(path) for path in files]})
+        return
+    for path in files:
+        out.print(f"wrote {path}", soft_wrap=True)
+    if found.trial is not None and found.weights is None and kind is None:
+        out.print(f"candidate {found.trial.id} has no weights: they are kept of the best few candidates only")
+
+
+@app.command()
+def scale(
+    architecture: ArchArgument,
+    family: Annotated[
+        str | None, typer.Option("--family", help="efficientnet: the published factors of B0 to B7.")
+    ] = None,
+    phi: Annotated[
+        list[float] | None, typer.Option("--phi", help="The formula at this coefficient; repeatable.")
+    ] = None,
+    alpha: Annotated[float, typer.Option("--alpha", help="Depth base of the formula.")] = 1.2,
+    beta: Annotated[float, typer.Option("--beta", help="Width base.")] = 1.1,
+    gamma: Annotated[float, typer.Option("--gamma", help="Resolution base.")] = 1.15,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="A folder for the members.")] = None,
+    classes: ClassesOption = None,
+    channels: ChannelsOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Compound scaling: nas scale quickstart@best, or nas scale efficientnet_b0 --phi 1 --phi 2
+
+    Without --phi the published factors of B1 to B7 are used, which are a table and not the formula
+    alpha^phi, beta^phi, gamma^phi.
+    """
+    from nas.lookup import find_architecture
+    from nas.scaling import compound_scale, efficientnet_family, scale_factor
+    from results import write_whole
+
+    if family is not None and phi:
+        raise InputError("--family and --phi are two things: the published table, and the formula")
+    if family not in (None, "efficientnet"):
+        raise InputError(f"--family must be efficientnet, got {family!r}")
+    found = find_architecture(architecture)
+    base = found.architecture
+    if phi:
+        members = [compound_scale(base, p, alpha, beta, gamma) for p in phi]
+        how = f"formula: MACs x {scale_factor(alpha, beta, gamma):.3f} for each phi, but for rounding"
+    else:
+        members = efficientnet_family(base)
+        how = "published factors of EfficientNet-B0 to B7"
+    facts = [m.to_json(classes or found.num_classes, channels or found.in_channels) for m in members]
+    if output is not None:
+        for member in members:
+            network = member.architecture
+            write_whole(output / f"{network.name}.yaml", network.save)
+    if json_output:
+        print_json(facts)
+        return
+    rows = [
+        [
+            f["name"],
+            "-" if f["phi"] is None else f"{f['phi']:g}",
+            f"{f['depth']:.3g}",
+            f"{f['width']:.3g}",
+            f["image_size"],
+            f["dropout"],
+            count(f["macs"]),
+            count(f["params"]),
+        ]
+        for f in facts
+    ]
+    print_table(
+        ("name", "phi", "depth", "width", "image size", "dropout", "MACs", "params"), rows, title=how
+    )
+    if output is not None:
+        out.print(f"wrote {len(members)} architectures to {output}", soft_wrap=True)
+
+
+def main() -> None:
+    """The ``nas`` command."""
+    debug = "--debug" in sys.argv[1:2]
+    try:
+        code = app(standalone_mode=False)
+    except (InputError, FieldError) as error:
+        code = _mistake(error, debug)
+    except UsageError as error:
+        code = _mistake(f"{error.format_message()} See nas --help.", debug)
+    except BrokenPipeError:
+        sys.stderr.close()
+        code = 141
+    except (KeyboardInterrupt, typer.Abort):
+        code = 130
+    except sqlite3.DatabaseError as error:
+        code = _mistake(f"the journal cannot be used: {error}", debug)
+    except OSError as error:
+        code = _mistake(f"{error.filename or 'system'}: {error.strerror or error}", debug)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _mistake(error: object, debug: bool) -> int:
+    if debug and isinstance(error, BaseException):
+        logging.getLogger("nas").error("", exc_info=error)
+    console.err.print(f"nas: {' '.join(str(error).split())}", soft_wrap=True, markup=False)
+    return 2
+
+
+if __name__ == "__main__":
+    main()

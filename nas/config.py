@@ -1,0 +1,247 @@
+"""The configuration of a search: strict, typed, with errors that name file, line and field.
+
+Specifications live beside the code they configure (`trainers.ProxyProtocol`, `controller.Objective`); this module
+puts them together, and refuses every key that nobody reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import MISSING, asdict, fields
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, ValidationError
+from pydantic_core import ErrorDetails
+
+from controller import CONTROLLERS, Objective
+from controller.factory import option_names
+from search_space import Document, FieldError, InputError, parse_yaml, read_yaml
+from search_space.errors import suggestion
+from trainers import DATASETS, ProxyProtocol
+
+
+def _specification(cls: type[Any]) -> PlainValidator:
+    """Reads a mapping into a specification dataclass, which checks itself."""
+    names = list(cls.__dataclass_fields__)
+
+    def read(value: object) -> Any:
+        if isinstance(value, cls):
+            return value
+        if not isinstance(value, dict):
+            raise FieldError("", f"must hold keys and values, got {value!r}")
+        for key in value:
+            if key not in names:
+                raise FieldError(str(key), f"is an unknown key{suggestion(str(key), names)}")
+        try:
+            return cls(**value)
+        except TypeError:
+            missing = next(f.name for f in fields(cls) if f.default is MISSING and f.name not in value)
+            raise FieldError(missing, "is missing") from None
+
+    return PlainValidator(read)
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class DataConfig(_Section):
+    """What candidates are trained on."""
+
+    name: str = "digits"
+
+
+class ControllerConfig(_Section):
+    """Who proposes candidates; its options are those of the controller's class."""
+
+    name: str = "ppo"
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class BudgetConfig(_Section):
+    """How long a search goes on, and what it keeps.
+
+    Attributes:
+        candidates: trainings to spend.
+        patience: proposals in a row that bring no new network before the search ends.
+        max_attempts: how often a candidate whose worker died is tried.
+        keep_weights: trained weights are kept of this many of the best candidates.
+    """
+
+    candidates: Annotated[int, Field(ge=1, le=10_000_000)] = 48
+    patience: Annotated[int, Field(ge=1)] = 160
+    max_attempts: Annotated[int, Field(ge=1, le=100)] = 3
+    keep_weights: Annotated[int, Field(ge=0, le=100_000)] = 3
+
+
+class ExecutorConfig(_Section):
+    """Where candidates run.
+
+    Attributes:
+        kind: ``ray`` (Ray Tune trials) or ``inline`` (this process).
+        workers: candidates at a time; null fits as many as the machine holds.
+        cpus: processors a worker.
+        gpus: GPUs a worker, perhaps a fraction; null takes one where there are any.
+        time_limit: seconds a candidate may take; null is no limit.
+    """
+
+    kind: Literal["ray", "inline"] = "ray"
+    workers: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    cpus: Annotated[int, Field(ge=1, le=1024)] = 1
+    gpus: Annotated[float, Field(ge=0, le=64)] | None = None
+    time_limit: Annotated[float, Field(gt=0)] | None = None
+
+
+class SearchConfig(_Section):
+    """A whole search.
+
+    Attributes:
+        name: of the run, under ``runs/``.
+        seed: of the controller, and of every training.
+        space: a preset's name, or a YAML file (relative to the configuration's).
+        data, protocol: what the accuracy means.
+        objective: what is maximised.
+        controller: who proposes.
+        search: how long.
+        executor: where.
+    """
+
+    name: str
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    space: str
+    data: DataConfig = DataConfig()
+    protocol: Annotated[ProxyProtocol, _specification(ProxyProtocol), PlainSerializer(asdict)] = ProxyProtocol()
+    objective: Annotated[Objective, _specification(Objective), PlainSerializer(asdict)]
+    controller: ControllerConfig = ControllerConfig()
+    search: BudgetConfig = BudgetConfig()
+    executor: ExecutorConfig = ExecutorConfig()
+
+    def to_yaml(self) -> str:
+        """The configuration with every default written out; `load_config` reads it back to an equal one."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+    def differences(self, other: SearchConfig) -> list[str]:
+        """The fields that two configurations do not share, as dotted paths."""
+        return _differences("", self.model_dump(mode="json"), other.model_dump(mode="json"))
+
+
+# A run may go on with other values of these: they change how much is done and where, not what is measured.
+RESUMABLE = ("search.", "executor.")
+
+
+def load_config(path: Path | str, overrides: list[str] | None = None) -> SearchConfig:
+    """Read a configuration file.
+
+    Args:
+        path: a YAML file. Without a ``name`` the file's stem is the run's name.
+        overrides: ``key=value`` with dotted keys (``search.candidates=8``); values are YAML.
+
+    Raises:
+        InputError: one line with file, line and field.
+    """
+    document = read_yaml(path)
+    data = document.data
+    if not isinstance(data, dict):
+        raise InputError(f"{path}: must hold keys and values")
+    overridden = [_override(data, override) for override in overrides or []]
+    for key in [k for k in document.lines if any(k == o or k.startswith(f"{o}.") for o in overridden)]:
+        del document.lines[key]  # the file's line does not hold what is now there
+    data.setdefault("name", Path(path).stem)
+    config = parse_config(data, document, overridden)
+    if config.space.endswith((".yaml", ".yml")) and not Path(config.space).is_absolute():
+        config = config.model_copy(update={"space": str((Path(path).parent / config.space).resolve())})
+    return config
+
+
+def parse_config(
+    data: dict[str, Any], document: Document | None = None, overridden: Sequence[str] = ()
+) -> SearchConfig:
+    """A configuration from plain data; errors as in `load_config`."""
+    document = document or Document(data, {}, "configuration")
+    try:
+        config = SearchConfig.model_validate(data)
+        _check_names(config)
+    except FieldError as error:
+        wrong = error
+    except ValidationError as error:
+        wrong = _field_error(error.errors()[0])
+    else:
+        return config
+    if wrong.path not in document.lines and any(
+        key == wrong.path or key.startswith(f"{wrong.path}.") or wrong.path.startswith(f"{key}.")
+        for key in overridden
+    ):
+        raise InputError(f"--set {wrong}")
+    raise document.error(wrong)
+
+
+def _check_names(config: SearchConfig) -> None:
+    """Names that other packages own."""
+    if config.data.name not in DATASETS:
+        raise FieldError("data.name", _unknown(config.data.name, list(DATASETS)))
+    if config.controller.name not in CONTROLLERS:
+        raise FieldError("controller.name", _unknown(config.controller.name, list(CONTROLLERS)))
+    known = option_names(config.controller.name)
+    for option in config.controller.options:
+        if option not in known:
+            raise FieldError(f"controller.options.{option}", f"is an unknown key{suggestion(option, known)}")
+
+
+def _unknown(wrong: str, known: list[str]) -> str:
+    return f"must be one of {', '.join(known)}, got {wrong!r}{suggestion(wrong, known)}"
+
+
+def _override(data: dict[str, Any], override: str) -> str:
+    """Put one ``key=value`` in its place; the key."""
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise InputError(f"--set {override}: must be key=value, such as search.candidates=8")
+    value = parse_yaml(text, f"--set {key}").data
+    *parents, last = key.split(".")
+    for parent in parents:
+        data = data.setdefault(parent, {})
+        if not isinstance(data, dict):
+            raise InputError(f"--set {key}: {parent} holds no keys")
+    data[last] = value
+    return key
+
+
+def _field_error(details: ErrorDetails) -> FieldError:
+    """Pydantic's first error in our words."""
+    inner = details.get("ctx", {}).get("error")
+    path = _dotted(details["loc"])
+    if isinstance(inner, FieldError):
+        return FieldError(f"{path}.{inner.path}" if inner.path else path, inner.rule)
+    if details["type"] == "extra_forbidden":
+        known = _fields_at(details["loc"][:-1])
+        return FieldError(path, f"is an unknown key{suggestion(str(details['loc'][-1]), known)}")
+    if details["type"] == "missing":
+        return FieldError(path, "is missing")
+    message = details["msg"].replace("Input should be", "must be").replace("valid integer", "whole number")
+    return FieldError(path, f"{message}, got {details['input']!r}")
+
+
+def _dotted(location: tuple[int | str, ...]) -> str:
+    path = ""
+    for part in location:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else part
+    return path
+
+
+def _fields_at(location: tuple[int | str, ...]) -> list[str]:
+    model: Any = SearchConfig
+    for part in location:
+        field = getattr(model, "model_fields", {}).get(part)
+        if field is None:
+            return []
+        model = field.annotation
+    return list(getattr(model, "model_fields", {}))
+
+
+def _differences(path: str, one: Any, other: Any) -> list[str]:
+    if isinstance(one, dict) and isinstance(other, dict):
+        keys = [*one, *(key for key in other if key not in one)]
+        return [d for key in keys for d in _differences(f"{path}.{key}" if path else key, one.get(key), other.get(key))]
+    return [] if one == other else [path]

@@ -1,0 +1,149 @@
+"""What the command line shows: tables, progress, and JSON when asked."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from results import Trial
+
+# piped output does not wrap at a terminal's width that is not there
+out = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+err = Console(stderr=True, highlight=False)
+
+
+def print_json(document: Any) -> None:
+    """One JSON document on standard output, and nothing else."""
+    sys.stdout.write(json.dumps(document, indent=2, allow_nan=False) + "\n")
+
+
+def print_table(columns: Iterable[str], rows: Iterable[Iterable[object]], title: str = "") -> None:
+    """A table for people: numbers are right-aligned; narrow terminals wrap nothing but the last column."""
+    table = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    texts = [[str(cell) for cell in row] for row in rows]
+    for number, name in enumerate(columns):
+        cells = [row[number] for row in texts]
+        numeric = bool(cells) and all(cell[:1].isdigit() or cell in ("", "-") for cell in cells)
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in texts:
+        table.add_row(*row)
+    out.print(table)
+
+
+def count(number: float | None) -> str:
+    """5288548 as ``5.29 M``."""
+    if number is None:
+        return "-"
+    for unit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(number) >= unit:
+            return f"{number / unit:.3g} {letter}"
+    return f"{number:g}"
+
+
+def percent(share: float | None) -> str:
+    """0.9633 as ``96.33 %``."""
+    return "-" if share is None else f"{100 * share:.2f} %"
+
+
+def reward_text(reward: float | None) -> str:
+    """A reward with four decimals."""
+    return "-" if reward is None else f"{reward:.4f}"
+
+
+def duration(seconds: float | None) -> str:
+    """3725 as ``1:02:05``."""
+    if seconds is None:
+        return "-"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def trial_row(trial: Trial) -> list[str]:
+    """Candidate, accuracy, reward, MACs, parameters, and the choices in short."""
+    return [
+        str(trial.id),
+        percent(trial.accuracy),
+        reward_text(trial.reward),
+        count(trial.macs),
+        count(trial.params),
+        trial.network().summary(),
+    ]
+
+
+TRIAL_COLUMNS = ("candidate", "accuracy", "reward", "MACs", "params", "architecture")
+
+
+@contextmanager
+def stdout_to_stderr() -> Iterator[None]:
+    """Send what libraries' processes print on standard output to standard error; ours comes after."""
+    sys.stdout.flush()
+    saved = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(saved, 1)
+        os.close(saved)
+
+
+class SearchProgress:
+    """A progress bar on a terminal; elsewhere a line for every tenth of the search."""
+
+    def __init__(self, budget: int, over: int) -> None:
+        self._budget, self._over, self._first = budget, over, over
+        self._began = time.monotonic()
+        self._lines = max(1, budget // 10)
+        self._bar: Progress | None = None
+        if err.is_terminal:
+            self._bar = Progress(
+                BarColumn(bar_width=20),
+                MofNCompleteColumn(),
+                TextColumn("{task.description}"),
+                TimeElapsedColumn(),
+                console=err,
+            )
+            self._task = self._bar.add_task("waiting for the first result", total=budget, completed=over)
+
+    def __enter__(self) -> SearchProgress:
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def on_result(self, trial: Trial, best: Trial | None, counts: dict[str, int]) -> None:
+        """See `nas.search.Listener`."""
+        self._over = sum(counts.get(status, 0) for status in ("done", "failed", "stopped"))
+        text = self._text(best, counts.get("failed", 0))
+        if self._bar is not None:
+            self._bar.update(self._task, completed=self._over, description=text)
+        elif self._over % self._lines == 0 or self._over == self._budget:
+            err.print(f"{self._over}/{self._budget} {text}", soft_wrap=True)
+
+    def _text(self, best: Trial | None, failed: int) -> str:
+        rate = (self._over - self._first) / max(1e-9, time.monotonic() - self._began)
+        left = duration((self._budget - self._over) / rate) if rate else "-"
+        text = ""
+        if best is not None:
+            text = (
+                f"best reward {reward_text(best.reward)}, accuracy {percent(best.accuracy)}, "
+                f"MACs {count(best.macs)}; "
+            )
+        failures = f"{failed} failed; " if failed else ""
+        return f"{text}{failures}{3600 * rate:.0f} an hour; {left} left"

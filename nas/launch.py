@@ -1,0 +1,172 @@
+"""From a configuration to a running search: the run folder, its lock, the session, the executor."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from controller import create_controller
+from nas.config import RESUMABLE, SearchConfig, load_config
+from nas.interrupts import handled_interrupts
+from nas.search import Listener, Search
+from results import EvaluatorFacts, Journal, Run, create_run, run_path, write_whole
+from search_space import FieldError, InputError, SearchSpace, load_space
+from trainers import Evaluator, create_executor, load_dataset
+
+Outcome = Literal["finished", "exhausted", "interrupted"]
+
+
+@dataclass(frozen=True, slots=True)
+class SearchEnd:
+    """How a session of a search ended.
+
+    Attributes:
+        run: its folder.
+        outcome: ``finished`` (the budget is spent), ``exhausted`` (the controller proposes nothing new),
+            or ``interrupted``.
+    """
+
+    run: Run
+    outcome: Outcome
+
+
+def proxy_evaluator(config: SearchConfig, space: SearchSpace) -> Evaluator:
+    """The evaluator that a configuration describes: proxy training on its data."""
+    from trainers.proxy import ProxyEvaluator
+
+    image_size = space.decode([0] * len(space.decisions)).image_size
+    data = load_dataset(config.data.name, image_size)
+    if config.protocol.batch > len(data.train):
+        raise InputError(
+            f"protocol.batch must be at most {len(data.train)}, the training images of {data.name}, "
+            f"got {config.protocol.batch}"
+        )
+    return ProxyEvaluator(config.protocol, data)
+
+
+def run_search(
+    config: SearchConfig,
+    *,
+    resume: bool = False,
+    evaluator: Evaluator | None = None,
+    listeners: Sequence[Listener] = (),
+) -> SearchEnd:
+    """Run a search to its end, or as far as the user lets it.
+
+    Args:
+        config: what to search; its run folder is ``runs/<name>`` of the current directory.
+        resume: continue the run that is there; more candidates may be asked for, and another executor.
+        evaluator: instead of proxy training on the configuration's data.
+        listeners: told of every result.
+
+    Raises:
+        InputError: the run exists (or, resuming, does not), is in use, or was made with another
+            configuration; a name or a value in the configuration is wrong.
+    """
+    space = load_space(config.space)
+    controller = _named("controller.options", create_controller, config, space)
+    if resume:
+        run = _existing(config)
+    else:
+        evaluator = evaluator or proxy_evaluator(config, space)
+        run = create_run(config.name, config.to_yaml())
+    with run.lock(), handled_interrupts() as interrupts:
+        if resume:
+            write_whole(run.config_path, lambda path: path.write_text(config.to_yaml(), encoding="utf-8"))
+        evaluator = evaluator or proxy_evaluator(config, space)
+        journal = Journal.open(run.journal_path)
+        try:
+            journal.bind_evaluator(
+                EvaluatorFacts(evaluator.fingerprint, evaluator.num_classes, evaluator.in_channels)
+            )
+            session = journal.begin_session(_environment())
+            search = Search(
+                run=run,
+                journal=journal,
+                space=space,
+                controller=controller,
+                objective=config.objective,
+                evaluator=evaluator,
+                seed=config.seed,
+                budget=config.search.candidates,
+                patience=config.search.patience,
+                max_attempts=config.search.max_attempts,
+                keep_weights=config.search.keep_weights,
+                interrupts=interrupts,
+                listeners=listeners,
+            )
+            executor = create_executor(
+                config.executor.kind,
+                scratch=run.path / ".scratch",
+                workers=config.executor.workers,
+                cpus=config.executor.cpus,
+                gpus=config.executor.gpus,
+                time_limit=config.executor.time_limit,
+            )
+            outcome: str = "error"
+            try:
+                executor.run(
+                    evaluator,
+                    search.next_candidate,
+                    search.record,
+                    on_start=lambda workers: journal.set_workers(session, workers),
+                    abort=lambda: interrupts.aborting,
+                )
+                outcome = _outcome(search, journal)
+            finally:
+                search.close()
+                journal.end_session(session, outcome)
+        finally:
+            journal.close()
+    return SearchEnd(run, outcome)  # type: ignore[arg-type]  # "error" leaves by its exception
+
+
+def _outcome(search: Search, journal: Journal) -> Outcome:
+    counts = journal.counts()
+    if search.interrupts.draining and (
+        counts.get("pending", 0) or counts.get("running", 0) or sum(counts.values()) < search.budget
+    ):
+        return "interrupted"
+    return "exhausted" if search.exhausted else "finished"
+
+
+def _named(section: str, make: Any, config: SearchConfig, space: SearchSpace) -> Any:
+    """The controller of a configuration; its errors name the section."""
+    try:
+        return make(
+            config.controller.name, space, config.seed, config.objective, **config.controller.options
+        )
+    except FieldError as error:
+        raise InputError(str(error.under(section))) from None
+
+
+def _existing(config: SearchConfig) -> Run:
+    """The run to resume, if it was made with the same configuration."""
+    run = Run(run_path(config.name))
+    if not run.journal_path.is_file():
+        raise InputError(f"{run.path}: there is no run to resume; without --resume one begins")
+    changed = [
+        field for field in config.differences(load_config(run.config_path)) if not field.startswith(RESUMABLE)
+    ]
+    if changed:
+        raise InputError(
+            f"{run.path}: was made with another {', '.join(changed)}; a run is resumed with what it began with "
+            f"({run.config_path}), another --run NAME makes a new one"
+        )
+    return run
+
+
+def _environment() -> dict[str, Any]:
+    """What to know of the machine when a result is questioned."""
+    packages = {name: importlib.metadata.version(name) for name in ("torch", "ray", "numpy")}
+    return {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "cpus": os.cpu_count(),
+        "pid": os.getpid(),
+        **packages,
+    }

@@ -1,0 +1,85 @@
+"""From what a user types to an architecture: a reference name, a file, ``RUN@best`` or ``RUN@17``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import search_space
+from results import Run, Trial, open_run
+from search_space import Architecture
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """An architecture and where it comes from.
+
+    Attributes:
+        architecture: the network.
+        run, trial: the search that found it, if one did.
+        num_classes, in_channels: of the networks that were trained there; ImageNet's otherwise.
+    """
+
+    architecture: Architecture
+    run: Run | None = None
+    trial: Trial | None = None
+    num_classes: int = 1000
+    in_channels: int = 3
+
+    @property
+    def weights(self) -> Path | None:
+        """Its trained weights, if they were kept."""
+        if self.run is None or self.trial is None:
+            return None
+        path = self.run.weights_path(self.trial.id)
+        return path if path.is_file() else None
+
+    @property
+    def origin(self) -> str:
+        """One line on where it comes from; empty for a reference or a file."""
+        if self.run is None or self.trial is None:
+            return ""
+        trial = self.trial
+        if trial.accuracy is None or trial.reward is None:
+            return f"candidate {trial.id} of the search {self.run.name} ({trial.status})"
+        return (
+            f"candidate {trial.id} of the search {self.run.name}: validation accuracy {trial.accuracy:.4f}, "
+            f"reward {trial.reward:.4f}, {self.num_classes} classes, {self.in_channels} input channels"
+        )
+
+
+def find_architecture(text: str | Path) -> Found:
+    """What the text stands for, with its origin.
+
+    Raises:
+        InputError: nothing of that name.
+    """
+    run_name, at, reference = str(text).rpartition("@")
+    if not at:
+        return Found(architecture=search_space.load_architecture(text))
+    run = open_run(run_name)
+    trial = run.trial(reference)
+    with run.journal() as journal:
+        facts = journal.evaluator()
+    architecture = trial.network().renamed(f"{run.name}-{trial.id}")
+    if facts is None:
+        return Found(architecture=architecture, run=run, trial=trial)
+    return Found(
+        architecture=architecture,
+        run=run,
+        trial=trial,
+        num_classes=facts.num_classes,
+        in_channels=facts.in_channels,
+    )
+
+
+def load_architecture(text: str | Path) -> Architecture:
+    """An architecture by reference name, from a YAML or JSON file, or from a search.
+
+    Args:
+        text: such as ``efficientnet_b0``, ``network.yaml``, ``quickstart@best``, ``runs/quickstart@17``.
+
+    Raises:
+        InputError: nothing of that name, with the nearest.
+    """
+    return find_architecture(text).architecture

@@ -1,0 +1,228 @@
+"""The search: the loop of MnasNet's figure 1, with a journal as its memory.
+
+The controller proposes architectures, workers train them, the objective turns accuracy and cost into a
+reward, and the reward teaches the controller. Everything that happens is committed to the journal before
+anything else depends on it, so that a search can be killed at any instant and go on.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+import torch
+
+from controller import Controller, Objective, Outcome, Proposal
+from nas.interrupts import Interrupts
+from results import Journal, NewTrial, ProposalRow, Run, TensorBoardLog, Trial, ranked
+from search_space import SearchSpace, cost
+from trainers import Candidate, Evaluator, Result
+
+logger = logging.getLogger(__name__)
+
+
+class Listener(Protocol):
+    """Somebody who watches a search."""
+
+    def on_result(self, trial: Trial, best: Trial | None, counts: dict[str, int]) -> None:
+        """A trial was finished, failed, or began."""
+
+
+class Search:
+    """One session of a search: what an executor runs, and what it reports to.
+
+    Args:
+        run: the folder, for weights and logs.
+        journal: of the run, open for writing.
+        space: where candidates come from.
+        controller: who proposes them.
+        objective: what they are rewarded for.
+        evaluator: how they are measured, for its fingerprint and its networks' inputs and outputs.
+        seed: of every training.
+        budget: candidates to train in all.
+        patience: proposals in a row that bring no new network before the search ends.
+        max_attempts: tries a candidate has whose workers die.
+        keep_weights: how many of the best keep their trained weights.
+        interrupts: whether the user wants to stop.
+        listeners: who is told of results.
+    """
+
+    def __init__(
+        self,
+        *,
+        run: Run,
+        journal: Journal,
+        space: SearchSpace,
+        controller: Controller,
+        objective: Objective,
+        evaluator: Evaluator,
+        seed: int,
+        budget: int,
+        patience: int = 160,
+        max_attempts: int = 3,
+        keep_weights: int = 3,
+        interrupts: Interrupts | None = None,
+        listeners: Sequence[Listener] = (),
+    ) -> None:
+        self.run, self.journal, self.space = run, journal, space
+        self.controller, self.objective, self.evaluator = controller, objective, evaluator
+        self.seed, self.budget, self.patience = seed, budget, patience
+        self.max_attempts, self.keep_weights = max_attempts, keep_weights
+        self.interrupts = interrupts or Interrupts()
+        self.listeners = listeners
+        self.exhausted = False
+        self._repeats = 0  # proposals in a row that brought no new network
+        self._open: set[int] = set()  # handed out, without a result yet
+        self._trials = len(journal.trials())
+        self._best = ranked(journal.trials())[: max(1, keep_weights)]
+        self._log = TensorBoardLog(run.path / "tensorboard")
+        self._version = 0
+        saved = journal.controller_state()
+        if saved is not None:
+            self._version = saved[0]
+            controller.load_state_dict(_loaded(saved[1]))
+        self._learn()  # what finished, but was not told before an interruption
+        self._drop_weights()
+
+    # --- what the executor calls ---------------------------------------------------------------------
+
+    def next_candidate(self) -> Candidate | None:
+        """The next network to train: one that waits in the journal, or a new proposal."""
+        if self.interrupts.draining:
+            return None
+        trial = self.journal.next_pending(self._open)
+        while trial is None and self._trials < self.budget and not self.exhausted:
+            self._propose()
+            trial = self.journal.next_pending(self._open)
+        if trial is None:
+            return None
+        self._open.add(trial.id)
+        weights = self.run.weights_path(trial.id) if self.keep_weights else None
+        return Candidate(id=trial.id, architecture=trial.network(), seed=trial.seed, weights_path=weights)
+
+    def record(self, result: Result) -> None:
+        """Commit what came of a candidate, and let the controller learn from it."""
+        if result.status == "running":
+            self.journal.start(result.id)
+            return
+        self._open.discard(result.id)
+        trial = self.journal.trial(result.id)
+        assert trial is not None
+        if result.status == "lost":
+            if trial.attempts < self.max_attempts:
+                logger.warning("candidate %d goes back to the queue: %s", trial.id, result.error)
+                self.journal.requeue(trial.id)
+                return
+            error = f"{result.error}, {trial.attempts} times"
+            result = replace(result, status="failed", error=error)
+        self._finish(trial, result)
+        self._learn()
+        trial = self.journal.trial(result.id)
+        assert trial is not None
+        if trial.status == "done":
+            self._best = ranked([*self._best, trial])[: max(1, self.keep_weights)]
+        self._drop_weights(trial.id)
+        self._announce(trial)
+
+    def close(self) -> None:
+        """Write what is left of the logs."""
+        self._log.close()
+
+    # --- the loop's parts ----------------------------------------------------------------------------
+
+    def _propose(self) -> None:
+        """Ask for one proposal, as late as possible: the controller then knows all there is to know."""
+        proposals = self.controller.ask(1)
+        self._version += 1
+        rows = [(p.indices, p.log_prob, self._new_trial(p)) for p in proposals]
+        answers = self.journal.propose(self._version, _saved(self.controller), rows)
+        for _, is_new in answers:
+            self._trials += is_new
+            self._repeats = 0 if is_new else self._repeats + 1
+        if self._repeats >= self.patience:
+            self.exhausted = True
+        if not all(is_new for _, is_new in answers):
+            self._learn()  # a known network is answered from the journal
+
+    def _new_trial(self, proposal: Proposal) -> NewTrial:
+        architecture = self.space.decode(proposal.indices)
+        macs, params = cost(architecture, self.evaluator.num_classes, self.evaluator.in_channels)
+        names = [decision.name for decision in self.space.decisions]
+        return NewTrial(
+            key=architecture.key,
+            protocol=self.evaluator.fingerprint,
+            seed=self.seed,
+            choices=dict(zip(names, proposal.choices, strict=True)),
+            architecture=architecture.to_dict(),
+            macs=macs,
+            params=params,
+        )
+
+    def _finish(self, trial: Trial, result: Result) -> None:
+        """Commit a result; the reward is made here and nowhere else."""
+        curve = [{"accuracy": m.accuracy, **m.metrics} for m in result.curve]
+        accuracy = reward = None
+        if result.status == "done":
+            accuracy = result.curve[-1].accuracy
+            reward = self.objective.reward(accuracy, getattr(trial, self.objective.cost))
+        self.journal.finish(
+            trial.id,
+            "done" if result.status == "done" else "failed",
+            accuracy=accuracy,
+            reward=reward,
+            error=result.error,
+            curve=curve,
+            seconds=result.seconds,
+        )
+
+    def _learn(self) -> None:
+        """Tell the controller every result it has not heard, in the order of arrival."""
+        for trial, rows in self.journal.untold():
+            outcome = _outcome(trial, self.objective)
+            self.controller.tell([self._proposal(row) for row in rows], [outcome] * len(rows))
+            self._version += 1
+            self.journal.told(self._version, _saved(self.controller), [row.id for row in rows])
+            self._log.controller(self.controller.diagnostics(), trial.arrival or 0)
+
+    def _proposal(self, row: ProposalRow) -> Proposal:
+        return Proposal(row.indices, self.space.choices(row.indices), row.log_prob)
+
+    def _drop_weights(self, finished: int | None = None) -> None:
+        """Keep trained weights of the best few; what is still open may be writing its own."""
+        kept = {trial.id for trial in self._best[: self.keep_weights]}
+        if finished is not None:
+            if finished not in kept:
+                self.run.weights_path(finished).unlink(missing_ok=True)
+            files = [self.run.weights_path(i) for i in self._kept_before - kept]
+        else:
+            files = [p for p in self.run.weights_path(0).parent.glob("*") if p.stem not in map(str, kept)]
+        for path in files:
+            path.unlink(missing_ok=True)
+        self._kept_before = kept
+
+    def _announce(self, trial: Trial) -> None:
+        best = self._best[0] if self._best else None
+        self._log.result(trial, best)
+        counts = self.journal.counts()
+        for listener in self.listeners:
+            listener.on_result(trial, best, counts)
+
+
+def _outcome(trial: Trial, objective: Objective) -> Outcome | None:
+    if trial.accuracy is None or trial.reward is None:
+        return None
+    return Outcome(trial.accuracy, float(getattr(trial, objective.cost)), trial.reward)
+
+
+def _saved(controller: Controller) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(controller.state_dict(), buffer)
+    return buffer.getvalue()
+
+
+def _loaded(state: bytes) -> dict[str, Any]:
+    loaded: dict[str, Any] = torch.load(io.BytesIO(state), weights_only=True)
+    return loaded

@@ -1,0 +1,36 @@
+"""What a search leaves behind: journal, Pareto front, figures, TensorBoard, exports."""
+
+from results.export import export, write_whole
+from results.figures import pareto_figure, save_figure
+from results.journal import EvaluatorFacts, Journal, NewTrial, ProposalRow, Session
+from results.pareto import hypervolume, pareto_front
+from results.run import Front, Run, Status, create_run, front_of, list_runs, open_run, run_path, status_of
+from results.tensorboard import TensorBoardLog
+from results.trial import STATUSES, Trial, ranked
+
+__all__ = [
+    "STATUSES",
+    "EvaluatorFacts",
+    "Front",
+    "Journal",
+    "NewTrial",
+    "ProposalRow",
+    "Run",
+    "Session",
+    "Status",
+    "TensorBoardLog",
+    "Trial",
+    "create_run",
+    "export",
+    "front_of",
+    "hypervolume",
+    "list_runs",
+    "open_run",
+    "pareto_figure",
+    "pareto_front",
+    "ranked",
+    "run_path",
+    "save_figure",
+    "status_of",
+    "write_whole",
+]

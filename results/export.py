@@ -1,0 +1,102 @@
+"""Handing an architecture over: YAML, JSON, and trained weights as safetensors."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from search_space import Architecture, InputError
+from search_space.errors import suggestion
+
+FORMATS = ("yaml", "json", "safetensors")
+
+
+def format_of(path: Path) -> str | None:
+    """The format that a file's ending asks for, or None for a folder.
+
+    Raises:
+        InputError: an ending that is no known format.
+    """
+    ending = path.suffix.removeprefix(".").lower()
+    if not ending or path.is_dir():
+        return None
+    if ending == "yml":
+        return "yaml"
+    if ending not in FORMATS:
+        raise InputError(f"{path}: must be a folder, or end in .yaml, .json or .safetensors")
+    return ending
+
+
+def export(
+    architecture: Architecture,
+    destination: Path,
+    weights: Path | None = None,
+    *,
+    note: str = "",
+    kind: str | None = None,
+) -> list[Path]:
+    """Write an architecture to a file, or everything there is of it into a folder.
+
+    Args:
+        architecture: what to hand over.
+        destination: a file that ends in ``.yaml``, ``.json`` or ``.safetensors``, or a folder.
+        weights: trained weights, where there are any.
+        note: a comment for the YAML file, such as where the network comes from.
+        kind: the one format to write, whatever the file's ending.
+
+    Returns:
+        The files written.
+
+    Raises:
+        InputError: weights are asked for and there are none, or a file cannot be written.
+    """
+    if kind is not None and kind not in FORMATS:
+        raise InputError(f"format must be {', '.join(FORMATS)}, got {kind!r}{suggestion(kind, FORMATS)}")
+    wanted = format_of(destination) if kind is None else kind
+    if kind is not None and (destination.is_dir() or not destination.suffix):
+        destination = destination / f"{'weights' if kind == 'safetensors' else 'architecture'}.{kind}"
+    if wanted is None:
+        files = {kind: destination / f"architecture.{kind}" for kind in ("yaml", "json")}
+        if weights is not None:
+            files["safetensors"] = destination / "weights.safetensors"
+    else:
+        files = {wanted: destination}
+    if "safetensors" in files and weights is None:
+        raise InputError(f"{architecture.name} has no trained weights to export")
+    comment = "".join(f"# {line}\n" for line in note.splitlines())
+    writers: dict[str, Callable[[Path], object]] = {
+        "yaml": lambda path: path.write_text(comment + architecture.to_yaml(), encoding="utf-8"),
+        "json": lambda path: path.write_text(
+            json.dumps(architecture.to_dict(), indent=2) + "\n", encoding="utf-8"
+        ),
+        "safetensors": lambda path: shutil.copyfile(weights or "", path),
+    }
+    for kind, path in files.items():
+        write_whole(path, writers[kind])
+    return list(files.values())
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Write a file whole or not at all.
+
+    Args:
+        path: the file.
+        write: writes it to the path it is given.
+
+    Raises:
+        InputError: it cannot be written; what was there before is still there.
+    """
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(unfinished)
+        os.replace(unfinished, path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from None
+    finally:
+        with contextlib.suppress(OSError):
+            unfinished.unlink(missing_ok=True)

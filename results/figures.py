@@ -1,0 +1,88 @@
+"""Figures: data in, a matplotlib figure out. Nothing is shown on a screen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from results.run import Front
+from results.trial import Trial
+from search_space import InputError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FORMATS = (".png", ".svg", ".pdf")
+_LABELS = {"macs": "multiply-adds", "params": "parameters"}
+
+
+def pareto_figure(trials: list[Trial], front: Front, title: str, cost: str = "macs") -> Figure:
+    """Every finished candidate, the Pareto front as a staircase, and the best reward marked.
+
+    Args:
+        trials: of a run.
+        front: theirs.
+        title: above the figure.
+        cost: the axis: ``macs`` or ``params``.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.2, 4.6), layout="constrained")
+    axes = figure.add_subplot()
+    on_front = {trial.id for trial in front.trials}
+    done = [trial for trial in trials if trial.status == "done"]
+    others = [trial for trial in done if trial.id not in on_front]
+    unit, word = _unit([getattr(trial, cost) for trial in done])
+    axes.scatter(
+        [getattr(trial, cost) / unit for trial in others],
+        [100 * (trial.accuracy or 0.0) for trial in others],
+        s=22,
+        color="0.72",
+        label=f"dominated ({len(others)})",
+        zorder=2,
+    )
+    x = [getattr(trial, cost) / unit for trial in front.trials]
+    y = [100 * (trial.accuracy or 0.0) for trial in front.trials]
+    axes.step(x, y, where="post", color="#1f5fa8", linewidth=1.3, zorder=3)
+    axes.scatter(x, y, s=38, color="#1f5fa8", label=f"Pareto front ({len(x)})", zorder=4)
+    best = max(done, key=lambda trial: (trial.reward or 0.0, -trial.id), default=None)
+    if best is not None:
+        axes.scatter(
+            [getattr(best, cost) / unit],
+            [100 * (best.accuracy or 0.0)],
+            s=190,
+            facecolors="none",
+            edgecolors="#c8442c",
+            linewidths=1.8,
+            label=f"best reward (candidate {best.id})",
+            zorder=5,
+        )
+    axes.set_xlabel(f"{word}{_LABELS[cost]} of one image" if cost == "macs" else f"{word}{_LABELS[cost]}")
+    axes.set_ylabel("validation accuracy, %")
+    axes.set_title(title)
+    axes.grid(alpha=0.25)
+    axes.legend(loc="lower right")
+    return figure
+
+
+def _unit(values: list[int]) -> tuple[float, str]:
+    largest = max(values, default=0)
+    for unit, word in ((1e9, "billion "), (1e6, "million "), (1e3, "thousand ")):
+        if largest >= unit:
+            return unit, word
+    return 1.0, ""
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure in the format of the file's ending.
+
+    Raises:
+        InputError: an unknown ending, or the file cannot be written.
+    """
+    if path.suffix.lower() not in FORMATS:
+        raise InputError(f"{path}: must end in {', '.join(FORMATS)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, dpi=150)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}") from None

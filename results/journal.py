@@ -1,0 +1,486 @@
+"""The journal of a search: a SQLite file that is the truth about it.
+
+Every change is one transaction. A proposal is committed with the controller's state before it is
+dispatched; a result when it arrives; the controller's state again with the update that a result caused.
+Asks and tells are numbered in one sequence (the version), so that a replay can repeat them exactly. One
+process writes; any number may read meanwhile (WAL).
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+from results.trial import Status, Trial
+from search_space import InputError
+
+SCHEMA_VERSION = 1
+_SCHEMA = """
+CREATE TABLE trials (
+    id INTEGER PRIMARY KEY,
+    key TEXT NOT NULL,
+    protocol TEXT NOT NULL,
+    seed INTEGER NOT NULL,
+    choices TEXT NOT NULL,
+    architecture TEXT NOT NULL,
+    macs INTEGER NOT NULL,
+    params INTEGER NOT NULL,
+    status TEXT NOT NULL DEFAULT 'pending'
+        CHECK (status IN ('pending', 'running', 'done', 'failed', 'stopped')),
+    attempts INTEGER NOT NULL DEFAULT 0,
+    accuracy REAL,
+    reward REAL,
+    error TEXT,
+    arrival INTEGER UNIQUE,
+    curve TEXT NOT NULL DEFAULT '[]',
+    seconds REAL NOT NULL DEFAULT 0,
+    finished_at REAL,
+    UNIQUE (key, protocol, seed),
+    CHECK ((status = 'done') = (accuracy IS NOT NULL)),
+    CHECK ((status IN ('done', 'failed', 'stopped')) = (arrival IS NOT NULL))
+);
+CREATE INDEX trials_by_status ON trials (status, id);
+CREATE TABLE proposals (
+    id INTEGER PRIMARY KEY,
+    trial INTEGER NOT NULL REFERENCES trials (id),
+    indices TEXT NOT NULL,
+    log_prob REAL,
+    asked INTEGER NOT NULL,
+    told INTEGER
+);
+CREATE INDEX proposals_untold ON proposals (trial) WHERE told IS NULL;
+CREATE TABLE controller (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    version INTEGER NOT NULL,
+    state BLOB NOT NULL
+);
+CREATE TABLE evaluator (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    fingerprint TEXT NOT NULL,
+    num_classes INTEGER NOT NULL,
+    in_channels INTEGER NOT NULL
+);
+CREATE TABLE sessions (
+    id INTEGER PRIMARY KEY,
+    started_at REAL NOT NULL,
+    ended_at REAL,
+    outcome TEXT,
+    workers INTEGER,
+    environment TEXT NOT NULL
+);
+"""
+_TRIAL_COLUMNS = (
+    "id, key, protocol, seed, choices, architecture, macs, params, status, attempts, accuracy, reward, "
+    "error, arrival, curve, seconds"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProposalRow:
+    """A proposal as the journal keeps it.
+
+    Attributes:
+        trial: the candidate it asks for, perhaps one that was proposed before.
+        asked, told: versions of the ask and of the tell; told is None before.
+    """
+
+    id: int
+    trial: int
+    indices: tuple[int, ...]
+    log_prob: float | None
+    asked: int
+    told: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewTrial:
+    """A candidate about to be proposed for the first time."""
+
+    key: str
+    protocol: str
+    seed: int
+    choices: Mapping[str, Any]
+    architecture: Mapping[str, Any]
+    macs: int
+    params: int
+
+
+class EvaluatorFacts(NamedTuple):
+    """What measures the candidates of a run.
+
+    Attributes:
+        fingerprint: of protocol and data.
+        num_classes, in_channels: of the networks that were trained, for their cost.
+    """
+
+    fingerprint: str
+    num_classes: int
+    in_channels: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """One stretch of a search, from its start to its end.
+
+    Attributes:
+        started_at, ended_at: Unix time; the end is None while it runs, or when it was killed.
+        outcome: how it ended: ``finished``, ``exhausted``, ``interrupted`` or ``error``.
+        workers: candidates at a time.
+        environment: versions and machine.
+    """
+
+    started_at: float
+    ended_at: float | None
+    outcome: str | None
+    workers: int | None
+    environment: dict[str, Any]
+
+
+class Journal:
+    """Reads and, where it may, writes a journal. Use `create`, `open` or `read`."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._db = connection
+        self.path = path
+
+    @classmethod
+    def create(cls, path: Path) -> Journal:
+        """A new, empty journal.
+
+        Raises:
+            InputError: the file exists, or cannot be written.
+        """
+        if path.exists():
+            raise InputError(f"{path}: exists already")
+        try:
+            journal = cls(_connect(f"file:{quote(str(path))}"), path)
+            journal._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+        except sqlite3.Error as error:
+            raise InputError(f"{path}: {error}") from None
+        return journal
+
+    @classmethod
+    def open(cls, path: Path) -> Journal:
+        """A journal to read and write.
+
+        Raises:
+            InputError: no such file, not a journal, or one of a newer version.
+        """
+        return cls._existing(path, "rw")
+
+    @classmethod
+    def read(cls, path: Path) -> Journal:
+        """A journal to read, perhaps while a search writes it; errors as in `open`."""
+        return cls._existing(path, "ro")
+
+    @classmethod
+    def _existing(cls, path: Path, mode: str) -> Journal:
+        if not path.is_file():
+            raise InputError(f"{path}: no such journal")
+        try:
+            connection = _connect(f"file:{quote(str(path))}?mode={mode}")
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+        except sqlite3.Error as error:
+            raise InputError(f"{path}: cannot be read as a journal: {error}") from None
+        if version > SCHEMA_VERSION:
+            connection.close()
+            raise InputError(
+                f"{path}: has schema {version}, written by a newer version; this one reads up to {SCHEMA_VERSION}"
+            )
+        if version < 1:
+            connection.close()
+            raise InputError(f"{path}: is no journal of a search")
+        return cls(connection, path)
+
+    def close(self) -> None:
+        """Close the file; a writer folds the WAL into it."""
+        self._db.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+
+    # --- writing -------------------------------------------------------------------------------------
+
+    def bind_evaluator(self, facts: EvaluatorFacts) -> None:
+        """Note what measures the candidates, for good.
+
+        Raises:
+            InputError: earlier results were measured otherwise, and would not compare.
+        """
+        with self._transaction():
+            self._db.execute("INSERT OR IGNORE INTO evaluator VALUES (1, ?, ?, ?)", facts)
+        if self.evaluator() != facts:
+            raise InputError(
+                f"{self.path}: earlier results were measured with other data or by another version of the "
+                "trainer, and would not compare"
+            )
+
+    def begin_session(self, environment: Mapping[str, Any]) -> int:
+        """Note the start of a session, and put back in the queue what an earlier one left running.
+
+        Returns:
+            The session's id.
+        """
+        with self._transaction():
+            # the interruption was not the candidate's fault: its attempt does not count
+            self._db.execute(
+                "UPDATE trials SET status = 'pending', attempts = attempts - 1 WHERE status = 'running'"
+            )
+            cursor = self._db.execute(
+                "INSERT INTO sessions (started_at, environment) VALUES (?, ?)",
+                (time.time(), _dumps(environment)),
+            )
+        assert cursor.lastrowid is not None
+        return cursor.lastrowid
+
+    def set_workers(self, session: int, workers: int) -> None:
+        """Note how many candidates run at a time."""
+        self._db.execute("UPDATE sessions SET workers = ? WHERE id = ?", (workers, session))
+
+    def end_session(self, session: int, outcome: str) -> None:
+        """Note how a session ended; candidates still running go back to the queue."""
+        with self._transaction():
+            self._db.execute(
+                "UPDATE trials SET status = 'pending', attempts = attempts - 1 WHERE status = 'running'"
+            )
+            self._db.execute(
+                "UPDATE sessions SET ended_at = ?, outcome = ? WHERE id = ?", (time.time(), outcome, session)
+            )
+
+    def propose(
+        self,
+        version: int,
+        state: bytes,
+        proposals: Sequence[tuple[tuple[int, ...], float | None, NewTrial]],
+    ) -> list[tuple[int, bool]]:
+        """Commit proposals and the controller's state after the ask that made them.
+
+        Args:
+            version: of this ask.
+            state: the controller's, after it.
+            proposals: indices, log-probability, and the trial as it would be if it were new.
+
+        Returns:
+            For each proposal its trial's id, and whether the trial is new.
+        """
+        answers = []
+        with self._transaction():
+            self._save_controller(version, state)
+            for indices, log_prob, trial in proposals:
+                known = self._db.execute(
+                    "SELECT id FROM trials WHERE key = ? AND protocol = ? AND seed = ?",
+                    (trial.key, trial.protocol, trial.seed),
+                ).fetchone()
+                trial_id = known[0] if known else self._insert(trial)
+                self._db.execute(
+                    "INSERT INTO proposals (trial, indices, log_prob, asked) VALUES (?, ?, ?, ?)",
+                    (trial_id, _dumps(list(indices)), log_prob, version),
+                )
+                answers.append((trial_id, known is None))
+        return answers
+
+    def _insert(self, trial: NewTrial) -> int:
+        cursor = self._db.execute(
+            "INSERT INTO trials (key, protocol, seed, choices, architecture, macs, params) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                trial.key,
+                trial.protocol,
+                trial.seed,
+                _dumps(trial.choices),
+                _dumps(trial.architecture),
+                trial.macs,
+                trial.params,
+            ),
+        )
+        assert cursor.lastrowid is not None
+        return cursor.lastrowid
+
+    def _save_controller(self, version: int, state: bytes) -> None:
+        self._db.execute("INSERT OR REPLACE INTO controller VALUES (1, ?, ?)", (version, state))
+
+    def start(self, trial_id: int) -> None:
+        """The evaluation of a trial begins."""
+        self._db.execute(
+            "UPDATE trials SET status = 'running', attempts = attempts + 1 WHERE id = ? AND arrival IS NULL",
+            (trial_id,),
+        )
+
+    def requeue(self, trial_id: int) -> None:
+        """A trial lost its worker and waits again."""
+        self._db.execute(
+            "UPDATE trials SET status = 'pending' WHERE id = ? AND arrival IS NULL", (trial_id,)
+        )
+
+    def finish(
+        self,
+        trial_id: int,
+        status: Status,
+        *,
+        accuracy: float | None = None,
+        reward: float | None = None,
+        error: str | None = None,
+        curve: Sequence[Mapping[str, float]] = (),
+        seconds: float = 0.0,
+    ) -> bool:
+        """Commit the result of a trial; a second result of one trial changes nothing.
+
+        Returns:
+            Whether this was the first result.
+        """
+        with self._transaction():
+            cursor = self._db.execute(
+                "UPDATE trials SET status = ?, accuracy = ?, reward = ?, error = ?, curve = ?, seconds = ?, "
+                "finished_at = ?, arrival = (SELECT 1 + COALESCE(MAX(arrival), 0) FROM trials) "
+                "WHERE id = ? AND arrival IS NULL",
+                (status, accuracy, reward, error, _dumps(list(curve)), seconds, time.time(), trial_id),
+            )
+        return cursor.rowcount == 1
+
+    def told(self, version: int, state: bytes, proposal_ids: Sequence[int]) -> None:
+        """Commit that proposals were told, with the controller's state after it."""
+        with self._transaction():
+            self._save_controller(version, state)
+            self._db.executemany(
+                "UPDATE proposals SET told = ? WHERE id = ?", [(version, i) for i in proposal_ids]
+            )
+
+    # --- reading -------------------------------------------------------------------------------------
+
+    def trials(self) -> list[Trial]:
+        """All trials in the order of their ids."""
+        rows = self._db.execute(f"SELECT {_TRIAL_COLUMNS} FROM trials ORDER BY id")  # noqa: S608 -- a constant
+        return [_trial(row) for row in rows]
+
+    def trial(self, trial_id: int) -> Trial | None:
+        """One trial, or None."""
+        row = self._db.execute(
+            f"SELECT {_TRIAL_COLUMNS} FROM trials WHERE id = ?",  # noqa: S608 -- a constant
+            (trial_id,),
+        ).fetchone()
+        return None if row is None else _trial(row)
+
+    def next_pending(self, handed_out: set[int]) -> Trial | None:
+        """The first pending trial that is not handed out."""
+        rows = self._db.execute(
+            f"SELECT {_TRIAL_COLUMNS} FROM trials WHERE status = 'pending' ORDER BY id LIMIT ?",  # noqa: S608
+            (len(handed_out) + 1,),
+        )
+        return next((_trial(row) for row in rows if row[0] not in handed_out), None)
+
+    def counts(self) -> dict[str, int]:
+        """Status to number of trials."""
+        return dict(self._db.execute("SELECT status, COUNT(*) FROM trials GROUP BY status"))
+
+    def untold(self) -> list[tuple[Trial, list[ProposalRow]]]:
+        """Finished trials with proposals the controller has not heard about, in order of arrival."""
+        rows = self._db.execute(
+            "SELECT DISTINCT t.id FROM trials t JOIN proposals p ON p.trial = t.id "
+            "WHERE p.told IS NULL AND t.arrival IS NOT NULL ORDER BY t.arrival"
+        ).fetchall()
+        pairs = []
+        for (trial_id,) in rows:
+            trial = self.trial(trial_id)
+            assert trial is not None
+            pairs.append((trial, self._proposals("WHERE trial = ? AND told IS NULL", trial_id)))
+        return pairs
+
+    def proposals(self) -> list[ProposalRow]:
+        """All proposals in the order in which they were made."""
+        return self._proposals("")
+
+    def _proposals(self, where: str, *values: Any) -> list[ProposalRow]:
+        rows = self._db.execute(
+            f"SELECT id, trial, indices, log_prob, asked, told FROM proposals {where} ORDER BY id",  # noqa: S608
+            values,
+        )
+        return [
+            ProposalRow(
+                id=row[0],
+                trial=row[1],
+                indices=tuple(json.loads(row[2])),
+                log_prob=row[3],
+                asked=row[4],
+                told=row[5],
+            )
+            for row in rows
+        ]
+
+    def controller_state(self) -> tuple[int, bytes] | None:
+        """Version and state of the controller, or None before the first ask."""
+        row = self._db.execute("SELECT version, state FROM controller").fetchone()
+        return None if row is None else (row[0], row[1])
+
+    def evaluator(self) -> EvaluatorFacts | None:
+        """What measures the candidates; None before the first session."""
+        row = self._db.execute("SELECT fingerprint, num_classes, in_channels FROM evaluator").fetchone()
+        return None if row is None else EvaluatorFacts(*row)
+
+    def sessions(self) -> list[Session]:
+        """All sessions in order."""
+        rows = self._db.execute(
+            "SELECT started_at, ended_at, outcome, workers, environment FROM sessions ORDER BY id"
+        )
+        return [
+            Session(
+                started_at=row[0],
+                ended_at=row[1],
+                outcome=row[2],
+                workers=row[3],
+                environment=json.loads(row[4]),
+            )
+            for row in rows
+        ]
+
+    def finished_since(self, moment: float) -> int:
+        """Results that arrived after a moment (Unix time)."""
+        row = self._db.execute("SELECT COUNT(*) FROM trials WHERE finished_at > ?", (moment,)).fetchone()
+        return int(row[0])
+
+
+def _connect(uri: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(uri, uri=True, timeout=30.0, isolation_level=None)
+    if "mode=ro" not in uri:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA foreign_keys = ON")
+    return connection
+
+
+def _dumps(value: Any) -> str:
+    return json.dumps(dict(value) if isinstance(value, Mapping) else value, allow_nan=False)
+
+
+def _trial(row: tuple[Any, ...]) -> Trial:
+    return Trial(
+        id=row[0],
+        key=row[1],
+        protocol=row[2],
+        seed=row[3],
+        choices=json.loads(row[4]),
+        architecture=json.loads(row[5]),
+        macs=row[6],
+        params=row[7],
+        status=row[8],
+        attempts=row[9],
+        accuracy=row[10],
+        reward=row[11],
+        error=row[12],
+        arrival=row[13],
+        curve=json.loads(row[14]),
+        seconds=row[15],
+    )

@@ -1,0 +1,292 @@
+"""A run folder: ``runs/<name>/`` with the configuration, the journal, TensorBoard's logs, weights, exports."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from results.journal import Journal, Session
+from results.pareto import hypervolume, pareto_front
+from results.trial import Trial, ranked
+from search_space import InputError, read_yaml
+from search_space.errors import suggestion
+
+RUNS = Path("runs")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A search on disk, to read.
+
+    Attributes:
+        path: its folder.
+    """
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.path.name
+
+    @property
+    def journal_path(self) -> Path:
+        """The truth about the search."""
+        return self.path / "journal.db"
+
+    @property
+    def config_path(self) -> Path:
+        """The configuration as resolved when the search began."""
+        return self.path / "config.yaml"
+
+    def config(self) -> dict[str, Any]:
+        """The configuration as plain data.
+
+        Raises:
+            InputError: the file is missing or broken.
+        """
+        data = read_yaml(self.config_path).data
+        if not isinstance(data, dict):
+            raise InputError(f"{self.config_path}: must hold keys and values")
+        return data
+
+    def weights_path(self, trial_id: int) -> Path:
+        """Where a candidate's weights are kept while it is among the best."""
+        return self.path / "weights" / f"{trial_id}.safetensors"
+
+    @contextmanager
+    def journal(self) -> Iterator[Journal]:
+        """The journal, open for reading.
+
+        Raises:
+            InputError: it is missing, no journal, or of a newer version.
+        """
+        journal = Journal.read(self.journal_path)
+        try:
+            yield journal
+        finally:
+            journal.close()
+
+    def trials(self) -> list[Trial]:
+        """Every candidate in the order of proposal."""
+        with self.journal() as journal:
+            return journal.trials()
+
+    def best(self) -> Trial:
+        """The finished candidate with the best reward.
+
+        Raises:
+            InputError: none has finished.
+        """
+        order = ranked(self.trials())
+        if not order:
+            raise InputError(f"{self.name}: no candidate has finished yet")
+        return order[0]
+
+    def trial(self, reference: str) -> Trial:
+        """The trial that ``best`` or an id stands for.
+
+        Raises:
+            InputError: no such trial.
+        """
+        if reference == "best":
+            return self.best()
+        if not reference.isdecimal():
+            raise InputError(f"{self.name}@{reference}: after @ comes best or the number of a candidate")
+        with self.journal() as journal:
+            trial = journal.trial(int(reference))
+        if trial is None:
+            raise InputError(f"{self.name}: has no candidate {reference}")
+        return trial
+
+    def is_running(self) -> bool:
+        """Whether a search holds the folder now."""
+        try:
+            with FileLock(self.path / "search.lock", timeout=0):
+                return False
+        except (Timeout, OSError):
+            return True
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep other searches out of the folder; the system releases it when the process dies.
+
+        Raises:
+            InputError: another search holds it.
+        """
+        try:
+            with FileLock(self.path / "search.lock", timeout=2):
+                yield
+        except Timeout:
+            raise InputError(f"{self.path}: another search is running in this folder") from None
+
+
+def run_path(name: str) -> Path:
+    """The folder of a run by name, which may not leave the runs folder.
+
+    Raises:
+        InputError: the name is not one plain word.
+    """
+    if not _NAME.fullmatch(name):
+        raise InputError(
+            f"{name!r} is no name for a run: letters, digits, dot, dash and underscore, a letter or digit first"
+        )
+    return RUNS / name
+
+
+def create_run(name: str, config_text: str) -> Run:
+    """A new run folder, made whole or not at all.
+
+    Args:
+        name: of the run.
+        config_text: the resolved configuration, YAML.
+
+    Raises:
+        InputError: the name is taken, or the folder cannot be written.
+    """
+    path = run_path(name)
+    taken = InputError(f"{path}: exists already; --resume continues it, --run NAME makes another")
+    if path.exists():
+        raise taken
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=path.parent))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be made: {error.strerror}") from None
+    try:
+        unfinished.chmod(0o755)
+        (unfinished / "config.yaml").write_text(config_text, encoding="utf-8")
+        Journal.create(unfinished / "journal.db").close()
+        os.rename(unfinished, path)  # noqa: PTH104 -- refuses a folder that is not empty
+    except OSError as error:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        if path.exists():
+            raise taken from None
+        raise InputError(f"{path}: cannot be made: {error.strerror}") from None
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
+    return Run(path)
+
+
+def open_run(name_or_path: str | Path) -> Run:
+    """A run by its name under ``runs/`` of the current directory, or by its path.
+
+    Raises:
+        InputError: there is none, with the nearest name.
+    """
+    text = str(name_or_path)
+    candidates = [Path(text)] if "/" in text or os.sep in text or text in (".", "..") else [RUNS / text, Path(text)]
+    for path in candidates:
+        if (path / "journal.db").is_file():
+            return Run(path)
+    raise InputError(f"no run {text!r} under {RUNS}/{suggestion(text, [run.name for run in list_runs()])}")
+
+
+def list_runs() -> list[Run]:
+    """Every run under ``runs/`` of the current directory, by name."""
+    if not RUNS.is_dir():
+        return []
+    return [Run(path) for path in sorted(RUNS.iterdir()) if (path / "journal.db").is_file()]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Front:
+    """The Pareto front of a run.
+
+    Attributes:
+        trials: the front, by rising cost.
+        hypervolume: share of the reference box it dominates, 0 to 1.
+        reference: the reference point: ``accuracy``, and the cost by its name.
+    """
+
+    trials: list[Trial]
+    hypervolume: float
+    reference: dict[str, float]
+
+
+def front_of(trials: list[Trial], reference_cost: float, cost: str = "macs") -> Front:
+    """The Pareto front of finished trials.
+
+    Args:
+        trials: any; those without an accuracy are left out.
+        reference_cost: a network at or above it counts nothing for the hypervolume.
+        cost: ``macs`` or ``params``.
+    """
+    done = [trial for trial in trials if trial.status == "done"]
+    accuracy = np.array([trial.accuracy for trial in done], dtype=np.float64)
+    costs = np.array([getattr(trial, cost) for trial in done], dtype=np.float64)
+    return Front(
+        trials=[done[i] for i in pareto_front(accuracy, costs)],
+        hypervolume=hypervolume(accuracy, costs, 0.0, reference_cost),
+        reference={"accuracy": 0.0, cost: reference_cost},
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """How a search stands.
+
+    Attributes:
+        state: ``running``, ``finished``, ``exhausted``, ``interrupted`` (by Ctrl-C), ``error``, or
+            ``killed`` (no end was noted and nobody holds the folder).
+        counts: trial status to number.
+        candidates_per_hour: results of the last session over its length; None before the first result.
+        seconds_left: at that rate, while the search runs.
+    """
+
+    state: str
+    counts: dict[str, int]
+    best: Trial | None
+    budget: int | None
+    workers: int | None
+    candidates_per_hour: float | None
+    seconds_left: float | None
+
+
+def status_of(run: Run) -> Status:
+    """How a search stands, also while it runs."""
+    running = run.is_running()
+    with run.journal() as journal:
+        trials, sessions = journal.trials(), journal.sessions()
+        arrived = journal.finished_since(sessions[-1].started_at) if sessions else 0
+        counts = journal.counts()
+    order = ranked(trials)
+    budget = run.config().get("search", {}).get("candidates")
+    rate, left = None, None
+    if sessions and arrived:
+        ended = sessions[-1].ended_at or (time.time() if running else None)
+        if ended is not None and ended > sessions[-1].started_at:
+            rate = 3600.0 * arrived / (ended - sessions[-1].started_at)
+    if running and rate and isinstance(budget, int):
+        over = sum(counts.get(name, 0) for name in ("done", "failed", "stopped"))
+        left = max(0, budget - over) * 3600.0 / rate
+    return Status(
+        state=_state(running, sessions),
+        counts=counts,
+        best=order[0] if order else None,
+        budget=budget if isinstance(budget, int) else None,
+        workers=sessions[-1].workers if sessions else None,
+        candidates_per_hour=rate,
+        seconds_left=left,
+    )
+
+
+def _state(running: bool, sessions: list[Session]) -> str:
+    if running:
+        return "running"
+    if not sessions:
+        return "new"
+    return sessions[-1].outcome or "killed"

@@ -1,0 +1,170 @@
+"""Executors run candidates. They see neither the journal nor the controller, only two callables.
+
+``next_candidate()`` gives a candidate, or None when there is none to give now; ``record(result)`` takes what
+came of it. An executor asks only when it could start a candidate at once, and ends when it got None while
+nothing was running: only a result can bring new candidates.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from search_space import Architecture
+from trainers.measurement import Evaluator, Measurement
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """One architecture to evaluate.
+
+    Attributes:
+        id: of the trial it belongs to.
+        architecture: what to evaluate.
+        seed: of the training.
+        weights_path: where the worker leaves the trained weights, if anywhere.
+    """
+
+    id: int
+    architecture: Architecture
+    seed: int
+    weights_path: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """News of a candidate.
+
+    Attributes:
+        id: the candidate's.
+        status: ``running`` (its evaluation has begun), ``done``, ``failed`` (for a reason of its own, not
+            to be tried again) or ``lost`` (its worker died; it may be tried again).
+        curve: one measurement an epoch; the last is final where the status is done.
+        error: one line, for failed and lost ones.
+        seconds: of evaluation, in the worker.
+    """
+
+    id: int
+    status: Literal["running", "done", "failed", "lost"]
+    curve: tuple[Measurement, ...] = ()
+    error: str | None = None
+    seconds: float = 0.0
+
+
+NextCandidate = Callable[[], Candidate | None]
+Record = Callable[[Result], None]
+
+
+class Executor(Protocol):
+    """Runs candidates until none is left."""
+
+    def run(
+        self,
+        evaluator: Evaluator,
+        next_candidate: NextCandidate,
+        record: Record,
+        *,
+        on_start: Callable[[int], None] = lambda workers: None,
+        abort: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Run until `next_candidate` gives None with nothing running, or `abort` says so.
+
+        Args:
+            evaluator: what measures a candidate.
+            next_candidate, record: see the module.
+            on_start: told once how many candidates run at a time.
+            abort: when true, what runs is dropped without a result.
+
+        Raises:
+            Exception: what the callables raise ends the run and is raised from here.
+        """
+
+
+def describe(error: BaseException) -> str:
+    """An exception as one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:500]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InlineExecutor:
+    """Evaluates one candidate after the other in this process: for debugging and for tables.
+
+    Attributes:
+        threads: of torch while a candidate trains; None leaves them as they are.
+    """
+
+    threads: int | None = None
+
+    def run(
+        self,
+        evaluator: Evaluator,
+        next_candidate: NextCandidate,
+        record: Record,
+        *,
+        on_start: Callable[[int], None] = lambda workers: None,
+        abort: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """See `Executor`; an abort is noticed between epochs."""
+        on_start(1)
+        before = None if self.threads is None else _set_threads(self.threads)
+        try:
+            while not abort():
+                candidate = next_candidate()
+                if candidate is None:
+                    return
+                record(Result(id=candidate.id, status="running"))
+                result = _evaluate(evaluator, candidate, abort)
+                if result is not None:
+                    record(result)
+        finally:
+            if before is not None:
+                _set_threads(before)
+
+
+def _evaluate(evaluator: Evaluator, candidate: Candidate, abort: Callable[[], bool]) -> Result | None:
+    began, curve = time.perf_counter(), []
+    try:
+        epochs = evaluator.epochs(candidate.architecture, candidate.seed, candidate.weights_path)
+        for measurement in epochs:
+            curve.append(measurement)
+            if abort():
+                return None
+    except Exception as error:  # failure is a state
+        logger.debug("candidate %d failed", candidate.id, exc_info=True)
+        return Result(
+            id=candidate.id,
+            status="failed",
+            curve=tuple(curve),
+            error=describe(error),
+            seconds=time.perf_counter() - began,
+        )
+    return finished(candidate.id, curve, time.perf_counter() - began)
+
+
+def finished(candidate_id: int, curve: list[Measurement], seconds: float) -> Result:
+    """A done result, or a failed one where the evaluator gave nothing."""
+    if not curve:
+        return Result(id=candidate_id, status="failed", error="the evaluator gave no measurement")
+    return Result(id=candidate_id, status="done", curve=tuple(curve), seconds=seconds)
+
+
+def _set_threads(threads: int) -> int:
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    return before
+
+
+def available_cpus() -> int:
+    """Processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,363 @@
+"""Ray Tune as the executor. Ray is imported when a run begins, not before.
+
+What Tune is used for: processes, resources, trials. What it is not: it never logs, never snapshots and never
+restores, because the journal of the search is the only truth (``Tuner.restore`` loses what finished since
+its last snapshot). Traps that shaped this file, all of Ray 2.60:
+
+- ``Tuner()`` pickles searcher, callbacks and stopper for a restore we never make: `_Live` pickles nothing.
+- An exception in a trainable costs the worker: candidates' failures are caught and reported as results.
+- With reused workers a finished trial's worker takes the queued trial and cancels the worker that was
+  starting for it; so the searcher holds candidates back by its own count of free slots.
+- ``FINISHED`` is final: it is given only when nothing is open, since a lost candidate may come again.
+- A trial can end without `on_trial_complete`: `_Hooks.on_step_end` sweeps.
+- Tune has no time limit a trial: a C timer (`faulthandler`) ends a hanging worker even with the GIL held.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import logging
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+from ray.tune.search import Searcher
+
+from search_space import Architecture
+from trainers.executor import Candidate, NextCandidate, Record, Result, describe, finished
+from trainers.measurement import Evaluator, Measurement
+
+MAX_EARLY_DEATHS = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RayExecutor:
+    """Runs candidates as Ray Tune trials on reused workers.
+
+    Attributes:
+        scratch: a folder for Tune's own files; wiped before and after.
+        slots: workers at a time on a private local instance; None fits as many as the machine holds.
+        cpus: processors, and torch threads, a worker.
+        gpus: GPUs a worker, which may be a fraction; None takes one where the machine has any.
+        time_limit: seconds a candidate may take; None is no limit.
+    """
+
+    scratch: Path
+    slots: int | None = None
+    cpus: int = 1
+    gpus: float | None = None
+    time_limit: float | None = None
+
+    def capacity(self) -> int:
+        """Candidates that run at a time on the nodes there are now."""
+        needs = {"CPU": float(self.cpus), "GPU": self._gpus_per_worker()}
+        fits = [
+            min(int(node["Resources"].get(kind, 0) / need) for kind, need in needs.items() if need)
+            for node in ray.nodes()
+            if node["Alive"]
+        ]
+        return sum(fits) if self.slots is None else min(self.slots, sum(fits))
+
+    def _gpus_per_worker(self) -> float:
+        if self.gpus is not None:
+            return self.gpus
+        return 1.0 if any(node["Resources"].get("GPU", 0) for node in ray.nodes()) else 0.0
+
+    def run(
+        self,
+        evaluator: Evaluator,
+        next_candidate: NextCandidate,
+        record: Record,
+        *,
+        on_start: Callable[[int], None] = lambda workers: None,
+        abort: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """See `Executor`; an abort is noticed within a step of Tune's loop."""
+        with self._ray():
+            on_start(self.capacity())
+            searcher = _Searcher(self, next_candidate, record, abort)
+            trainable = tune.with_resources(
+                tune.with_parameters(_CandidateTrainable, evaluator=evaluator),
+                {"cpu": self.cpus, "gpu": self._gpus_per_worker()},
+            )
+            shutil.rmtree(self.scratch, ignore_errors=True)
+            try:
+                tune.Tuner(
+                    trainable,
+                    tune_config=tune.TuneConfig(
+                        search_alg=searcher,
+                        num_samples=-1,
+                        reuse_actors=True,
+                        trial_dirname_creator=lambda trial: trial.trial_id,
+                    ),
+                    run_config=tune.RunConfig(
+                        name="tune",
+                        storage_path=str(self.scratch.absolute()),
+                        verbose=0,
+                        log_to_file=False,
+                        callbacks=[_Hooks(searcher)],
+                        stop=_Stop(searcher),
+                        failure_config=tune.FailureConfig(max_failures=0),
+                        checkpoint_config=tune.CheckpointConfig(
+                            checkpoint_frequency=0, checkpoint_at_end=False
+                        ),
+                    ),
+                ).fit()
+            finally:
+                shutil.rmtree(self.scratch, ignore_errors=True)
+            if searcher.error is not None:
+                raise searcher.error
+
+    @contextmanager
+    def _ray(self) -> Iterator[None]:
+        """A private local Ray instance, unless one is connected already."""
+        if ray.is_initialized():
+            yield
+            return
+        for name in ("ray", "ray.tune", "ray._private"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        ray.init(
+            address="local",
+            num_cpus=None if self.slots is None else self.slots * self.cpus,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.CRITICAL,
+            object_store_memory=512 * 2**20,
+        )
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+class _Live:
+    """An object that Tune may pickle and copy at will: nothing of it is saved, it stays itself."""
+
+    def __reduce__(self) -> Any:
+        return (object, ())
+
+    def __deepcopy__(self, memo: object) -> Any:
+        return self
+
+
+class _Searcher(_Live, Searcher):  # type: ignore[misc]
+    """Gives Tune the candidates of a search, and the search what Tune reports."""
+
+    def __init__(
+        self, executor: RayExecutor, next_candidate: NextCandidate, record: Record, abort: Callable[[], bool]
+    ) -> None:
+        super().__init__(metric="accuracy", mode="max")
+        self._executor, self._next, self._record, self._abort = executor, next_candidate, record, abort
+        self._open: dict[str, Candidate] = {}
+        self._began: dict[str, float] = {}
+        self._capacity, self._capacity_read = 0, float("-inf")
+        self._early_deaths = 0
+        self.error: BaseException | None = None
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the run is to end now."""
+        return self.error is not None or self._abort()
+
+    def is_open(self, trial_id: str) -> bool:
+        """Whether this trial still owes its end."""
+        return trial_id in self._open
+
+    def _free_slot(self) -> bool:
+        if time.monotonic() - self._capacity_read > 1.0:  # nodes come and go
+            self._capacity_read, self._capacity = time.monotonic(), self._executor.capacity()
+        return len(self._open) < self._capacity
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """Tune wants a trial: its config, None to ask again, or the end."""
+        if self.stopped:
+            return Searcher.FINISHED  # type: ignore[no-any-return]
+        if not self._free_slot():
+            return None
+        try:
+            candidate = self._next()
+        except BaseException as error:
+            self.error = error
+            return Searcher.FINISHED  # type: ignore[no-any-return]
+        if candidate is None:
+            return None if self._open else Searcher.FINISHED
+        self._open[trial_id] = candidate
+        weights = candidate.weights_path
+        return {
+            "id": candidate.id,
+            "architecture": json.dumps(candidate.architecture.to_dict()),
+            "seed": candidate.seed,
+            "weights_path": None if weights is None else str(weights.absolute()),
+            "threads": self._executor.cpus,
+            "time_limit": self._executor.time_limit,
+        }
+
+    def on_started(self, trial_id: str) -> None:
+        """The candidate really runs now."""
+        if trial_id in self._open:
+            self._began[trial_id] = time.monotonic()
+            self._tell(Result(id=self._open[trial_id].id, status="running"))
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """An epoch ended; the last one brings the whole curve."""
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """A trial ended, one way or another."""
+        candidate = self._open.pop(trial_id, None)
+        began = self._began.pop(trial_id, None)
+        if candidate is None or self.stopped:
+            return
+        if not error and result and result.get("outcome"):
+            self._early_deaths = 0
+            self._tell(_result_from_json(candidate.id, result["outcome"]))
+        elif began is None:  # the worker died before the candidate began: not the candidate's fault
+            self._early_deaths += 1
+            if self._early_deaths >= MAX_EARLY_DEATHS:
+                self.error = RuntimeError(f"{MAX_EARLY_DEATHS} workers in a row died before they began")
+            self._tell(Result(id=candidate.id, status="lost", error="its worker did not start"))
+        else:
+            seconds, limit = time.monotonic() - began, self._executor.time_limit
+            if limit is not None and seconds >= limit:
+                why = f"took longer than the limit of {limit:g} s"
+                self._tell(Result(id=candidate.id, status="failed", error=why, seconds=seconds))
+            else:
+                self._tell(Result(id=candidate.id, status="lost", error="its worker died", seconds=seconds))
+
+    def _tell(self, result: Result) -> None:
+        try:
+            self._record(result)
+        except BaseException as error:
+            self.error = error
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the journal is the truth."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Never."""
+        raise RuntimeError("a search resumes from its journal, not from Tune")
+
+    def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:
+        """Nothing: the journal is the truth."""
+
+
+class _Hooks(_Live, tune.Callback):  # type: ignore[misc]
+    def __init__(self, searcher: _Searcher) -> None:
+        self._searcher = searcher
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._searcher.on_started(trial.trial_id)
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        for trial in trials[-64:]:
+            if trial.is_finished() and self._searcher.is_open(trial.trial_id):
+                self._searcher.on_trial_complete(trial.trial_id, error=True)
+
+
+class _Stop(_Live, tune.Stopper):  # type: ignore[misc]
+    def __init__(self, searcher: _Searcher) -> None:
+        self._searcher = searcher
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return self._searcher.stopped
+
+
+class _CandidateTrainable(tune.Trainable):  # type: ignore[misc]
+    """One candidate in a worker; a step is an epoch."""
+
+    def setup(self, config: dict[str, Any], evaluator: Evaluator | None = None) -> None:
+        if not ray.get_gpu_ids():
+            os.environ["CUDA_VISIBLE_DEVICES"] = ""  # a worker without a GPU share sees no GPU
+        import torch
+
+        torch.set_num_threads(int(config["threads"]))
+        self._evaluator = evaluator
+        self._null = Path(os.devnull).open("w")  # for the timer, as long as the worker lives
+        self._begin(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self._begin(new_config)
+        return True  # False would lose the trial without a word
+
+    def _begin(self, config: dict[str, Any]) -> None:
+        self._candidate_id = int(config["id"])
+        self._limit: float | None = config["time_limit"]
+        self._curve: list[Measurement] = []
+        self._seconds = 0.0
+        self._epochs: Iterator[Measurement] | None = None
+        self._config = config
+
+    def step(self) -> dict[str, Any]:
+        """One epoch, reported; the report of the last one carries the outcome."""
+        began = time.perf_counter()
+        if self._limit is not None:
+            remaining = max(self._limit - self._seconds, 0.01)
+            faulthandler.dump_traceback_later(remaining, exit=True, file=self._null)
+        outcome: Result | None = None
+        try:
+            if self._advance():
+                outcome = finished(self._candidate_id, self._curve, 0.0)
+        except Exception as error:  # failure is a state
+            outcome = Result(id=self._candidate_id, status="failed", error=describe(error))
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+            self._seconds += time.perf_counter() - began
+        accuracy = self._curve[-1].accuracy if self._curve else 0.0
+        reported: dict[str, Any] = {"accuracy": accuracy, "done": outcome is not None, "outcome": ""}
+        if outcome is not None:
+            reported["outcome"] = json.dumps(
+                {
+                    "status": outcome.status,
+                    "error": outcome.error,
+                    "seconds": self._seconds,
+                    "curve": [asdict(measurement) for measurement in self._curve],
+                }
+            )
+            self._epochs = None  # frees the network
+        return reported
+
+    def _advance(self) -> bool:
+        """Run an epoch; whether it was the last."""
+        if self._epochs is None:
+            assert self._evaluator is not None
+            architecture = Architecture.from_dict(json.loads(self._config["architecture"]))
+            weights = self._config["weights_path"]
+            self._epochs = iter(
+                self._evaluator.epochs(
+                    architecture, int(self._config["seed"]), None if weights is None else Path(weights)
+                )
+            )
+        measurement = next(self._epochs, None)
+        if measurement is not None:
+            self._curve.append(measurement)
+        return measurement is None or measurement.final
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Nothing to save: a lost candidate is trained again."""
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        """Never called."""
+
+
+def _result_from_json(candidate_id: int, text: str) -> Result:
+    data = json.loads(text)
+    curve = tuple(Measurement(accuracy=m["accuracy"], metrics=m["metrics"]) for m in data["curve"])
+    return Result(
+        id=candidate_id,
+        status=data["status"],
+        curve=curve,
+        error=data["error"],
+        seconds=data["seconds"],
+    )
