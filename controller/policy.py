@@ -22,16 +22,14 @@ class LSTMPolicy(nn.Module):
         generator: draws the initial weights.
     """
 
-    def __init__(
-        self, sizes: Sequence[int], hidden: int, embedding: int, generator: torch.Generator
-    ) -> None:
+    def __init__(self, sizes: Sequence[int], hidden: int, embedding: int, generator: torch.Generator) -> None:
         super().__init__()
         self.sizes = tuple(sizes)
         # one row a (decision, choice) pair, and row 0 for the start of a sequence
         offsets = [1]
         for size in self.sizes[:-1]:
             offsets.append(offsets[-1] + size)
-        self.register_buffer("offsets", torch.tensor(offsets), persistent=False)  # (D,)
+        self.offsets = torch.tensor(offsets)  # (D,)
         self.tokens = nn.Embedding(1 + sum(self.sizes), embedding)
         self.position = nn.Parameter(torch.empty(len(self.sizes), embedding))
         self.lstm = nn.LSTM(embedding, hidden, batch_first=True)

@@ -78,7 +78,8 @@ class PPOController(Controller):
         self.max_grad_norm = max_grad_norm
         self._generator = torch.Generator().manual_seed(seed)
         sizes = [len(decision.choices) for decision in space.decisions]
-        self.policy = LSTMPolicy(sizes, hidden, embedding, self._generator)
+        with torch.random.fork_rng(devices=[]):  # layers draw from the global generator when they are made
+            self.policy = LSTMPolicy(sizes, hidden, embedding, self._generator)
         self._optimiser = torch.optim.Adam(self.policy.parameters(), lr=learning_rate)
         self._baseline: tuple[float, float] | None = None  # moving mean and spread of the reward
         self._waiting: list[_Episode] = []

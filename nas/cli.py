@@ -76,7 +76,7 @@ def search(
 
     settings = load_config(config, [*(overrides or []), *([f"name={run}"] if run else [])])
     budget = settings.search.candidates
-    with console.stdout_to_stderr(), console.SearchProgress(budget, _over(settings.name, resume)) as progress:
+    with console.stdout_to_stderr(), console.SearchProgress(budget) as progress:
         end = run_search(settings, resume=resume, listeners=[progress])
     if json_output:
         print_json(_status_json(end.run.name))
@@ -85,14 +85,6 @@ def search(
     if end.outcome == "interrupted":
         console.err.print(f"resume with: nas search {end.run.config_path} --resume", soft_wrap=True)
         raise typer.Exit(130)
-
-
-def _over(name: str, resume: bool) -> int:
-    """Results that a run to resume has already."""
-    if not resume:
-        return 0
-    counts = status_of(open_run(name)).counts
-    return sum(counts.get(status, 0) for status in ("done", "failed", "stopped"))
 
 
 def _print_end(name: str, outcome: str, patience: int) -> None:
@@ -106,7 +98,8 @@ def _print_end(name: str, outcome: str, patience: int) -> None:
     if order:
         print_table(console.TRIAL_COLUMNS, [console.trial_row(order[0])])
         out.print(
-            f"next: nas pareto {name} --plot pareto.png; nas export {name}@best -o network; nas scale {name}@best",
+            f"next: nas pareto {name} --plot pareto.png; nas export {name}@best -o network; "
+            f"nas scale {name}@best",
             soft_wrap=True,
         )
 
@@ -125,12 +118,11 @@ def list_all(json_output: JsonOption = False) -> None:
     for name in names:
         status = status_of(open_run(name))
         best = status.best
-        over = sum(status.counts.get(s, 0) for s in ("done", "failed", "stopped"))
         rows.append(
             [
                 name,
                 status.state,
-                f"{over}/{status.budget or '?'}",
+                f"{console.over(status.counts)}/{status.budget or '?'}",
                 percent(best.accuracy if best else None),
                 reward_text(best.reward if best else None),
                 count(best.macs if best else None),
@@ -341,9 +333,7 @@ def scale(
         ]
         for f in facts
     ]
-    print_table(
-        ("name", "phi", "depth", "width", "image size", "dropout", "MACs", "params"), rows, title=how
-    )
+    print_table(("name", "phi", "depth", "width", "image size", "dropout", "MACs", "params"), rows, title=how)
     if output is not None:
         out.print(f"wrote {len(members)} architectures to {output}", soft_wrap=True)
 

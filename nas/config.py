@@ -1,7 +1,7 @@
 """The configuration of a search: strict, typed, with errors that name file, line and field.
 
-Specifications live beside the code they configure (`trainers.ProxyProtocol`, `controller.Objective`); this module
-puts them together, and refuses every key that nobody reads.
+Specifications live beside the code they configure (`trainers.ProxyProtocol`, `controller.Objective`); this
+module puts them together, and refuses every key that nobody reads.
 """
 
 from __future__ import annotations
@@ -112,7 +112,9 @@ class SearchConfig(_Section):
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     space: str
     data: DataConfig = DataConfig()
-    protocol: Annotated[ProxyProtocol, _specification(ProxyProtocol), PlainSerializer(asdict)] = ProxyProtocol()
+    protocol: Annotated[ProxyProtocol, _specification(ProxyProtocol), PlainSerializer(asdict)] = (
+        ProxyProtocol()
+    )
     objective: Annotated[Objective, _specification(Objective), PlainSerializer(asdict)]
     controller: ControllerConfig = ControllerConfig()
     search: BudgetConfig = BudgetConfig()
@@ -243,5 +245,9 @@ def _fields_at(location: tuple[int | str, ...]) -> list[str]:
 def _differences(path: str, one: Any, other: Any) -> list[str]:
     if isinstance(one, dict) and isinstance(other, dict):
         keys = [*one, *(key for key in other if key not in one)]
-        return [d for key in keys for d in _differences(f"{path}.{key}" if path else key, one.get(key), other.get(key))]
+        return [
+            d
+            for key in keys
+            for d in _differences(f"{path}.{key}" if path else key, one.get(key), other.get(key))
+        ]
     return [] if one == other else [path]

@@ -69,6 +69,11 @@ def duration(seconds: float | None) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
+def over(counts: dict[str, int]) -> int:
+    """Candidates that have come to an end."""
+    return sum(counts.get(status, 0) for status in ("done", "failed", "stopped"))
+
+
 def trial_row(trial: Trial) -> list[str]:
     """Candidate, accuracy, reward, MACs, parameters, and the choices in short."""
     return [
@@ -101,8 +106,8 @@ def stdout_to_stderr() -> Iterator[None]:
 class SearchProgress:
     """A progress bar on a terminal; elsewhere a line for every tenth of the search."""
 
-    def __init__(self, budget: int, over: int) -> None:
-        self._budget, self._over, self._first = budget, over, over
+    def __init__(self, budget: int) -> None:
+        self._budget, self._over, self._first = budget, 0, 0
         self._began = time.monotonic()
         self._lines = max(1, budget // 10)
         self._bar: Progress | None = None
@@ -114,7 +119,7 @@ class SearchProgress:
                 TimeElapsedColumn(),
                 console=err,
             )
-            self._task = self._bar.add_task("waiting for the first result", total=budget, completed=over)
+            self._task = self._bar.add_task("waiting for the first result", total=budget)
 
     def __enter__(self) -> SearchProgress:
         if self._bar is not None:
@@ -127,9 +132,15 @@ class SearchProgress:
         if self._bar is not None:
             self._bar.stop()
 
+    def on_start(self, counts: dict[str, int]) -> None:
+        """See `nas.search.Listener`."""
+        self._over = self._first = over(counts)
+        if self._bar is not None:
+            self._bar.update(self._task, completed=self._over)
+
     def on_result(self, trial: Trial, best: Trial | None, counts: dict[str, int]) -> None:
         """See `nas.search.Listener`."""
-        self._over = sum(counts.get(status, 0) for status in ("done", "failed", "stopped"))
+        self._over = over(counts)
         text = self._text(best, counts.get("failed", 0))
         if self._bar is not None:
             self._bar.update(self._task, completed=self._over, description=text)

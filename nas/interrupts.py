@@ -45,7 +45,7 @@ class Interrupts:
 
 @contextmanager
 def handled_interrupts() -> Iterator[Interrupts]:
-    """Handle SIGINT and SIGTERM while the body runs; in the main thread only, elsewhere nothing is handled."""
+    """Handle SIGINT and SIGTERM while the body runs; outside the main thread nothing is handled."""
     interrupts = Interrupts()
     if threading.current_thread() is not threading.main_thread():
         yield interrupts

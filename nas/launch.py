@@ -137,9 +137,7 @@ def _outcome(search: Search, journal: Journal) -> Outcome:
 def _named(section: str, make: Any, config: SearchConfig, space: SearchSpace) -> Any:
     """The controller of a configuration; its errors name the section."""
     try:
-        return make(
-            config.controller.name, space, config.seed, config.objective, **config.controller.options
-        )
+        return make(config.controller.name, space, config.seed, config.objective, **config.controller.options)
     except FieldError as error:
         raise InputError(str(error.under(section))) from None
 
@@ -154,8 +152,8 @@ def _existing(config: SearchConfig) -> Run:
     ]
     if changed:
         raise InputError(
-            f"{run.path}: was made with another {', '.join(changed)}; a run is resumed with what it began with "
-            f"({run.config_path}), another --run NAME makes a new one"
+            f"{run.path}: was made with another {', '.join(changed)}; resume it with {run.config_path}, "
+            "or begin another with --run NAME"
         )
     return run
 

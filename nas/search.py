@@ -27,6 +27,9 @@ logger = logging.getLogger(__name__)
 class Listener(Protocol):
     """Somebody who watches a search."""
 
+    def on_start(self, counts: dict[str, int]) -> None:
+        """The session begins; the counts are what earlier ones left."""
+
     def on_result(self, trial: Trial, best: Trial | None, counts: dict[str, int]) -> None:
         """A trial was finished, failed, or began."""
 
@@ -79,6 +82,7 @@ class Search:
         self._trials = len(journal.trials())
         self._best = ranked(journal.trials())[: max(1, keep_weights)]
         self._log = TensorBoardLog(run.path / "tensorboard")
+        self._kept: set[int] = set()  # trials whose weights are kept
         self._version = 0
         saved = journal.controller_state()
         if saved is not None:
@@ -86,6 +90,8 @@ class Search:
             controller.load_state_dict(_loaded(saved[1]))
         self._learn()  # what finished, but was not told before an interruption
         self._drop_weights()
+        for listener in listeners:
+            listener.on_start(journal.counts())
 
     # --- what the executor calls ---------------------------------------------------------------------
 
@@ -196,12 +202,12 @@ class Search:
         if finished is not None:
             if finished not in kept:
                 self.run.weights_path(finished).unlink(missing_ok=True)
-            files = [self.run.weights_path(i) for i in self._kept_before - kept]
+            files = [self.run.weights_path(i) for i in self._kept - kept]
         else:
             files = [p for p in self.run.weights_path(0).parent.glob("*") if p.stem not in map(str, kept)]
         for path in files:
             path.unlink(missing_ok=True)
-        self._kept_before = kept
+        self._kept = kept
 
     def _announce(self, trial: Trial) -> None:
         best = self._best[0] if self._best else None
@@ -224,5 +230,4 @@ def _saved(controller: Controller) -> bytes:
 
 
 def _loaded(state: bytes) -> dict[str, Any]:
-    loaded: dict[str, Any] = torch.load(io.BytesIO(state), weights_only=True)
-    return loaded
+    return torch.load(io.BytesIO(state), weights_only=True)

@@ -192,7 +192,8 @@ class Journal:
         if version > SCHEMA_VERSION:
             connection.close()
             raise InputError(
-                f"{path}: has schema {version}, written by a newer version; this one reads up to {SCHEMA_VERSION}"
+                f"{path}: has schema {version}, written by a newer version; "
+                f"this one reads up to {SCHEMA_VERSION}"
             )
         if version < 1:
             connection.close()
@@ -323,9 +324,7 @@ class Journal:
 
     def requeue(self, trial_id: int) -> None:
         """A trial lost its worker and waits again."""
-        self._db.execute(
-            "UPDATE trials SET status = 'pending' WHERE id = ? AND arrival IS NULL", (trial_id,)
-        )
+        self._db.execute("UPDATE trials SET status = 'pending' WHERE id = ? AND arrival IS NULL", (trial_id,))
 
     def finish(
         self,

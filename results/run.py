@@ -1,4 +1,4 @@
-"""A run folder: ``runs/<name>/`` with the configuration, the journal, TensorBoard's logs, weights, exports."""
+"""A run folder: ``runs/<name>/`` with configuration, journal, TensorBoard's logs and trained weights."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def run_path(name: str) -> Path:
     """
     if not _NAME.fullmatch(name):
         raise InputError(
-            f"{name!r} is no name for a run: letters, digits, dot, dash and underscore, a letter or digit first"
+            f"{name!r} is no name for a run: letters, digits, dots, dashes, underscores; no dot or dash first"
         )
     return RUNS / name
 
@@ -188,7 +188,9 @@ def open_run(name_or_path: str | Path) -> Run:
         InputError: there is none, with the nearest name.
     """
     text = str(name_or_path)
-    candidates = [Path(text)] if "/" in text or os.sep in text or text in (".", "..") else [RUNS / text, Path(text)]
+    candidates = (
+        [Path(text)] if "/" in text or os.sep in text or text in (".", "..") else [RUNS / text, Path(text)]
+    )
     for path in candidates:
         if (path / "journal.db").is_file():
             return Run(path)

@@ -218,9 +218,7 @@ class Architecture:
             FieldError: an unknown key, a missing one, a value out of range, or a newer format.
         """
         known = [field.name for field in fields(cls)]
-        values = dict(
-            check_mapping("", data, ["format", *known], ["image_size", "stem", "stages", "head"])
-        )
+        values = dict(check_mapping("", data, ["format", *known], ["image_size", "stem", "stages", "head"]))
         file_format = values.pop("format", FORMAT)
         if file_format != FORMAT:
             raise FieldError("format", f"must be {FORMAT}, got {file_format!r}: a file of another version")

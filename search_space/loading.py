@@ -45,7 +45,9 @@ def load_architecture(name_or_file: str | Path) -> Architecture:
 def preset_names() -> list[str]:
     """The spaces that come with the package."""
     folder = files("search_space") / "presets"
-    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+    return sorted(
+        entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")
+    )
 
 
 def load_space(name_or_file: str | Path) -> SearchSpace:

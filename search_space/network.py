@@ -27,9 +27,7 @@ class SameConv2d(nn.Conv2d):
         """(N, C, H, W) to (N, C', ceil(H / stride), ceil(W / stride))."""
         (kernel, _), (stride, _) = self.kernel_size, self.stride
         high, wide = (max((-(-side // stride) - 1) * stride + kernel - side, 0) for side in x.shape[-2:])
-        return super().forward(
-            functional.pad(x, (wide // 2, wide - wide // 2, high // 2, high - high // 2))
-        )
+        return super().forward(functional.pad(x, (wide // 2, wide - wide // 2, high // 2, high - high // 2)))
 
 
 class _Builder:
@@ -180,8 +178,7 @@ class Network(nn.Module):
 
     def forward_features(self, x: Tensor) -> Tensor:
         """Images (batch, in_channels, H, W) to the head's maps (batch, head channels, h, w)."""
-        maps: Tensor = self.head(self.blocks(self.stem(x)))
-        return maps
+        return self.head(self.blocks(self.stem(x)))
 
     def forward(self, x: Tensor) -> Tensor:
         """Images to logits (batch, classes); without the top to maps, or to pooled features."""
@@ -191,5 +188,4 @@ class Network(nn.Module):
         features = maps.mean((2, 3)) if self.pooling == "avg" else maps.amax((2, 3))  # (batch, channels)
         if not self.include_top:
             return features
-        logits: Tensor = self.classifier(self.dropout(features))
-        return logits
+        return self.classifier(self.dropout(features))

@@ -101,9 +101,7 @@ def _split_digits(image_size: int) -> tuple[ImageSet, ImageSet, ImageSet, str]:
     labels = source.target.astype(np.int64)
     order = np.arange(len(labels))
     rest, test = train_test_split(order, test_size=297, stratify=labels, random_state=SPLIT_SEED)
-    train, validation = train_test_split(
-        rest, test_size=300, stratify=labels[rest], random_state=SPLIT_SEED
-    )
+    train, validation = train_test_split(rest, test_size=300, stratify=labels[rest], random_state=SPLIT_SEED)
     images = _resize(source.images * (255.0 / 16.0), image_size)
     parts = [ImageSet(images[part], labels[part]) for part in (train, validation, test)]
     digest = hashlib.sha256(source.images.astype(np.uint8).tobytes() + labels.tobytes())

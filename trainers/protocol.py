@@ -1,4 +1,4 @@
-"""The proxy protocol: everything that decides a candidate's accuracy, besides its architecture and the data."""
+"""The proxy protocol: all that decides a candidate's accuracy, besides its architecture and the data."""
 
 from __future__ import annotations
 

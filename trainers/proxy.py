@@ -25,7 +25,7 @@ from trainers.measurement import Measurement
 from trainers.protocol import ProxyProtocol
 
 
-class TrainingDiverged(RuntimeError):
+class TrainingDivergedError(RuntimeError):
     """The loss stopped being a number."""
 
 
@@ -97,16 +97,16 @@ def train_candidate(
 
     Raises:
         InputError: the data do not fit the architecture or the protocol.
-        TrainingDiverged: the loss is not finite.
+        TrainingDivergedError: the loss is not finite.
     """
     _check_fit(architecture, protocol, data)
     began = time.perf_counter()
     devices = [torch.device(device)] if device.startswith("cuda") else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
-        model = architecture.build(
-            data.num_classes, data.in_channels, bn_momentum=protocol.bn_momentum
-        ).to(device, memory_format=torch.channels_last)
+        model = architecture.build(data.num_classes, data.in_channels, bn_momentum=protocol.bn_momentum).to(
+            device, memory_format=torch.channels_last
+        )
         random_state = _random_state(devices)
     order = torch.Generator().manual_seed(seed)
     train, validation = _Batches(data.train, data, device), _Batches(data.validation, data, device)
@@ -126,10 +126,10 @@ def train_candidate(
             train_loss = _train_epoch(model, train, protocol, optimiser, schedule, order)
             random_state = _random_state(devices)
         if not np.isfinite(train_loss):
-            raise TrainingDiverged(f"the training loss is {train_loss} in epoch {epoch}")
+            raise TrainingDivergedError(f"the training loss is {train_loss} in epoch {epoch}")
         accuracy, validation_loss = measure(model, validation)
         if not np.isfinite(validation_loss):
-            raise TrainingDiverged(f"the validation loss is {validation_loss} in epoch {epoch}")
+            raise TrainingDivergedError(f"the validation loss is {validation_loss} in epoch {epoch}")
         if weights_path is not None and epoch == protocol.epochs:
             save_weights(model, architecture, weights_path)
         yield Measurement(
@@ -262,4 +262,4 @@ def save_weights(model: nn.Module, architecture: Architecture, path: Path) -> No
     tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     unfinished = path.with_suffix(f".{os.getpid()}.tmp")
     save_file(tensors, unfinished, metadata={"architecture": json.dumps(architecture.to_dict())})
-    os.replace(unfinished, path)
+    unfinished.replace(path)

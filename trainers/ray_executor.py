@@ -31,11 +31,15 @@ import ray
 from ray import tune
 from ray.tune.search import Searcher
 
-from search_space import Architecture
+from search_space import Architecture, InputError
 from trainers.executor import Candidate, NextCandidate, Record, Result, describe, finished
 from trainers.measurement import Evaluator, Measurement
 
-MAX_EARLY_DEATHS = 10
+EARLY_DEATHS = 4  # in a row, and as many as there are workers: then workers cannot start at all
+
+
+class WorkersDoNotStartError(InputError):
+    """Workers die before they begin: an evaluator that cannot be imported there, say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,8 +226,8 @@ class _Searcher(_Live, Searcher):  # type: ignore[misc]
             self._tell(_result_from_json(candidate.id, result["outcome"]))
         elif began is None:  # the worker died before the candidate began: not the candidate's fault
             self._early_deaths += 1
-            if self._early_deaths >= MAX_EARLY_DEATHS:
-                self.error = RuntimeError(f"{MAX_EARLY_DEATHS} workers in a row died before they began")
+            if self._early_deaths >= EARLY_DEATHS + self._capacity:
+                self.error = WorkersDoNotStartError(f"{self._early_deaths} workers in a row did not start")
             self._tell(Result(id=candidate.id, status="lost", error="its worker did not start"))
         else:
             seconds, limit = time.monotonic() - began, self._executor.time_limit
@@ -232,6 +236,12 @@ class _Searcher(_Live, Searcher):  # type: ignore[misc]
                 self._tell(Result(id=candidate.id, status="failed", error=why, seconds=seconds))
             else:
                 self._tell(Result(id=candidate.id, status="lost", error="its worker died", seconds=seconds))
+
+    def on_death(self, reason: str) -> None:
+        """Why a worker died, in Ray's words; the last line says it."""
+        lines = [line.strip() for line in reason.splitlines() if line.strip()]
+        if lines and isinstance(self.error, WorkersDoNotStartError):
+            self.error = WorkersDoNotStartError(f"{str(self.error).partition(':')[0]}: {lines[-1]}")
 
     def _tell(self, result: Result) -> None:
         try:
@@ -256,6 +266,11 @@ class _Hooks(_Live, tune.Callback):  # type: ignore[misc]
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._searcher.on_started(trial.trial_id)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        file = trial.error_file  # local; Trial.get_error reads the copy in storage, which comes later
+        if file and Path(file).is_file():
+            self._searcher.on_death(Path(file).read_text(encoding="utf-8", errors="replace"))
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         for trial in trials[-64:]:
@@ -284,7 +299,7 @@ class _CandidateTrainable(tune.Trainable):  # type: ignore[misc]
 
         torch.set_num_threads(int(config["threads"]))
         self._evaluator = evaluator
-        self._null = Path(os.devnull).open("w")  # for the timer, as long as the worker lives
+        self._null = Path(os.devnull).open("w")  # noqa: SIM115 -- the timer needs it while the worker lives
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -353,7 +368,7 @@ class _CandidateTrainable(tune.Trainable):  # type: ignore[misc]
 
 def _result_from_json(candidate_id: int, text: str) -> Result:
     data = json.loads(text)
-    curve = tuple(Measurement(accuracy=m["accuracy"], metrics=m["metrics"]) for m in data["curve"])
+    curve = tuple(Measurement(**measurement) for measurement in data["curve"])
     return Result(
         id=candidate_id,
         status=data["status"],

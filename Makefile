@@ -1,0 +1,38 @@
+# make quickstart   a real search in minutes, without a GPU; leaves everything in runs/quickstart
+# make test         the whole test suite
+# make lint         style and types
+PYTHON ?= python3
+BIN := .venv/bin
+RUN := runs/quickstart
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: quickstart test lint
+.DELETE_ON_ERROR:
+
+quickstart: $(BIN)/.installed
+	$(BIN)/nas search configs/quickstart.yaml $(if $(wildcard $(RUN)/journal.db),--resume)
+	$(BIN)/nas pareto quickstart --plot $(RUN)/pareto.png
+	$(BIN)/nas export quickstart@best --output $(RUN)/exports
+	$(BIN)/nas scale quickstart@best --output $(RUN)/exports/family
+	@echo "everything is in $(RUN)"
+
+test: $(BIN)/.installed-dev
+	$(BIN)/python -m pytest
+
+lint: $(BIN)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.10 or newer is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 10) else 0)'
+	$(PYTHON) -m venv .venv
+
+$(BIN)/.installed: setup.cfg constraints.txt | $(BIN)/python
+	@echo "installing into .venv (some minutes the first time)"
+	$(INSTALL) --editable .
+	@touch $@
+
+$(BIN)/.installed-dev: $(BIN)/.installed
+	$(INSTALL) --editable '.[dev]'
+	@touch $@

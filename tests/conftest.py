@@ -1,0 +1,39 @@
+"""Shared by all tests: small spaces, and a folder of its own for each test's runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from search_space import Decision, SearchSpace, load_space
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty current directory: runs go to its ``runs/``."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent.parent))  # workers import the tests' helpers
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def digits_space() -> SearchSpace:
+    """The preset of the quickstart."""
+    return load_space("digits")
+
+
+@pytest.fixture
+def plain_space() -> SearchSpace:
+    """Three decisions without a decoder."""
+    return SearchSpace([Decision("a", (1, 2)), Decision("b", ("x", "y", "z")), Decision("c", (0,))])

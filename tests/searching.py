@@ -1,0 +1,103 @@
+"""A search without training, for tests: scripted outcomes, and a diary of what really ran.
+
+As a script it runs or resumes such a search in the current directory:
+``python -m tests.searching NAME EXECUTOR BUDGET [--resume]``.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nas import SearchConfig, parse_config, run_search
+from search_space import Architecture
+from trainers import Measurement
+
+
+@dataclass(frozen=True)
+class Scripted:
+    """Gives an accuracy made from the key, after a while; does something else for some networks.
+
+    Attributes:
+        diary: a file with one line for every beginning and end of an evaluation.
+        seconds: an epoch takes.
+        acts: the n-th evaluation to begin (counted over processes, from 1) to what it does:
+            ``raise``, ``nan``, ``die``, ``hang``, ``nothing``.
+    """
+
+    diary: Path
+    seconds: float = 0.0
+    acts: dict[int, str] = field(default_factory=dict)
+    fingerprint: str = "scripted"
+    num_classes: int = 10
+    in_channels: int = 1
+
+    def epochs(
+        self, architecture: Architecture, seed: int, weights_path: Path | None = None
+    ) -> Iterator[Measurement]:
+        act = self.acts.get(self.write("begin", architecture.key))
+        accuracy = 0.5 + int(architecture.key[:6], 16) / 2**24 / 2
+        for epoch in (1, 2):
+            time.sleep(self.seconds)
+            if act == "raise":
+                raise RuntimeError("CUDA out of memory\n(as if)")
+            if act == "nan":
+                yield Measurement(accuracy=float("nan"))
+            if act == "die":
+                os.kill(os.getpid(), signal.SIGKILL)
+            if act == "hang":
+                time.sleep(1000)
+            if act == "nothing":
+                return
+            if epoch == 2:
+                self.write("end", architecture.key)
+                if weights_path is not None:
+                    weights_path.parent.mkdir(parents=True, exist_ok=True)
+                    weights_path.write_text(architecture.key)
+            yield Measurement(accuracy=accuracy, metrics={"loss": 1.0 / epoch}, final=epoch == 2)
+
+    def write(self, what: str, key: str) -> int:
+        """Add a line; the number of lines of its kind so far."""
+        with self.diary.open("a") as file:
+            file.write(f"{what} {key}\n")
+        return sum(line.startswith(what) for line in self.diary.read_text().splitlines())
+
+    def lines(self, what: str) -> list[str]:
+        """The keys of what began, or ended."""
+        if not self.diary.exists():
+            return []
+        return [line.split()[1] for line in self.diary.read_text().splitlines() if line.startswith(what)]
+
+
+def config(name: str = "t", **sections: dict[str, Any]) -> SearchConfig:
+    """A configuration for the digits space; sections are merged over quick defaults."""
+    base: dict[str, Any] = {
+        "name": name,
+        "space": "digits",
+        "objective": {"target": 1e6},
+        "controller": {"name": "ppo", "options": {"batch": 4, "hidden": 16, "embedding": 8}},
+        "search": {"candidates": 6},
+        "executor": {"kind": "inline"},
+    }
+    for section, values in sections.items():
+        base[section] = {**base.get(section, {}), **values} if isinstance(values, dict) else values
+    return parse_config(base)
+
+
+if __name__ == "__main__":
+    run_name, executor, budget = sys.argv[1:4]
+    run_search(
+        config(
+            run_name,
+            executor={"kind": executor, "workers": 2 if executor == "ray" else None},
+            search={"candidates": int(budget)},
+        ),
+        resume="--resume" in sys.argv,
+        evaluator=Scripted(Path("diary").absolute(), seconds=0.02),
+    )

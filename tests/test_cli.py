@@ -1,0 +1,221 @@
+"""The command line as a user meets it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from nas import cli, load_architecture, run_search
+from search_space import cost
+from tests.searching import Scripted, config
+
+NAS = [sys.executable, "-m", "nas.cli"]
+
+
+def nas(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of a command, in this process."""
+    argv, sys.argv = sys.argv, ["nas", *arguments]
+    try:
+        cli.main()
+    except SystemExit as stop:
+        code = stop.code if isinstance(stop.code, int) else 0
+    finally:
+        sys.argv = argv
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+@pytest.fixture
+def run(in_tmp: Path):
+    """A finished search of 8 candidates, two of which failed."""
+    return run_search(
+        config(search={"candidates": 8}), evaluator=Scripted(in_tmp / "diary", acts={2: "raise", 3: "nan"})
+    ).run
+
+
+def test_json_of_every_command_that_prints_facts(run, capsys) -> None:
+    def document(*arguments: str):
+        code, out, err = nas(capsys, *arguments, "--json")
+        assert (code, err) == (0, "")
+        return json.loads(out)
+
+    (listed,) = document("ls")
+    status = document("status", "t")
+    assert listed == status
+    assert (status["run"], status["state"], status["counts"]) == ("t", "finished", {"done": 6, "failed": 2})
+    assert status["workers"] == 1
+    assert status["candidates_per_hour"] > 0
+    top = document("top", "t", "-n", "3")
+    assert [t["reward"] for t in top] == sorted((t["reward"] for t in top), reverse=True)
+    assert len(top) == 3
+    assert top[0] == status["best"]
+    assert {"id", "status", "key", "accuracy", "macs", "params", "reward", "choices"} <= set(top[0])
+    pareto = document("pareto", "t")
+    assert set(pareto) == {"front", "hypervolume", "reference"}
+    assert pareto["reference"] == {"accuracy": 0.0, "macs": 2e6}
+    costs = [t["macs"] for t in pareto["front"]]
+    assert costs == sorted(costs)
+    show = document("show", "t@best")
+    assert show["key"] == top[0]["key"]
+    assert (show["macs"], show["params"]) == (top[0]["macs"], top[0]["params"])  # at the run's 10 classes
+    assert {"name", "key", "macs", "params", "image_size", "stages"} <= set(show)
+    b0 = document("show", "efficientnet_b0")
+    assert (b0["macs"], b0["params"], len(b0["stages"])) == (385_814_752, 5_288_548, 7)
+    family = document("scale", "t@best")
+    assert family[0]["macs"] == top[0]["macs"]
+    assert len(family) == 8
+    assert set(family[0]) == {"name", "phi", "depth", "width", "image_size", "dropout", "macs", "params"}
+    (third,) = document("scale", "efficientnet_b0", "--phi", "3", "--alpha", "1.2")
+    assert third["phi"] == 3
+
+
+def test_text_of_every_command(run, capsys) -> None:
+    for arguments, words in [
+        (["ls"], ["t ", "finished", "8/8"]),
+        (
+            ["status", "t"],
+            ["6 done, 2 failed", "candidate 2 failed: RuntimeError: CUDA out of memory (as if)"],
+        ),
+        (["pareto", "t"], ["hypervolume 0.", "reference point accuracy 0 and 2 M macs"]),
+        (["top", "t"], ["reward", "mb"]),
+        (["show", "efficientnet_b0"], ["MBConv6, k5x5, SE 0.25", "112x112", "385,814,752 MACs", "5,288,548"]),
+        (["show", "t@1"], ["candidate 1 of the search t", "10 classes, 1 input channels"]),
+        (["scale", "efficientnet_b0"], ["efficientnet_b7", "published factors", "66.3 M"]),
+        (["scale", "efficientnet_b0", "--phi", "1"], ["formula: MACs x 1.920"]),
+        (["--help"], ["search", "pareto", "export", "scale"]),
+    ]:
+        code, out, err = nas(capsys, *arguments)
+        assert (code, err) == (0, "")
+        for word in words:
+            assert word in out, f"{arguments}: {out}"
+
+
+def test_export_writes_what_loads_back(run, capsys, in_tmp: Path) -> None:
+    best = run.best()
+    code, out, _ = nas(capsys, "export", "t@best", "-o", "net")
+    assert code == 0
+    assert sorted(path.name for path in Path("net").iterdir()) == [
+        "architecture.json", "architecture.yaml", "weights.safetensors",
+    ]  # fmt: skip
+    assert Path("net/weights.safetensors").read_text() == best.key
+    for ending in ("yaml", "json"):
+        assert load_architecture(f"net/architecture.{ending}").key == best.key
+        assert cost(load_architecture(f"net/architecture.{ending}"), 10, 1).macs == best.macs
+    assert "candidate" in Path("net/architecture.yaml").read_text().splitlines()[0]
+    assert nas(capsys, "export", "efficientnet_b0", "-o", "b0.json")[0] == 0
+    assert load_architecture("b0.json") == load_architecture("efficientnet_b0")
+    assert nas(capsys, "export", "t@best", "-o", "one", "--format", "json")[0] == 0
+    assert [path.name for path in Path("one").iterdir()] == ["architecture.json"]
+
+
+def test_scale_writes_members_that_load_back(run, capsys) -> None:
+    assert nas(capsys, "scale", "t@best", "-o", "family")[0] == 0
+    members = [load_architecture(path) for path in sorted(Path("family").iterdir())]
+    assert [m.image_size for m in members] == [32, 34, 37, 43, 54, 65, 75, 86]
+
+
+@pytest.mark.parametrize("ending", ["png", "svg"])
+def test_the_pareto_figure_is_an_image(run, capsys, ending: str) -> None:
+    assert nas(capsys, "pareto", "t", "--plot", f"figures/front.{ending}")[0] == 0
+    content = Path(f"figures/front.{ending}").read_bytes()
+    assert content.startswith(b"\x89PNG") if ending == "png" else b"<svg" in content
+
+
+def test_a_run_without_results_is_no_error(in_tmp: Path, capsys) -> None:
+    run_search(config(search={"candidates": 1}), evaluator=Scripted(in_tmp / "d", acts={1: "raise"}))
+    assert nas(capsys, "pareto", "t", "--plot", "p.png")[0] == 0
+    assert json.loads(nas(capsys, "pareto", "t", "--json")[1])["front"] == []
+    assert json.loads(nas(capsys, "top", "t", "--json")[1]) == []
+    assert nas(capsys, "status", "t")[0] == 0
+    assert nas(capsys, "show", "t@best")[2] == "nas: t: no candidate has finished yet\n"
+
+
+MISTAKES = [
+    (["serch"], "No such command 'serch'"),
+    (["top"], "Missing argument"),
+    (["top", "t", "-n", "0"], "-n"),
+    (["status", "nosuch"], "no run 'nosuch' under runs/"),
+    (["status", "tt"], "did you mean t?"),
+    (["show", "eficientnet_b0"], "did you mean efficientnet_b0?"),
+    (["show", "nosuch.yaml"], "nosuch.yaml: no such file"),
+    (["show", "t@99"], "t: has no candidate 99"),
+    (["show", "t@worst"], "after @ comes best"),
+    (["show", "broken.yaml"], "broken.yaml:3: "),
+    (["show", "tiny.yaml"], "tiny.yaml:1: image_size must be at least the total stride, 32, got 16"),
+    (["show", "newer.yaml"], "newer.yaml:1: format must be 1, got 9: a file of another version"),
+    (["show", "binary.yaml"], "binary.yaml: not a text file"),
+    (["pareto", "t", "--x", "flops"], "--x must be macs or params, got 'flops'"),
+    (["pareto", "t", "--plot", "p.bmp"], "p.bmp: must end in .png, .svg, .pdf"),
+    (["pareto", "t", "--plot", "broken.yaml/p.png"], "cannot be written"),
+    (["export", "t@best", "-o", "x.pt"], "x.pt: must be a folder, or end in"),
+    (["export", "t@best", "-o", "x", "--format", "jsn"], "did you mean json?"),
+    (
+        ["export", "efficientnet_b0", "-o", "w.safetensors"],
+        "efficientnet_b0 has no trained weights to export",
+    ),
+    (["export", "t@best", "-o", "broken.yaml/x.json"], "cannot be written"),
+    (["scale", "efficientnet_b0", "--phi", "x"], "--phi"),
+    (["scale", "efficientnet_b0", "--phi", "1", "--alpha", "0.5"], "alpha must be between 1 and 10, got 0.5"),
+    (["scale", "efficientnet_b0", "--phi", "1", "--family", "efficientnet"], "are two things"),
+    (["scale", "efficientnet_b0", "--family", "resnet"], "--family must be efficientnet, got 'resnet'"),
+    (["search", "nosuch.yaml"], "nosuch.yaml: no such file"),
+    (["search", "typo.yaml"], "typo.yaml:2: controler is an unknown key; did you mean controller?"),
+    (["search", "preset.yaml"], "'digts' is no known search space; did you mean digits?"),
+    (["search", "good.yaml", "--run", "t"], "runs/t: exists already"),
+    (["search", "good.yaml", "--run", "../t"], "is no name for a run"),
+    (["search", "good.yaml", "--run", "u", "--resume"], "there is no run to resume"),
+    (
+        ["search", "good.yaml", "--set", "protocol.batch=5000", "--run", "u"],
+        "protocol.batch must be at most 1200",
+    ),
+    (["search", "good.yaml", "--set", "nonsense"], "must be key=value"),
+]
+
+
+def everything() -> dict[Path, bytes]:
+    """Every file here, but for those that SQLite's readers make beside a journal."""
+    files = [path for path in Path().rglob("*") if path.is_file()]
+    return {path: path.read_bytes() for path in files if not path.name.endswith(("-wal", "-shm"))}
+
+
+@pytest.mark.parametrize(("arguments", "message"), MISTAKES, ids=[" ".join(m[0]) for m in MISTAKES])
+def test_a_mistake_is_one_line_and_exit_code_2(run, capsys, arguments, message: str) -> None:
+    b0 = load_architecture("efficientnet_b0").to_yaml()
+    Path("broken.yaml").write_text("image_size: 32\nstem: [\n")
+    Path("tiny.yaml").write_text(
+        b0.replace("format: 1\n", "").replace("name: efficientnet_b0\n", "").replace("224", "16")
+    )
+    Path("newer.yaml").write_text(b0.replace("format: 1", "format: 9"))
+    Path("binary.yaml").write_bytes(b"\xff\xfe\x00\x80")
+    Path("good.yaml").write_text("space: digits\nobjective: {target: 1e6}\n")
+    Path("typo.yaml").write_text("space: digits\ncontroler: {name: ppo}\nobjective: {target: 1e6}\n")
+    Path("preset.yaml").write_text("space: digts\nobjective: {target: 1e6}\n")
+    before = everything()
+    code, out, err = nas(capsys, *arguments)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert err.startswith("nas: ")
+    assert err.count("\n") == 1
+    assert everything() == before  # nothing lost, nothing half-written
+
+
+def test_a_newer_journal_is_refused_by_every_command(run, capsys) -> None:
+    import sqlite3
+
+    with sqlite3.connect(run.journal_path) as raw:
+        raw.execute("PRAGMA user_version = 9")
+    for command in (["status", "t"], ["top", "t"], ["pareto", "t"], ["show", "t@best"]):
+        code, out, err = nas(capsys, *command)
+        assert (code, out) == (2, "")
+        assert "has schema 9, written by a newer version; this one reads up to 1" in err
+
+
+def test_debug_gives_the_traceback(in_tmp: Path) -> None:
+    done = subprocess.run(
+        [*NAS, "--debug", "show", "nosuch"], capture_output=True, text=True, cwd=in_tmp, check=False
+    )
+    assert done.returncode == 2
+    assert "Traceback" in done.stderr
+    assert "is no known architecture" in done.stderr

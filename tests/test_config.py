@@ -1,0 +1,106 @@
+"""Configurations: strict, and clear about what is wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from nas import InputError, load_config, load_space
+from trainers import ProxyProtocol
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+
+
+@pytest.mark.parametrize("path", CONFIGS.glob("*.yaml"), ids=lambda path: path.name)
+def test_every_shipped_configuration_is_valid(path: Path) -> None:
+    config = load_config(path)
+    load_space(config.space)
+    assert config.name == path.stem
+
+
+def test_the_resolved_configuration_reads_back_equal(tmp_path) -> None:
+    config = load_config(CONFIGS / "quickstart.yaml", ["name=other", "executor.time_limit=2.5"])
+    path = tmp_path / "config.yaml"
+    path.write_text(config.to_yaml())
+    assert load_config(path) == config
+    assert load_config(path).executor.time_limit == 2.5
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("controler: {name: ppo}", "config.yaml:3: controler is an unknown key; did you mean controller?"),
+        ("protocol: {epoch: 3}", "config.yaml:3: protocol.epoch is an unknown key; did you mean epochs?"),
+        ("protocol: {epochs: 0}", "config.yaml:3: protocol.epochs must be between 1 and 100000, got 0"),
+        (
+            "protocol: {learning_rate: fast}",
+            "config.yaml:3: protocol.learning_rate must be a number, got 'fast'",
+        ),
+        ("search: {candidates: 1.5}", "config.yaml:3: search.candidates must be a whole number"),
+        ("search: {candidates: yes}", "config.yaml:3: search.candidates must be a whole number, got 'yes'"),
+        ("search: {candidates: true}", "config.yaml:3: search.candidates must be a whole number, got True"),
+        ("executor: {kind: slurm}", "config.yaml:3: executor.kind must be 'ray' or 'inline', got 'slurm'"),
+        ("seed: -1", "config.yaml:3: seed must be greater than or equal to 0, got -1"),
+        (
+            "data: {name: digts}",
+            "config.yaml:3: data.name must be one of digits, got 'digts'; did you mean digits?",
+        ),
+        ("controller: {name: pppo}", "config.yaml:3: controller.name .*; did you mean ppo?"),
+        (
+            "controller: {options: {lerning_rate: 1}}",
+            "config.yaml:3: controller.options.lerning_rate is an unknown key; did you mean learning_rate?",
+        ),
+        ("space: digits", "config.yaml:3: key 'space' is given twice"),
+        ("search: {candidates: 3", "config.yaml:"),
+        ("- 3", "config.yaml:"),
+    ],
+)
+def test_a_broken_configuration_names_file_line_and_field(tmp_path, text: str, message: str) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(f"space: digits\nobjective: {{target: 1e6}}\n{text}\n")
+    with pytest.raises(InputError, match=message) as caught:
+        load_config(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_field_is_named(tmp_path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("space: digits\nobjective: {cost: params}\n")
+    with pytest.raises(InputError, match="config.yaml:2: objective.target is missing"):
+        load_config(path)
+
+
+def test_a_number_in_scientific_notation_is_a_number(tmp_path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(
+        "space: digits\nobjective: {target: 1e6}\nprotocol: {learning_rate: 1e-3, weight_decay: 1E-5}\n"
+    )
+    config = load_config(path)
+    assert (config.objective.target, config.protocol.learning_rate) == (1e6, 1e-3)
+    assert config.protocol.weight_decay == 1e-5
+
+
+def test_overrides_replace_values_and_name_themselves_when_wrong() -> None:
+    path = CONFIGS / "quickstart.yaml"
+    assert load_config(path, ["protocol.epochs=7"]).protocol.epochs == 7
+    with pytest.raises(InputError, match="^--set protocol.epochs must be between 1 and 100000, got 0$"):
+        load_config(path, ["protocol.epochs=0"])
+    with pytest.raises(InputError, match="^--set sarch is an unknown key; did you mean search?"):
+        load_config(path, ["sarch.candidates=3"])
+    with pytest.raises(InputError, match="must be key=value"):
+        load_config(path, ["candidates"])
+
+
+def test_a_space_file_is_found_beside_the_configuration(tmp_path, monkeypatch) -> None:
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "config.yaml").write_text("space: mine.yaml\nobjective: {target: 1e6}\n")
+    monkeypatch.chdir(tmp_path)
+    config = load_config("conf/config.yaml")
+    assert config.space == str(tmp_path / "conf" / "mine.yaml")
+
+
+def test_the_protocols_hash_follows_every_field_and_the_data() -> None:
+    base = ProxyProtocol()
+    others = [ProxyProtocol(epochs=4), ProxyProtocol(flip=True), ProxyProtocol(weight_decay=0.0)]
+    hashes = {p.hash("data") for p in [base, *others]} | {base.hash("other data")}
+    assert len(hashes) == 5
+    assert base.hash("data") == ProxyProtocol().hash("data")

@@ -1,0 +1,113 @@
+"""One contract for every executor, and what only processes can do."""
+
+from pathlib import Path
+
+import pytest
+
+from search_space import InputError, load_space
+from tests.searching import Scripted
+from trainers import Candidate, Executor, Result, create_executor
+
+
+class Book:
+    """Hands out candidates and notes what comes back; a lost one is handed out again, twice at most."""
+
+    def __init__(self, number: int) -> None:
+        space = load_space("digits")
+        self.queue = [
+            Candidate(id=i, architecture=space.decode([i % 2, *[0] * 18, i // 2 % 2]), seed=0)
+            for i in range(1, number + 1)
+        ]
+        self.running: set[int] = set()
+        self.most_running = 0
+        self.results: dict[int, Result] = {}
+        self.lost: list[int] = []
+        self.candidates = {c.id: c for c in self.queue}
+
+    def next_candidate(self) -> Candidate | None:
+        return self.queue.pop(0) if self.queue else None
+
+    def record(self, result: Result) -> None:
+        if result.status == "running":
+            self.running.add(result.id)
+            self.most_running = max(self.most_running, len(self.running))
+            return
+        self.running.discard(result.id)
+        if result.status == "lost" and self.lost.count(result.id) < 2:
+            self.lost.append(result.id)
+            self.queue.append(self.candidates[result.id])
+            return
+        assert result.id not in self.results
+        self.results[result.id] = result
+
+
+@pytest.fixture(params=["inline", pytest.param("ray", marks=pytest.mark.slow)])
+def executor(request, in_tmp: Path) -> Executor:
+    return create_executor(request.param, scratch=in_tmp / "scratch", workers=2)
+
+
+def test_every_candidate_comes_back_once_and_failures_do_not_spread(executor: Executor, in_tmp: Path) -> None:
+    book, workers = Book(8), []
+    scripted = Scripted(in_tmp / "diary", acts={2: "raise", 5: "nan"})
+    executor.run(scripted, book.next_candidate, book.record, on_start=workers.append)
+    assert sorted(book.results) == list(range(1, 9))
+    statuses = [result.status for result in book.results.values()]
+    assert (statuses.count("done"), statuses.count("failed")) == (6, 2)
+    for result in book.results.values():
+        if result.status == "done":
+            assert [m.final for m in result.curve] == [False, True]
+            assert result.seconds >= 0
+        else:
+            assert result.error is not None
+            assert "\n" not in result.error
+    assert len(scripted.lines("begin")) == 8
+    assert workers in ([1], [2])
+    assert book.most_running <= workers[0]
+    assert not (in_tmp / "scratch").exists()
+
+
+def test_an_error_of_the_search_ends_the_run_and_is_raised(executor: Executor, in_tmp: Path) -> None:
+    book = Book(6)
+
+    def full(result: Result) -> None:
+        if result.status == "done":
+            raise OSError("No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        executor.run(Scripted(in_tmp / "diary"), book.next_candidate, full)
+
+
+def test_an_abort_ends_the_run_without_results_of_what_ran(executor: Executor, in_tmp: Path) -> None:
+    book = Book(40)
+    executor.run(
+        Scripted(in_tmp / "diary", seconds=0.02),
+        book.next_candidate,
+        book.record,
+        abort=lambda: len(book.results) >= 3,
+    )
+    assert 3 <= len(book.results) <= 5
+
+
+@pytest.mark.slow
+def test_killed_and_hanging_workers_cost_only_their_candidate_a_try(in_tmp: Path) -> None:
+    executor = create_executor("ray", scratch=in_tmp / "scratch", workers=2, time_limit=3.0)
+    book = Book(7)
+    scripted = Scripted(in_tmp / "diary", seconds=0.01, acts={2: "die", 4: "hang"})
+    executor.run(scripted, book.next_candidate, book.record)
+    assert sorted(book.results) == list(range(1, 8))
+    assert len(book.lost) == 1  # the killed one came back and was done
+    failed = [result for result in book.results.values() if result.status == "failed"]
+    assert [result.error for result in failed] == ["took longer than the limit of 3 s"]
+    assert len(scripted.lines("begin")) == 8
+
+
+@pytest.mark.slow
+def test_workers_that_cannot_start_end_the_run_with_the_reason(
+    in_tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYTHONPATH")  # workers cannot import this module then
+    executor = create_executor("ray", scratch=in_tmp / "scratch", workers=1)
+    book = Book(2)
+    with pytest.raises(InputError, match=r"5 workers in a row did not start: .*No module named 'tests"):
+        executor.run(Scripted(in_tmp / "diary"), book.next_candidate, book.record)
+    assert book.results == {}

@@ -1,0 +1,136 @@
+"""The journal: what is committed, and what is refused."""
+
+import sqlite3
+
+import pytest
+
+from results import EvaluatorFacts, Journal, NewTrial
+from search_space import InputError
+
+
+def new_trial(key: str, seed: int = 0) -> NewTrial:
+    return NewTrial(key=key, protocol="p", seed=seed, choices={"a": 1}, architecture={}, macs=10, params=5)
+
+
+@pytest.fixture
+def journal(tmp_path):
+    journal = Journal.create(tmp_path / "journal.db")
+    yield journal
+    journal.close()
+
+
+def propose(journal: Journal, version: int, *keys: str) -> list[tuple[int, bool]]:
+    return journal.propose(version, b"state%d" % version, [((0,), -1.5, new_trial(key)) for key in keys])
+
+
+def test_a_proposal_is_pending_with_the_controllers_state(journal: Journal) -> None:
+    assert propose(journal, 1, "k1", "k2") == [(1, True), (2, True)]
+    assert journal.counts() == {"pending": 2}
+    assert journal.controller_state() == (1, b"state1")
+    trial = journal.trial(1)
+    assert trial is not None
+    assert (trial.key, trial.choices, trial.macs, trial.accuracy) == ("k1", {"a": 1}, 10, None)
+
+
+def test_the_same_measurement_is_never_a_second_trial(journal: Journal) -> None:
+    propose(journal, 1, "k1")
+    assert propose(journal, 2, "k1", "k2", "k1") == [(1, False), (2, True), (1, False)]
+    assert len(journal.trials()) == 2
+    assert [row.trial for row in journal.proposals()] == [1, 1, 2, 1]
+    # another seed is another measurement
+    assert journal.propose(3, b"", [((0,), None, new_trial("k1", seed=1))]) == [(3, True)]
+
+
+def test_results_are_numbered_in_the_order_of_arrival_and_counted_once(journal: Journal) -> None:
+    propose(journal, 1, "k1", "k2")
+    assert journal.finish(2, "done", accuracy=0.5, reward=0.4)
+    assert journal.finish(1, "failed", error="out of memory")
+    assert not journal.finish(2, "done", accuracy=0.9, reward=0.9)  # late news of a finished trial
+    first, second = journal.trials()
+    assert (first.arrival, first.status, first.accuracy, first.error) == (2, "failed", None, "out of memory")
+    assert (second.arrival, second.accuracy, second.reward) == (1, 0.5, 0.4)
+
+
+def test_a_failed_trial_cannot_carry_an_accuracy(journal: Journal) -> None:
+    propose(journal, 1, "k1")
+    with pytest.raises(sqlite3.IntegrityError):
+        journal.finish(1, "failed", accuracy=0.5)
+    with pytest.raises(sqlite3.IntegrityError):
+        journal.finish(1, "done")
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        journal.finish(1, "failed", curve=[{"loss": float("nan")}])
+    assert journal.counts() == {"pending": 1}
+
+
+def test_untold_results_come_in_order_of_arrival_with_all_their_proposals(journal: Journal) -> None:
+    propose(journal, 1, "k1", "k2", "k1")
+    assert journal.untold() == []
+    journal.finish(2, "done", accuracy=0.5, reward=0.4)
+    journal.finish(1, "done", accuracy=0.6, reward=0.5)
+    assert [(t.id, [r.id for r in rows]) for t, rows in journal.untold()] == [(2, [2]), (1, [1, 3])]
+    journal.told(2, b"after", [2])
+    assert [t.id for t, _ in journal.untold()] == [1]
+    assert journal.controller_state() == (2, b"after")
+
+
+def test_a_new_session_queues_what_was_running_without_counting_the_attempt(journal: Journal) -> None:
+    propose(journal, 1, "k1", "k2")
+    journal.begin_session({})
+    journal.start(1)
+    journal.finish(2, "failed", error="x")
+    assert journal.counts() == {"running": 1, "failed": 1}
+    journal.begin_session({})
+    trial = journal.trial(1)
+    assert trial is not None
+    assert (trial.status, trial.attempts) == ("pending", 0)
+    assert journal.next_pending({1}) is None
+
+
+def test_a_failed_transaction_leaves_nothing(journal: Journal) -> None:
+    propose(journal, 1, "k1")
+    broken = NewTrial(key="k9", protocol="p", seed=0, choices={}, architecture={}, macs=None, params=1)  # type: ignore[arg-type]
+    with pytest.raises(sqlite3.IntegrityError):
+        journal.propose(2, b"state2", [((0,), None, new_trial("k2")), ((0,), None, broken)])
+    assert [trial.key for trial in journal.trials()] == ["k1"]
+    assert journal.controller_state() == (1, b"state1")
+
+
+def test_readers_see_what_is_committed_while_a_writer_writes(journal: Journal) -> None:
+    propose(journal, 1, "k1")
+    reader = Journal.read(journal.path)
+    journal.start(1)
+    assert reader.counts() == {"running": 1}
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        reader.start(1)
+    reader.close()
+
+
+def test_another_evaluator_is_refused(journal: Journal) -> None:
+    journal.bind_evaluator(EvaluatorFacts("protocol-a", 10, 1))
+    journal.bind_evaluator(EvaluatorFacts("protocol-a", 10, 1))
+    with pytest.raises(InputError, match="would not compare"):
+        journal.bind_evaluator(EvaluatorFacts("protocol-b", 10, 1))
+
+
+def test_a_newer_schema_is_refused(journal: Journal) -> None:
+    journal.close()
+    with sqlite3.connect(journal.path) as raw:
+        raw.execute("PRAGMA user_version = 99")
+    for opened in (Journal.open, Journal.read):
+        with pytest.raises(
+            InputError, match="has schema 99, written by a newer version; this one reads up to 1"
+        ):
+            opened(journal.path)
+
+
+@pytest.mark.parametrize("content", [b"", b"no database at all, but long enough to look at" * 50])
+def test_what_is_no_journal_is_refused(tmp_path, content: bytes) -> None:
+    path = tmp_path / "journal.db"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"journal.db: (is no journal|cannot be read as a journal)"):
+        Journal.read(path)
+
+
+def test_create_never_overwrites(journal: Journal) -> None:
+    with pytest.raises(InputError, match="exists already"):
+        Journal.create(journal.path)
