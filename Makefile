@@ -17,7 +17,7 @@ quickstart: $(BIN)/.installed
 	@echo "everything is in $(RUN)"
 
 test: $(BIN)/.installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 lint: $(BIN)/.installed-dev
 	$(BIN)/ruff check .

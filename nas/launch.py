@@ -122,7 +122,7 @@ def run_search(
                 journal.end_session(session, outcome)
         finally:
             journal.close()
-    return SearchEnd(run, outcome)  # type: ignore[arg-type]  # "error" leaves by its exception
+    return SearchEnd(run, outcome)
 
 
 def _outcome(search: Search, journal: Journal) -> Outcome:

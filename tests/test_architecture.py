@@ -125,7 +125,8 @@ def test_a_broken_description_says_what_is_wrong(data, message: str) -> None:
 def test_errors_in_a_file_name_file_and_line(tmp_path) -> None:
     path = tmp_path / "net.yaml"
     path.write_text(
-        "image_size: 32\nstem: {channels: 8}\nstages:\n  - {channels: 8}\n  - {channels: 0}\nhead: {channels: 4}\n"
+        "image_size: 32\nstem: {channels: 8}\nstages:\n"
+        "  - {channels: 8}\n  - {channels: 0}\nhead: {channels: 4}\n"
     )
     with pytest.raises(InputError, match=r"net.yaml:5: stages\[1\].channels must be at least 1, got 0"):
         load_architecture(path)

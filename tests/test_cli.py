@@ -94,7 +94,7 @@ def test_text_of_every_command(run, capsys) -> None:
 
 def test_export_writes_what_loads_back(run, capsys, in_tmp: Path) -> None:
     best = run.best()
-    code, out, _ = nas(capsys, "export", "t@best", "-o", "net")
+    code, _, _ = nas(capsys, "export", "t@best", "-o", "net")
     assert code == 0
     assert sorted(path.name for path in Path("net").iterdir()) == [
         "architecture.json", "architecture.yaml", "weights.safetensors",

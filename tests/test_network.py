@@ -1,5 +1,6 @@
 """The modules."""
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -50,7 +51,7 @@ def test_drop_path_grows_linearly_to_the_last_block_and_keeps_the_mean() -> None
     rates = [block.drop_path.rate for block in model.blocks]
     assert rates[0] == 0.0
     assert rates[-1] == pytest.approx(0.2)
-    steps = {round(b - a, 9) for a, b in zip(rates, rates[1:], strict=False)}
+    steps = {round(b - a, 9) for a, b in itertools.pairwise(rates)}
     assert len(steps) == 1
     layer = model.blocks[-1].drop_path.train()
     dropped = layer(torch.ones(20_000, 1, 1, 1))

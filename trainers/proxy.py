@@ -104,9 +104,8 @@ def train_candidate(
     devices = [torch.device(device)] if device.startswith("cuda") else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
-        model = architecture.build(data.num_classes, data.in_channels, bn_momentum=protocol.bn_momentum).to(
-            device, memory_format=torch.channels_last
-        )
+        model = architecture.build(data.num_classes, data.in_channels, bn_momentum=protocol.bn_momentum)
+        model = model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         random_state = _random_state(devices)
     order = torch.Generator().manual_seed(seed)
     train, validation = _Batches(data.train, data, device), _Batches(data.validation, data, device)

@@ -183,14 +183,14 @@ class _Searcher(_Live, Searcher):  # type: ignore[misc]
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """Tune wants a trial: its config, None to ask again, or the end."""
         if self.stopped:
-            return Searcher.FINISHED  # type: ignore[no-any-return]
+            return Searcher.FINISHED
         if not self._free_slot():
             return None
         try:
             candidate = self._next()
         except BaseException as error:
             self.error = error
-            return Searcher.FINISHED  # type: ignore[no-any-return]
+            return Searcher.FINISHED
         if candidate is None:
             return None if self._open else Searcher.FINISHED
         self._open[trial_id] = candidate
