@@ -1,10 +1,12 @@
 # make quickstart   a real search in minutes, without a GPU; leaves everything in runs/quickstart
 # make test         the whole test suite
 # make lint         style and types
+# PYTHON=python3.12 chooses the interpreter, PIP_FLAGS='--extra-index-url URL' another source of packages.
 PYTHON ?= python3
+PIP_FLAGS ?=
 BIN := .venv/bin
 RUN := runs/quickstart
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt $(PIP_FLAGS)
 
 .PHONY: quickstart test lint
 .DELETE_ON_ERROR:

@@ -43,7 +43,8 @@ def pareto_figure(trials: list[Trial], front: Front, title: str, cost: str = "ma
     )
     x = [getattr(trial, cost) / unit for trial in front.trials]
     y = [100 * (trial.accuracy or 0.0) for trial in front.trials]
-    axes.step(x, y, where="post", color="#1f5fa8", linewidth=1.3, zorder=3)
+    right = max([getattr(trial, cost) / unit for trial in done], default=0.0)
+    axes.step([*x, *[right][: len(y)]], [*y, *y[-1:]], where="post", color="#1f5fa8", linewidth=1.3, zorder=3)
     axes.scatter(x, y, s=38, color="#1f5fa8", label=f"Pareto front ({len(x)})", zorder=4)
     best = max(done, key=lambda trial: (trial.reward or 0.0, -trial.id), default=None)
     if best is not None:
