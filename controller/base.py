@@ -12,6 +12,9 @@ from controller.objective import Objective
 from search_space import FieldError, Indices, SearchSpace
 
 
+DRAWS = 8  # tries to draw a point within the limits before one is repaired
+
+
 @dataclass(frozen=True, slots=True)
 class Proposal:
     """A candidate a controller wants to know about.
@@ -66,9 +69,29 @@ class Controller(ABC):
         self.objective = objective
         self._best: tuple[float, Indices] | None = None
 
-    @abstractmethod
     def ask(self, n: int) -> list[Proposal]:
-        """`n` candidates, drawn now; they may repeat earlier ones."""
+        """`n` candidates, drawn now; they may repeat earlier ones.
+
+        All are within the space's limits. What is drawn outside is drawn again, a bounded number of times;
+        then the nearest allowed point takes its place, without a log-probability.
+        """
+        proposals: list[Proposal] = []
+        for _ in range(DRAWS):
+            if len(proposals) >= n:
+                break
+            drawn = self._draw(n - len(proposals))
+            proposals += [proposal for proposal in drawn if self.space.allows(proposal.indices)]
+        if len(proposals) < n:
+            proposals += [self._repaired(proposal) for proposal in self._draw(n - len(proposals))]
+        return proposals
+
+    def _repaired(self, proposal: Proposal) -> Proposal:
+        indices = self.space.repaired(proposal.indices)
+        return Proposal(indices, self.space.choices(indices))
+
+    @abstractmethod
+    def _draw(self, n: int) -> list[Proposal]:
+        """`n` candidates from the policy, at least one, without regard to limits."""
 
     def tell(self, proposals: Sequence[Proposal], outcomes: Sequence[Outcome | None]) -> None:
         """What came of proposals; None for a candidate that failed.

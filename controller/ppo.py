@@ -86,10 +86,7 @@ class PPOController(Controller):
         self._updates = 0
         self._diagnostics: dict[str, float] = {}
 
-    def ask(self, n: int) -> list[Proposal]:
-        """`n` sequences sampled from the policy as it is now."""
-        if n < 1:
-            return []
+    def _draw(self, n: int) -> list[Proposal]:
         sequences, log_probs = self.policy.sample(n, self._generator)  # (n, D), (n,)
         return [
             Proposal(tuple(indices), self.space.choices(indices), log_prob)
@@ -99,7 +96,7 @@ class PPOController(Controller):
     def _learn(self, proposals: Sequence[Proposal], outcomes: Sequence[Outcome | None]) -> None:
         for proposal, outcome in zip(proposals, outcomes, strict=True):
             log_prob = proposal.log_prob
-            if log_prob is None:  # somebody else's proposal: as if the policy had sampled it now
+            if log_prob is None:  # repaired, or somebody else's: as if the policy had sampled it now
                 with torch.no_grad():
                     log_prob = float(self.policy.evaluate(torch.tensor([proposal.indices]))[0])
             reward = None if outcome is None else outcome.reward

@@ -19,8 +19,7 @@ class RandomController(Controller):
         super().__init__(space, seed, objective)
         self._rng = np.random.default_rng(seed)
 
-    def ask(self, n: int) -> list[Proposal]:
-        """`n` uniform points."""
+    def _draw(self, n: int) -> list[Proposal]:
         points = [self.space.random(self._rng) for _ in range(n)]
         return [Proposal(indices, self.space.choices(indices)) for indices in points]
 

@@ -17,7 +17,8 @@ import typer
 from nas import console
 from nas.console import count, duration, out, percent, print_json, print_table, reward_text
 from results import Trial, front_of, list_runs, open_run, pareto_figure, ranked, save_figure, status_of
-from search_space import FieldError, InputError, cost
+from nas.space_commands import space_app
+from search_space import FieldError, InputError, cost, memory, stage_table
 
 # typer keeps its own copy of click, or uses click, by its version; this is the base of its usage errors
 UsageError: Any = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
@@ -28,6 +29,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Search for a network, look at what was found, scale it, take it away.",
 )
+
+app.add_typer(space_app, name="space")
 
 RunArgument = Annotated[str, typer.Argument(help="A name under runs/, or a path.", show_default=False)]
 ArchArgument = Annotated[
@@ -236,16 +239,26 @@ def show(
     if json_output:
         facts = {**network.to_dict(), "key": network.key, "macs": macs, "params": params}
         facts |= {"num_classes": classes, "in_channels": channels}
+        facts |= {"memory": memory(network, classes, channels)}
+        facts |= {"table": [row.to_json() for row in stage_table(network, classes, channels)]}
         facts |= {"trial": None if found.trial is None else found.trial.to_json()}
         print_json(facts)
         return
     out.print(f"{network.name}  key {network.key[:16]}")
     if found.origin:
         out.print(found.origin, soft_wrap=True)
-    print_table(("stage", "operator", "resolution", "channels", "layers"), network.table())
+    rows = stage_table(network, classes, channels)
+    print_table(
+        ("stage", "operator", "resolution", "channels", "layers", "receptive field", "MACs", "params"),
+        [
+            [r.stage, r.operator, f"{r.resolution}x{r.resolution}", r.channels, r.layers, r.receptive_field]
+            + [f"{r.macs:,}", f"{r.params:,}"]
+            for r in rows
+        ],
+    )
     out.print(
         f"{macs:,} MACs (the papers' FLOPS), {params:,} parameters at {network.image_size} pixels, "
-        f"{classes} classes, {channels} input channels",
+        f"{classes} classes, {channels} input channels; {count(memory(network, classes, channels))}B of memory",
         soft_wrap=True,
     )
 
@@ -255,7 +268,7 @@ def export(
     architecture: ArchArgument,
     output: Annotated[Path, typer.Option("-o", "--output", help="A file by its ending, or a folder.")],
     kind: Annotated[
-        str | None, typer.Option("--format", help="yaml, json or safetensors; else by the ending.")
+        str | None, typer.Option("--format", help="yaml, json, timm or safetensors; else by the ending.")
     ] = None,
     json_output: JsonOption = False,
 ) -> None:

@@ -12,12 +12,20 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    ValidationError,
+)
 from pydantic_core import ErrorDetails
 
 from controller import CONTROLLERS, Objective
 from controller.factory import option_names
-from search_space import Document, FieldError, InputError, parse_yaml, read_yaml
+from search_space import Document, FieldError, InputError, Limits, parse_yaml, read_yaml, resolve_space
 from search_space.errors import suggestion
 from trainers import DATASETS, ProxyProtocol
 
@@ -41,6 +49,13 @@ def _specification(cls: type[Any]) -> PlainValidator:
             raise FieldError(missing, "is missing") from None
 
     return PlainValidator(read)
+
+
+def _space(given: object) -> dict[str, Any]:
+    """The contents of a space, so that a run does not depend on a file that may change."""
+    if not isinstance(given, str | dict):
+        raise FieldError("", f"must be a preset's name, a YAML file or a mapping, got {given!r}")
+    return resolve_space(given)
 
 
 class _Section(BaseModel):
@@ -100,7 +115,9 @@ class SearchConfig(_Section):
     Attributes:
         name: of the run, under ``runs/``.
         seed: of the controller, and of every training.
-        space: a preset's name, or a YAML file (relative to the configuration's).
+        space: its contents, all filled in; a configuration may give a preset's name, a YAML file (relative
+            to the configuration's), or a mapping that extends either.
+        limits: what no candidate may exceed.
         data, protocol: what the accuracy means.
         objective: what is maximised.
         controller: who proposes.
@@ -110,7 +127,8 @@ class SearchConfig(_Section):
 
     name: str
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    space: str
+    space: Annotated[dict[str, Any], BeforeValidator(_space)]
+    limits: Annotated[Limits, _specification(Limits), PlainSerializer(asdict)] = Limits()
     data: DataConfig = DataConfig()
     protocol: Annotated[ProxyProtocol, _specification(ProxyProtocol), PlainSerializer(asdict)] = (
         ProxyProtocol()
@@ -151,10 +169,9 @@ def load_config(path: Path | str, overrides: list[str] | None = None) -> SearchC
     for key in [k for k in document.lines if any(k == o or k.startswith(f"{o}.") for o in overridden)]:
         del document.lines[key]  # the file's line does not hold what is now there
     data.setdefault("name", Path(path).stem)
-    config = parse_config(data, document, overridden)
-    if config.space.endswith((".yaml", ".yml")) and not Path(config.space).is_absolute():
-        config = config.model_copy(update={"space": str((Path(path).parent / config.space).resolve())})
-    return config
+    if isinstance(data.get("space"), str | dict):
+        data["space"] = resolve_space(data["space"], Path(path).parent)
+    return parse_config(data, document, overridden)
 
 
 def parse_config(
@@ -213,6 +230,8 @@ def _override(data: dict[str, Any], override: str) -> str:
 def _field_error(details: ErrorDetails) -> FieldError:
     """Pydantic's first error in our words."""
     inner = details.get("ctx", {}).get("error")
+    if isinstance(inner, InputError):
+        raise inner
     path = _dotted(details["loc"])
     if isinstance(inner, FieldError):
         return FieldError(f"{path}.{inner.path}" if inner.path else path, inner.rule)

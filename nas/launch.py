@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from controller import create_controller
+from controller import Controller, create_controller
 from nas.config import RESUMABLE, SearchConfig, load_config
 from nas.interrupts import handled_interrupts
 from nas.search import Listener, Search
@@ -68,16 +68,15 @@ def run_search(
             configuration; a name or a value in the configuration is wrong.
     """
     space = load_space(config.space)
-    controller = _named("controller.options", create_controller, config, space)
-    if resume:
-        run = _existing(config)
-    else:
-        evaluator = evaluator or proxy_evaluator(config, space)
-        run = create_run(config.name, config.to_yaml())
+    run = _existing(config) if resume else None
+    evaluator = evaluator or proxy_evaluator(config, space)
+    if config.limits.given():
+        space = space.limited(config.limits, evaluator.num_classes, evaluator.in_channels)
+    controller = _controller(config, space)
+    run = run or create_run(config.name, config.to_yaml())
     with run.lock(), handled_interrupts() as interrupts:
         if resume:
             write_whole(run.config_path, lambda path: path.write_text(config.to_yaml(), encoding="utf-8"))
-        evaluator = evaluator or proxy_evaluator(config, space)
         journal = Journal.open(run.journal_path)
         try:
             journal.bind_evaluator(
@@ -134,12 +133,14 @@ def _outcome(search: Search, journal: Journal) -> Outcome:
     return "exhausted" if search.exhausted else "finished"
 
 
-def _named(section: str, make: Any, config: SearchConfig, space: SearchSpace) -> Any:
+def _controller(config: SearchConfig, space: SearchSpace) -> Controller:
     """The controller of a configuration; its errors name the section."""
     try:
-        return make(config.controller.name, space, config.seed, config.objective, **config.controller.options)
+        return create_controller(
+            config.controller.name, space, config.seed, config.objective, **config.controller.options
+        )
     except FieldError as error:
-        raise InputError(str(error.under(section))) from None
+        raise InputError(str(error.under("controller.options"))) from None
 
 
 def _existing(config: SearchConfig) -> Run:

@@ -8,11 +8,18 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from search_space import Architecture, InputError
+from search_space import Architecture, InputError, to_timm
 from search_space.errors import suggestion
 
-FORMATS = ("yaml", "json", "safetensors")
+_FILES = {
+    "yaml": "architecture.yaml",
+    "json": "architecture.json",
+    "timm": "architecture.timm.json",
+    "safetensors": "weights.safetensors",
+}
+FORMATS = tuple(_FILES)
 
 
 def format_of(path: Path) -> str | None:
@@ -58,11 +65,11 @@ def export(
         raise InputError(f"format must be {', '.join(FORMATS)}, got {kind!r}{suggestion(kind, FORMATS)}")
     wanted = format_of(destination) if kind is None else kind
     if kind is not None and (destination.is_dir() or not destination.suffix):
-        destination = destination / f"{'weights' if kind == 'safetensors' else 'architecture'}.{kind}"
+        destination = destination / _FILES[kind]
     if wanted is None:
-        files = {kind: destination / f"architecture.{kind}" for kind in ("yaml", "json")}
+        files = {kind: destination / _FILES[kind] for kind in ("yaml", "json")}
         if weights is not None:
-            files["safetensors"] = destination / "weights.safetensors"
+            files["safetensors"] = destination / _FILES["safetensors"]
     else:
         files = {wanted: destination}
     if "safetensors" in files and weights is None:
@@ -73,11 +80,27 @@ def export(
         "json": lambda path: path.write_text(
             json.dumps(architecture.to_dict(), indent=2) + "\n", encoding="utf-8"
         ),
+        "timm": lambda path: path.write_text(
+            json.dumps(_timm(architecture), indent=2) + "\n", encoding="utf-8"
+        ),
         "safetensors": lambda path: shutil.copyfile(weights or "", path),
     }
     for kind, path in files.items():
         write_whole(path, writers[kind])
     return list(files.values())
+
+
+def _timm(architecture: Architecture) -> dict[str, Any]:
+    """What timm's EfficientNet builder takes, by the names of its arguments."""
+    return {
+        "arch_def": to_timm(architecture),
+        "stem_size": architecture.stem.channels,
+        "num_features": architecture.head.channels,
+        "act_layer": architecture.activation,
+        "bn_eps": architecture.bn_eps,
+        "pad_type": "same" if architecture.padding == "same" else "",
+        "input_size": [3, architecture.image_size, architecture.image_size],
+    }
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:

@@ -18,89 +18,14 @@ import yaml
 
 from search_space.errors import FieldError
 from search_space.fields import check_choice, check_float, check_int, check_mapping
+from search_space.stage import Block, Head, Stage, Stem
 
 if TYPE_CHECKING:
     from torch import nn
 
 FORMAT = 1
-OPS = ("mbconv",)
 ACTIVATIONS = ("swish", "relu", "relu6")
 PADDINGS = ("symmetric", "same")
-SKIPS = ("identity", "none")
-KERNELS = (1, 3, 5, 7, 9, 11)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stem:
-    """The first convolution, with batch norm and activation."""
-
-    channels: int
-    kernel: int = 3
-    stride: int = 2
-
-    def __post_init__(self) -> None:
-        check_int("channels", self.channels, 1)
-        check_choice("kernel", self.kernel, KERNELS)
-        check_choice("stride", self.stride, (1, 2, 4))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
-    """`repeats` layers of one block; the first has the stride and changes the channels.
-
-    Attributes:
-        op: the block; ``mbconv`` is the inverted bottleneck of MobileNetV2 with squeeze-and-excitation.
-        channels: output channels.
-        repeats: number of layers.
-        kernel: side of the depthwise kernel.
-        stride: of the first layer.
-        expansion: depthwise channels over the block's input channels; 1 leaves the expansion out.
-        se_ratio: squeezed channels over the block's *input* channels (EfficientNet's rule); 0 is no SE.
-        skip: ``identity`` adds a layer's input to its output where the shapes agree.
-    """
-
-    op: Literal["mbconv"] = "mbconv"
-    channels: int
-    repeats: int = 1
-    kernel: int = 3
-    stride: int = 1
-    expansion: int = 1
-    se_ratio: float = 0.0
-    skip: Literal["identity", "none"] = "identity"
-
-    def __post_init__(self) -> None:
-        check_choice("op", self.op, OPS)
-        check_int("channels", self.channels, 1)
-        check_int("repeats", self.repeats, 1)
-        check_choice("kernel", self.kernel, KERNELS)
-        check_choice("stride", self.stride, (1, 2))
-        check_int("expansion", self.expansion, 1)
-        check_float("se_ratio", self.se_ratio, 0.0, 1.0)
-        check_choice("skip", self.skip, SKIPS)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Head:
-    """The last 1x1 convolution, before pooling and the classifier."""
-
-    channels: int
-
-    def __post_init__(self) -> None:
-        check_int("channels", self.channels, 1)
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """One layer of a stage with everything resolved: what is built, and what the key is made from."""
-
-    op: str
-    kernel: int
-    stride: int
-    in_channels: int
-    expanded_channels: int
-    channels: int
-    se_channels: int
-    residual: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,10 +76,15 @@ class Architecture:
     @property
     def total_stride(self) -> int:
         """Input pixels per pixel of the last feature map, along one side."""
-        stride = self.stem.stride
+        stride = self.stem.stride * (2 if self.stem.pool == "max" else 1)
         for stage in self.stages:
             stride *= stage.stride
         return stride
+
+    @property
+    def features(self) -> int:
+        """Channels that the classifier sees."""
+        return self.head.channels or self.stages[-1].channels
 
     @property
     def depth(self) -> int:
@@ -163,25 +93,11 @@ class Architecture:
 
     def blocks(self) -> tuple[Block, ...]:
         """Every block in order, resolved: channels, squeezed channels, whether the skip exists."""
-        blocks = []
+        blocks: list[Block] = []
         in_channels = self.stem.channels
         for stage in self.stages:
-            for layer in range(stage.repeats):
-                stride = stage.stride if layer == 0 else 1
-                blocks.append(
-                    Block(
-                        op=stage.op,
-                        kernel=stage.kernel,
-                        stride=stride,
-                        in_channels=in_channels,
-                        expanded_channels=in_channels * stage.expansion,
-                        channels=stage.channels,
-                        # SE width follows the block's input, not the expansion (EfficientNet)
-                        se_channels=max(1, int(in_channels * stage.se_ratio)) if stage.se_ratio else 0,
-                        residual=stage.skip == "identity" and stride == 1 and in_channels == stage.channels,
-                    )
-                )
-                in_channels = stage.channels
+            blocks += stage.blocks(in_channels)
+            in_channels = stage.channels
         return tuple(blocks)
 
     @property
@@ -191,16 +107,15 @@ class Architecture:
         Name, dropout and drop path do not count; the image size does. Choices that change nothing, such as
         the skip of a stage with one strided layer, vanish because the key is made from resolved blocks.
         """
+        blocks = self.blocks()
+        strided = self.stem.stride > 1 or self.stem.pool == "max" or any(b.stride > 1 for b in blocks)
         identity = [
             self.image_size,
             self.activation,
             float(self.bn_eps),
-            self.padding,
-            [self.stem.kernel, self.stem.stride, self.stem.channels],
-            [
-                [b.op, b.kernel, b.stride, b.expanded_channels, b.channels, b.se_channels, b.residual]
-                for b in self.blocks()
-            ],
+            self.padding if strided else "",  # without a stride both paddings are one
+            [self.stem.kernel, self.stem.stride, self.stem.channels, self.stem.pool],
+            [[b.op, b.kernel, b.stride, b.inner_channels, b.channels, b.se_channels, b.skip] for b in blocks],
             self.head.channels,
         ]
         canonical = json.dumps(identity, separators=(",", ":"))
@@ -244,24 +159,10 @@ class Architecture:
     def summary(self) -> str:
         """The stages in short, such as ``mb6 k5 se 40x2``: operator, kernel, SE, channels x layers."""
         return " | ".join(
-            f"mb{s.expansion} k{s.kernel}{' se' if s.se_ratio else ''} {s.channels}x{s.repeats}"
+            f"{s.operator.replace('mbconv', 'mb')} k{s.kernel}{' se' if s.se_ratio else ''}"
+            f"{'' if s.skip == 'identity' else ' ' + s.skip} {s.channels}x{s.repeats}"
             for s in self.stages
         )
-
-    def table(self) -> list[tuple[str, str, str, int, int]]:
-        """The paper's table 1: stage, operator, input resolution, output channels, layers."""
-        side = self.image_size
-        stem, head = self.stem, self.head
-        rows = [("1", f"Conv{stem.kernel}x{stem.kernel}", f"{side}x{side}", stem.channels, 1)]
-        side = -(-side // stem.stride)
-        for number, stage in enumerate(self.stages, start=2):
-            squeeze = f", SE {stage.se_ratio:g}" if stage.se_ratio else ""
-            operator = f"MBConv{stage.expansion}, k{stage.kernel}x{stage.kernel}{squeeze}"
-            rows.append((str(number), operator, f"{side}x{side}", stage.channels, stage.repeats))
-            side = -(-side // stage.stride)
-        last = str(len(self.stages) + 2)
-        rows.append((last, "Conv1x1 & Pooling & FC", f"{side}x{side}", head.channels, 1))
-        return rows
 
     def renamed(self, name: str) -> Architecture:
         """The same network under another name."""
@@ -277,6 +178,7 @@ class Architecture:
         dropout: float | None = None,
         drop_path: float | None = None,
         include_top: bool = True,
+        features_only: bool = False,
         pooling: Literal["avg", "max"] | None = None,
     ) -> nn.Module:
         """The network as a module, initialised as the reference implementation does it.
@@ -287,6 +189,7 @@ class Architecture:
             bn_momentum: in torch's sense; 0.01 is TensorFlow's 0.99. Short proxies want 0.1.
             bn_eps, dropout, drop_path: instead of the architecture's own.
             include_top: end in the classifier; otherwise in features, shaped by `pooling`.
+            features_only: as ``include_top=False``, in timm's words.
             pooling: without the top, ``None`` gives maps (batch, channels, height, width),
                 ``avg`` and ``max`` give (batch, channels).
 
@@ -303,7 +206,7 @@ class Architecture:
             bn_eps=self.bn_eps if bn_eps is None else bn_eps,
             dropout=self.dropout if dropout is None else dropout,
             drop_path=self.drop_path if drop_path is None else drop_path,
-            include_top=include_top,
+            include_top=include_top and not features_only,
             pooling=pooling,
         )
 

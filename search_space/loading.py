@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from search_space.architecture import Architecture
 from search_space.errors import FieldError, InputError, suggestion
 from search_space.reference import REFERENCES, reference_name
-from search_space.space import SearchSpace
-from search_space.stage_space import space_from_dict
-from search_space.yaml_io import parse_yaml, read_yaml
+from search_space.stage_space import StageSpace, space_from_dict
+from search_space.yaml_io import Document, parse_yaml, read_yaml
 
 _FILE_ENDINGS = (".yaml", ".yml", ".json")
 
@@ -23,8 +24,8 @@ def load_architecture(name_or_file: str | Path) -> Architecture:
     """A published architecture by name, or one from a YAML or JSON file.
 
     Args:
-        name_or_file: ``efficientnet_b0`` … ``efficientnet_b7`` (spelling is free: ``EfficientNet-B0``),
-            or a path that ends in ``.yaml``, ``.yml`` or ``.json``.
+        name_or_file: a name of `REFERENCES` (spelling is free: ``EfficientNet-B0``), or a path that ends in
+            ``.yaml``, ``.yml`` or ``.json``.
 
     Raises:
         InputError: no such name (with the nearest) or file, or the file breaks a rule (with its line).
@@ -50,21 +51,93 @@ def preset_names() -> list[str]:
     )
 
 
-def load_space(name_or_file: str | Path) -> SearchSpace:
-    """A space by the name of a preset, or from a YAML file.
+def load_space(
+    given: str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | None = None
+) -> StageSpace:
+    """A space by the name of a preset, from a YAML file, or from the contents of one.
+
+    Args:
+        given: the preset, the file, or a mapping.
+        overrides: dotted fields and what replaces them, such as ``{"choices.kernel": [3, 5, 7]}``.
 
     Raises:
-        InputError: no such preset (with the nearest) or file, or the file breaks a rule (with its line).
+        InputError: no such preset (with the nearest) or file, or a rule is broken (with file and line).
     """
-    text = str(name_or_file)
-    if _is_file(text):
-        document = read_yaml(text)
-    elif text in preset_names():
-        preset = files("search_space") / "presets" / f"{text}.yaml"
-        document = parse_yaml(preset.read_text(encoding="utf-8"), f"preset {text}")
-    else:
-        raise InputError(f"{text!r} is no known search space{suggestion(text, preset_names())}")
+    return space_from_dict(resolve_space(given, overrides=overrides))
+
+
+def resolve_space(
+    given: str | Path | Mapping[str, Any],
+    folder: Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The contents of a space with everything it extends filled in, checked.
+
+    Args:
+        given: a preset's name, a file, or a mapping; each may extend another by ``extends``.
+        folder: where relative file names start; the current directory by default.
+        overrides: dotted fields and what replaces them.
+
+    Raises:
+        InputError: see `load_space`.
+    """
+    document = _document(given, folder or Path())
+    data = _extended(document, folder or Path(), [])
+    for key, value in (overrides or {}).items():
+        _set(data, key, value)
     try:
-        return space_from_dict(document.data)
+        space_from_dict(data)
     except FieldError as error:
         raise document.error(error) from None
+    return data
+
+
+def _document(given: str | Path | Mapping[str, Any], folder: Path) -> Document:
+    if isinstance(given, Mapping):
+        return Document(dict(given), {}, "space")
+    text = str(given)
+    if _is_file(text):
+        return read_yaml(folder / text)
+    if text not in preset_names():
+        raise InputError(f"{text!r} is no known search space{suggestion(text, preset_names())}")
+    preset = files("search_space") / "presets" / f"{text}.yaml"
+    return parse_yaml(preset.read_text(encoding="utf-8"), f"preset {text}")
+
+
+def _extended(document: Document, folder: Path, seen: list[str]) -> dict[str, Any]:
+    """The document's data over those of what it extends, that over its own, and so on."""
+    data = document.data
+    if not isinstance(data, dict):
+        raise document.error(FieldError("the file", f"must hold keys and values, got {data!r}"))
+    base = data.get("extends")
+    if base is None:
+        return dict(data)
+    if not isinstance(base, str):
+        raise document.error(FieldError("extends", f"must be a preset's name or a file, got {base!r}"))
+    if base in seen:
+        raise document.error(FieldError("extends", f"must not go in a circle: {' -> '.join([*seen, base])}"))
+    if Path(document.source).suffix in _FILE_ENDINGS:
+        folder = Path(document.source).parent
+    under = _extended(_document(base, folder), folder, [*seen, base])
+    if "reference" in data:  # another skeleton replaces the whole of the old one
+        under = {key: value for key, value in under.items() if key in ("name", "choices")}
+    return _merged(under, {key: value for key, value in data.items() if key != "extends"})
+
+
+def _merged(under: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    both = dict(under)
+    for key, value in over.items():
+        old = both.get(key)
+        both[key] = _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return both
+
+
+def _set(data: dict[str, Any], key: str, value: Any) -> None:
+    *parents, last = key.split(".")
+    for parent in parents:
+        inner = data.get(parent, {})
+        if not isinstance(inner, dict):
+            raise InputError(f"{key}: {parent} holds no keys")
+        data[parent] = dict(inner)
+        data = data[parent]
+    data[last] = value

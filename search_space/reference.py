@@ -6,8 +6,9 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from search_space.architecture import Architecture, Head, Stage, Stem
+from search_space.architecture import Architecture
 from search_space.scaling import scale_architecture
+from search_space.stage import Head, Stage, Stem
 
 
 class FamilyMember(NamedTuple):
@@ -56,6 +57,92 @@ def efficientnet_b0() -> Architecture:
     )
 
 
+def mobilenet_v1() -> Architecture:
+    """MobileNetV1: arXiv 1704.04861, table 1; mobilenet_v1.py of tensorflow/models, V1_CONVDEFS (batch norm
+    epsilon 1e-3)."""
+    table = ((64, 1, 1), (128, 2, 2), (256, 2, 2), (512, 2, 6), (1024, 2, 2))  # channels, stride, repeats
+    return Architecture(
+        name="mobilenet_v1",
+        image_size=224,
+        stem=Stem(channels=32),
+        stages=tuple(
+            Stage(op="dsconv_act", channels=c, stride=s, repeats=r, skip="none") for c, s, r in table
+        ),
+        head=Head(channels=0),
+        activation="relu",
+        dropout=0.001,
+        drop_path=0.0,
+    )
+
+
+def mobilenet_v2() -> Architecture:
+    """MobileNetV2: arXiv 1801.04381, table 2; mobilenet_v2.py of tensorflow/models (ReLU6, epsilon 1e-3)."""
+    table = (
+        # expansion, channels, repeats, stride
+        (1, 16, 1, 1),
+        (6, 24, 2, 2),
+        (6, 32, 3, 2),
+        (6, 64, 4, 2),
+        (6, 96, 3, 1),
+        (6, 160, 3, 2),
+        (6, 320, 1, 1),
+    )
+    return Architecture(
+        name="mobilenet_v2",
+        image_size=224,
+        stem=Stem(channels=32),
+        stages=tuple(Stage(expansion=e, channels=c, repeats=r, stride=s) for e, c, r, s in table),
+        head=Head(channels=1280),
+        activation="relu6",
+        dropout=0.2,
+        drop_path=0.0,
+    )
+
+
+def mnasnet_a1() -> Architecture:
+    """MnasNet-A1: arXiv 1807.11626, figure 7; mnasnet_models.py of tensorflow/tpu, mnasnet_a1."""
+    table = (
+        # op, expansion, kernel, stride, channels, repeats, SE ratio
+        ("dsconv", 1, 3, 1, 16, 1, 0.0),
+        ("mbconv", 6, 3, 2, 24, 2, 0.0),
+        ("mbconv", 3, 5, 2, 40, 3, 0.25),
+        ("mbconv", 6, 3, 2, 80, 4, 0.0),
+        ("mbconv", 6, 3, 1, 112, 2, 0.25),
+        ("mbconv", 6, 5, 2, 160, 3, 0.25),
+        ("mbconv", 6, 3, 1, 320, 1, 0.0),
+    )
+    return Architecture(
+        name="mnasnet_a1",
+        image_size=224,
+        stem=Stem(channels=32),
+        stages=tuple(
+            Stage(op=op, expansion=e, kernel=k, stride=s, channels=c, repeats=r, se_ratio=se)  # type: ignore[arg-type]
+            for op, e, k, s, c, r, se in table
+        ),
+        head=Head(channels=1280),
+        activation="relu",
+        dropout=0.2,
+        drop_path=0.0,
+    )
+
+
+def resnet_50() -> Architecture:
+    """ResNet-50: arXiv 1512.03385, table 1, with the stride in the 3x3 convolution ("v1.5", as torchvision's
+    resnet.py has it; batch norm epsilon 1e-5)."""
+    table = ((256, 1, 3), (512, 2, 4), (1024, 2, 6), (2048, 2, 3))  # channels, stride, repeats
+    return Architecture(
+        name="resnet_50",
+        image_size=224,
+        stem=Stem(channels=64, kernel=7, pool="max"),
+        stages=tuple(Stage(op="bottleneck", channels=c, stride=s, repeats=r) for c, s, r in table),
+        head=Head(channels=0),
+        activation="relu",
+        bn_eps=1e-5,
+        dropout=0.0,
+        drop_path=0.0,
+    )
+
+
 def _efficientnet(member: str) -> Callable[[], Architecture]:
     factors = EFFICIENTNET_FAMILY[member]
 
@@ -73,7 +160,11 @@ def _efficientnet(member: str) -> Callable[[], Architecture]:
 
 
 REFERENCES: dict[str, Callable[[], Architecture]] = {
-    f"efficientnet_{member}": _efficientnet(member) for member in EFFICIENTNET_FAMILY
+    "mobilenet_v1": mobilenet_v1,
+    "mobilenet_v2": mobilenet_v2,
+    "mnasnet_a1": mnasnet_a1,
+    "resnet_50": resnet_50,
+    **{f"efficientnet_{member}": _efficientnet(member) for member in EFFICIENTNET_FAMILY},
 }
 
 

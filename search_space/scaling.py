@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from search_space.architecture import Architecture, Head, Stem
+from search_space.architecture import Architecture
+from search_space.stage import Head
 
 
 def round_channels(channels: float, divisor: int = 8) -> int:
@@ -55,14 +56,10 @@ def scale_architecture(
         name=architecture.name if name is None else name,
         image_size=image_size,
         dropout=architecture.dropout if dropout is None else dropout,
-        stem=Stem(
-            channels=widen(architecture.stem.channels),
-            kernel=architecture.stem.kernel,
-            stride=architecture.stem.stride,
-        ),
+        stem=replace(architecture.stem, channels=widen(architecture.stem.channels)),
         stages=tuple(
             replace(stage, channels=widen(stage.channels), repeats=round_repeats(stage.repeats * depth))
             for stage in architecture.stages
         ),
-        head=Head(channels=widen(architecture.head.channels)),
+        head=Head(channels=widen(architecture.head.channels) if architecture.head.channels else 0),
     )

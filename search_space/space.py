@@ -137,6 +137,14 @@ class SearchSpace:
             return False
         return True
 
+    def allows(self, indices: Sequence[int]) -> bool:
+        """Whether controllers may propose this point; without limits every one."""
+        return True
+
+    def repaired(self, indices: Sequence[int]) -> Indices:
+        """A point near this one that is allowed."""
+        return tuple(indices)
+
     def random(self, rng: np.random.Generator) -> Indices:
         """One point, uniform over the decisions' choices, as indices."""
         return tuple(int(rng.integers(len(decision.choices))) for decision in self.decisions)

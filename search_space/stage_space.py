@@ -1,53 +1,85 @@
-"""The stage-factorised space of a YAML file: a skeleton, and five choices for each of its stages.
+"""Spaces that are factorised by stage: a skeleton, and up to six choices for each of its stages.
 
-Filters are given as factors on the skeleton's and rounded as the compound scaler rounds; factors that round
-to one width are one choice. Layers are given as differences, and no stage has fewer than one.
+The factorised hierarchical space of MnasNet (arXiv 1807.11626, section 4.1): every stage has its own
+operation, kernel, squeeze-and-excitation ratio, skip, filters and layers, shared by all its layers. Filters
+are factors on the skeleton's, rounded as the compound scaler rounds; factors that round to one width are one
+choice. Layers are differences from the skeleton's, and no stage has fewer than one. What a space does not
+list is fixed as the skeleton has it.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from search_space.architecture import ACTIVATIONS, PADDINGS, Architecture, Head, Stage, Stem
+import numpy as np
+import numpy.typing as npt
+
+from search_space.architecture import Architecture
 from search_space.errors import FieldError
-from search_space.fields import check_float, check_int, check_mapping
+from search_space.fields import check_choice, check_float, check_int, check_mapping
+from search_space.limits import Limits
+from search_space.reference import REFERENCES, reference_name
 from search_space.scaling import round_channels
-from search_space.space import Decision, SearchSpace
+from search_space.space import Decision, Indices, SearchSpace
+from search_space.stage import OPS, SKIPS, Block, Head, Stage, Stem
+from search_space.tables import StageTables
 
-CHOICES = ("op", "kernel", "se_ratio", "filters", "layers")
+CHOICES = ("op", "kernel", "se_ratio", "skip", "filters", "layers")
 _FIXED = ("activation", "bn_eps", "padding", "dropout", "drop_path")
+_SPACE_KEYS = ("name", "extends", "reference", "image_size", "stem", "head", "stages", "choices", *_FIXED)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class StageDecoder:
-    """Reads five choices a stage onto a skeleton.
+    """Reads the choices of every stage onto a skeleton.
 
     Attributes:
         skeleton: stem, head, strides and everything that is not chosen.
+        chosen: for each stage what is chosen, of `CHOICES` and in their order.
     """
 
     skeleton: Architecture
+    chosen: tuple[tuple[str, ...], ...]
+
+    def stage(self, number: int, values: Sequence[Any]) -> Stage:
+        """One stage with its choices."""
+        base = self.skeleton.stages[number]
+        op, expansion, kernel, se_ratio = base.op, base.expansion, base.kernel, base.se_ratio
+        skip, channels, repeats = base.skip, base.channels, base.repeats
+        for name, value in zip(self.chosen[number], values, strict=True):
+            if name == "op":
+                op, expansion = operator(value)
+            elif name == "kernel":
+                kernel = value
+            elif name == "se_ratio":
+                se_ratio = value
+            elif name == "skip":
+                skip = value
+            elif name == "filters":
+                channels = value
+            else:
+                repeats = value
+        return Stage(
+            op=op,
+            channels=channels,
+            repeats=repeats,
+            kernel=kernel,
+            stride=base.stride,
+            expansion=expansion,
+            se_ratio=se_ratio,
+            skip=skip,
+        )
 
     def decode(self, choices: Sequence[Any]) -> Architecture:
-        """Choices in the order of `CHOICES`, stage after stage, to an architecture."""
-        stages = []
-        for number, stage in enumerate(self.skeleton.stages):
-            op, kernel, se_ratio, filters, layers = choices[5 * number : 5 * number + 5]
-            stages.append(
-                Stage(
-                    op="mbconv",
-                    expansion=_expansion(op),
-                    kernel=kernel,
-                    se_ratio=se_ratio,
-                    channels=filters,
-                    repeats=layers,
-                    stride=stage.stride,
-                    skip=stage.skip,
-                )
-            )
+        """Choices, stage after stage, to an architecture."""
+        stages, start = [], 0
+        for number, names in enumerate(self.chosen):
+            stages.append(self.stage(number, choices[start : start + len(names)]))
+            start += len(names)
         base = self.skeleton
         return Architecture(
             name=base.name,
@@ -62,108 +94,264 @@ class StageDecoder:
             drop_path=base.drop_path,
         )
 
-    def encode(self, architecture: Architecture) -> tuple[Any, ...]:
-        """The five choices of each stage."""
-        wanted = len(self.skeleton.stages)
-        if len(architecture.stages) != wanted:
-            raise FieldError("stages", f"must number {wanted}, got {len(architecture.stages)}")
-        return tuple(
-            choice
-            for stage in architecture.stages
-            for choice in (
-                f"{stage.op}{stage.expansion}",
-                stage.kernel,
-                stage.se_ratio,
-                stage.channels,
-                stage.repeats,
-            )
+
+def operator(text: str) -> tuple[Any, int]:
+    """An operation as a space lists it, to op and expansion: ``mbconv6`` to ``("mbconv", 6)``."""
+    match = re.fullmatch(r"mbconv([1-9]\d*)", text) if isinstance(text, str) else None
+    if match:
+        return "mbconv", int(match[1])
+    others = [op for op in OPS if op != "mbconv"]
+    if text not in others:
+        raise FieldError(
+            "op", f"must be mbconv with its expansion (mbconv6) or {', '.join(others)}, got {text!r}"
         )
+    return text, 1
 
 
-def _expansion(op: str) -> int:
-    match = re.fullmatch(r"mbconv([1-9]\d*)", op)
-    if not match:
-        raise FieldError("op", f"must be mbconv followed by its expansion ratio, such as mbconv6, got {op!r}")
-    return int(match[1])
-
-
-def space_from_dict(data: object) -> SearchSpace:
-    """The space that a YAML file describes.
+class StageSpace(SearchSpace):
+    """A stage-factorised space, with cost for many points at once and limits on cost.
 
     Args:
-        data: ``name``, ``image_size``, ``stem``, ``head``, ``stages`` (each ``channels``, ``stride``,
-            ``repeats``) and ``choices`` (``op``, ``kernel``, ``se_ratio``, ``filters``, ``layers``).
-            A stage may give its own ``choices`` for some of the five.
+        skeleton: what is not chosen.
+        offered: for each stage the choices on offer, of `CHOICES` and in their order.
+        name: for messages and records.
+    """
+
+    def __init__(
+        self, skeleton: Architecture, offered: Sequence[Mapping[str, tuple[Any, ...]]], name: str
+    ) -> None:
+        decisions = [
+            Decision(f"stage{number}.{choice}", values)
+            for number, stage in enumerate(offered, start=1)
+            for choice, values in stage.items()
+        ]
+        super().__init__(decisions, name=name)
+        self.skeleton = skeleton
+        self.offered = tuple(dict(stage) for stage in offered)
+        self.decoder = StageDecoder(skeleton, tuple(tuple(stage) for stage in offered))
+        self.limits: Limits | None = None
+        self._limit_tables: StageTables | None = None
+        self._anchor: Indices = ()
+
+    def decode(self, indices: Sequence[int]) -> Architecture:
+        """See `SearchSpace.decode`."""
+        return self.decoder.decode(self.choices(indices))
+
+    def encode(self, architecture: Architecture) -> Indices:
+        """See `SearchSpace.encode`."""
+        if len(architecture.stages) != len(self.offered):
+            raise FieldError("stages", f"must number {len(self.offered)}, got {len(architecture.stages)}")
+        indices: list[int] = []
+        in_channels = architecture.stem.channels
+        for number, stage in enumerate(architecture.stages):
+            indices += self._encode_stage(number, stage, in_channels)
+            in_channels = stage.channels
+        if self.decode(indices).key != architecture.key:
+            raise FieldError(
+                "architecture", f"differs from the space {self.name!r} in what the space holds fixed"
+            )
+        return tuple(indices)
+
+    def _encode_stage(self, number: int, stage: Stage, in_channels: int) -> list[int]:
+        """The choices that build this stage's blocks; op, SE and skip may say the same in several ways."""
+        wanted: list[Block] = stage.blocks(in_channels)
+        own = {"kernel": stage.kernel, "filters": stage.channels, "layers": stage.repeats}
+        options = []
+        for choice, values in self.offered[number].items():
+            if choice not in own:
+                options.append(range(len(values)))
+            elif own[choice] in values:
+                options.append(range(values.index(own[choice]), values.index(own[choice]) + 1))
+            else:
+                offered = ", ".join(str(value) for value in values)
+                raise FieldError(
+                    f"stage{number + 1}.{choice}", f"must be one of {offered}, got {own[choice]}"
+                )
+        lists = list(self.offered[number].values())
+        for indices in itertools.product(*options):
+            values = [offered[i] for offered, i in zip(lists, indices, strict=True)]
+            candidate = self.decoder.stage(number, values)
+            if candidate.stride == stage.stride and candidate.blocks(in_channels) == wanted:
+                return list(indices)
+        raise FieldError(
+            f"stage{number + 1}",
+            f"must be one of the space's, got {stage.operator}, kernel {stage.kernel}, SE {stage.se_ratio:g}, "
+            f"skip {stage.skip}, {stage.channels} channels, {stage.repeats} layers",
+        )
+
+    # --- cost of many points ---------------------------------------------------------------------------
+
+    def tables(self, num_classes: int = 1000, in_channels: int = 3) -> StageTables:
+        """The cost of every stage after every width before it: what batch evaluation adds up."""
+        return StageTables(self.skeleton, self.decoder.stage, self.offered, num_classes, in_channels)
+
+    def batch_cost(
+        self, indices: npt.ArrayLike, num_classes: int = 1000, in_channels: int = 3
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """MACs (N,) and parameters (N,) of many points, equal to `cost` of each.
+
+        Args:
+            indices: (N, decisions).
+            num_classes, in_channels: as for `cost`. For many calls keep `tables` and use its `cost`.
+
+        Raises:
+            FieldError: the wrong shape, or an index out of range.
+        """
+        return self.tables(num_classes, in_channels).cost(indices)
+
+    # --- limits ----------------------------------------------------------------------------------------
+
+    def limited(self, limits: Limits, num_classes: int = 1000, in_channels: int = 3) -> StageSpace:
+        """The same space, of which controllers propose only networks within limits.
+
+        Args:
+            limits: on MACs, parameters and memory.
+            num_classes, in_channels: of the networks that are meant.
+
+        Raises:
+            FieldError: no network of the space is within them; with the smallest possible value.
+        """
+        space = StageSpace(self.skeleton, self.offered, self.name)
+        space.limits = limits
+        space._limit_tables = self.tables(num_classes, in_channels)
+        space._anchor = space._limit_tables.within(limits)
+        return space
+
+    def allows(self, indices: Sequence[int]) -> bool:
+        """Whether a point is within the limits."""
+        if self.limits is None or self._limit_tables is None:
+            return True
+        return bool(self._limit_tables.excess([indices], self.limits)[0] <= 1.0)
+
+    def repaired(self, indices: Sequence[int]) -> Indices:
+        """A point within the limits near this one: stages become those of a small network, as few as needed.
+
+        At most one round a stage: it ends at the small network itself, which is within the limits.
+        """
+        if self.limits is None or self._limit_tables is None or self.allows(indices):
+            return tuple(indices)
+        current, columns = np.array(indices), self._limit_tables.columns
+        for _ in columns:
+            options = np.repeat(current[None], len(columns), axis=0)  # (stages, decisions)
+            for row, stage in enumerate(columns):
+                options[row, stage] = np.array(self._anchor)[stage]
+            excess = self._limit_tables.excess(options, self.limits)
+            fits = np.flatnonzero(excess <= 1.0)
+            # of those that fit the one that gives up least, else the one that comes nearest
+            best = fits[np.argmax(excess[fits])] if len(fits) else int(np.argmin(excess))
+            current = options[best]
+            if len(fits):
+                break
+        return tuple(int(i) for i in current)
+
+
+def space_from_dict(data: object) -> StageSpace:
+    """The space that a YAML file describes, `extends` already resolved.
+
+    Args:
+        data: ``name``, and either ``reference`` (a published network as the skeleton) or ``image_size``,
+            ``stem``, ``head`` and ``stages``, which also replace those of a reference; ``choices`` for all
+            stages, and in a stage its own for some of them.
 
     Raises:
         FieldError: with the path of the field and the rule it breaks.
     """
-    required = ["name", "image_size", "stem", "head", "stages", "choices"]
-    values = check_mapping("", data, [*required, *_FIXED], required)
-    if not isinstance(values["stages"], list) or not values["stages"]:
-        raise FieldError("stages", "must be a list of stages")
-    common = check_mapping("choices", values["choices"], CHOICES)
-    stages, decisions = [], []
-    for number, entry in enumerate(values["stages"]):
-        path = f"stages[{number}]"
-        fields = check_mapping(
-            path, entry, ["channels", "stride", "repeats", "choices"], ["channels", "stride", "repeats"]
-        )
-        own = check_mapping(f"{path}.choices", fields.get("choices", {}), CHOICES)
-        stage = _under(path, Stage, {k: v for k, v in fields.items() if k != "choices"})
-        stages.append(stage)
+    values = dict(check_mapping("", data, _SPACE_KEYS, ["name", "choices"]))
+    common = check_mapping("choices", values.pop("choices"), CHOICES)
+    skeleton, own = _skeleton(values)
+    offered = []
+    for number, stage in enumerate(skeleton.stages):
+        mine: dict[str, tuple[Any, ...]] = {}
         for choice in CHOICES:
-            where = f"{path}.choices.{choice}" if choice in own else f"choices.{choice}"
-            if choice not in own and choice not in common:
-                raise FieldError(where, "is missing")
-            offered = _offered(where, choice, own.get(choice, common.get(choice)), stage)
-            decisions.append(Decision(f"stage{number + 1}.{choice}", offered))
-    skeleton = Architecture(
-        name=values["name"],
-        image_size=values["image_size"],
-        stem=_under("stem", Stem, check_mapping("stem", values["stem"], ["channels", "kernel", "stride"])),
-        stages=tuple(stages),
-        head=_under("head", Head, check_mapping("head", values["head"], ["channels"])),
-        **{key: values[key] for key in _FIXED if key in values},
-    )
-    return SearchSpace(decisions, StageDecoder(skeleton=skeleton), name=skeleton.name)
+            if choice in own[number]:
+                where, given = f"stages[{number}].choices.{choice}", own[number][choice]
+            elif choice in common:
+                where, given = f"choices.{choice}", common[choice]
+            else:
+                continue
+            mine[choice] = _offered(where, choice, given, stage)
+        offered.append(mine)
+    if not any(offered):
+        raise FieldError("choices", "must list something to choose")
+    return StageSpace(skeleton, offered, skeleton.name)
 
 
-def _under(path: str, cls: type[Any], fields: Mapping[str, Any]) -> Any:
+def _skeleton(values: dict[str, Any]) -> tuple[Architecture, list[Mapping[str, Any]]]:
+    """What is fixed, and the choices that single stages give themselves."""
+    parts: dict[str, Any] = {}
+    own: list[Mapping[str, Any]] = []
+    if "reference" in values:
+        name = reference_name(str(values["reference"]))
+        if name is None:
+            raise FieldError(
+                "reference", f"must be one of {', '.join(REFERENCES)}, got {values['reference']!r}"
+            )
+        base = REFERENCES[name]()
+        parts = {field.name: getattr(base, field.name) for field in fields(Architecture)}
+        own = [{} for _ in base.stages]
+    else:
+        check_mapping("", values, _SPACE_KEYS, ["image_size", "stem", "head", "stages"])
+    for key, cls in (("stem", Stem), ("head", Head)):
+        if key in values:
+            known = [field.name for field in fields(cls)]
+            parts[key] = _under(key, cls, check_mapping(key, values[key], known, ["channels"]))
+    if "stages" in values:
+        stages, own = _stages(values["stages"])
+        parts["stages"] = stages
+    parts |= {key: values[key] for key in ("name", "image_size", *_FIXED) if key in values}
+    return Architecture(**parts), own
+
+
+def _stages(given: object) -> tuple[tuple[Stage, ...], list[Mapping[str, Any]]]:
+    if not isinstance(given, list) or not given:
+        raise FieldError("stages", "must be a list of stages")
+    known = [field.name for field in fields(Stage)]
+    stages, own = [], []
+    for number, entry in enumerate(given):
+        path = f"stages[{number}]"
+        values = dict(check_mapping(path, entry, [*known, "choices"], ["channels"]))
+        own.append(check_mapping(f"{path}.choices", values.pop("choices", {}), CHOICES))
+        stages.append(_under(path, Stage, values))
+    return tuple(stages), own
+
+
+def _under(path: str, cls: type[Any], values: Mapping[str, Any]) -> Any:
     try:
-        return cls(**fields)
+        return cls(**values)
     except FieldError as error:
         raise error.under(path) from None
-    except TypeError as error:
-        raise FieldError(path, f"is incomplete: {error}") from None
 
 
 def _offered(where: str, choice: str, given: object, stage: Stage) -> tuple[Any, ...]:
-    """The choices of one decision, checked by making the stage that each would give."""
+    """The choices of one decision, checked."""
     if not isinstance(given, list) or not given:
         raise FieldError(where, f"must be a list of choices, got {given!r}")
     offered: list[Any] = []
     for number, value in enumerate(given):
-        path = f"{where}[{number}]"
         try:
-            if choice == "op":
-                resolved: Any = f"mbconv{_expansion(value) if isinstance(value, str) else value!r}"
-            elif choice == "filters":
-                check_float("filters", value, 0.01, 100.0)
-                resolved = round_channels(stage.channels * value)
-            elif choice == "layers":
-                check_int("layers", value, -100, 100)
-                resolved = max(1, stage.repeats + value)
-            else:
-                resolved = {"kernel": int, "se_ratio": float}[choice](value)
-                Stage(**{**asdict(stage), choice: value})
+            resolved = _resolved(choice, value, stage)
         except FieldError as error:
-            raise FieldError(path, error.rule) from None
-        except (TypeError, ValueError):
-            raise FieldError(path, f"must be a number, got {value!r}") from None
+            raise FieldError(f"{where}[{number}]", error.rule) from None
         if resolved not in offered:
             offered.append(resolved)
     return tuple(offered)
 
 
-__all__ = ["ACTIVATIONS", "CHOICES", "PADDINGS", "StageDecoder", "space_from_dict"]
+def _resolved(choice: str, value: Any, stage: Stage) -> Any:
+    if choice == "op":
+        operator(value)
+        return value
+    if choice == "filters":
+        check_float("filters", value, 0.01, 100.0)
+        return stage.channels if value == 1 else round_channels(stage.channels * value)
+    if choice == "layers":
+        check_int("layers", value, -100, 100)
+        return max(1, stage.repeats + value)
+    if choice == "skip":
+        check_choice("skip", value, SKIPS)
+        return value
+    if choice == "se_ratio":
+        check_float("se_ratio", value, 0.0, 1.0)
+        return float(value)
+    replace(stage, kernel=value)  # the stage checks its kernel
+    return value

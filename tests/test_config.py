@@ -93,9 +93,34 @@ def test_overrides_replace_values_and_name_themselves_when_wrong() -> None:
 def test_a_space_file_is_found_beside_the_configuration(tmp_path, monkeypatch) -> None:
     (tmp_path / "conf").mkdir()
     (tmp_path / "conf" / "config.yaml").write_text("space: mine.yaml\nobjective: {target: 1e6}\n")
+    space = tmp_path / "conf" / "mine.yaml"
+    space.write_text("extends: digits\nname: mine\nchoices: {kernel: [3, 5, 7]}\n")
     monkeypatch.chdir(tmp_path)
     config = load_config("conf/config.yaml")
-    assert config.space == str(tmp_path / "conf" / "mine.yaml")
+    assert config.space["choices"]["kernel"] == [3, 5, 7]
+    assert load_space(config.space).decisions[1].choices == (3, 5, 7)  # whatever becomes of the file
+    space.write_text("extends: digits\nname: mine\nchoices: {kernel: [4]}\n")
+    with pytest.raises(InputError, match=r"conf/mine.yaml:3: choices.kernel\[0\] must be 1 or 3"):
+        load_config("conf/config.yaml")
+
+
+def test_a_space_may_stand_in_the_configuration(tmp_path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("space: {extends: digits, choices: {kernel: [7]}}\nobjective: {target: 1e6}\n")
+    assert load_space(load_config(path).space).decisions[1].choices == (7,)
+    path.write_text("space: [digits]\nobjective: {target: 1e6}\n")
+    with pytest.raises(InputError, match="config.yaml:1: space must be a preset's name, a YAML file or"):
+        load_config(path)
+
+
+def test_limits_are_checked(tmp_path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("space: digits\nobjective: {target: 1e6}\nlimits: {macs: 2e6, flops: 1}\n")
+    with pytest.raises(InputError, match="config.yaml:3: limits.flops is an unknown key"):
+        load_config(path)
+    path.write_text("space: digits\nobjective: {target: 1e6}\nlimits: {macs: -1}\n")
+    with pytest.raises(InputError, match="config.yaml:3: limits.macs must be at least 1, got -1"):
+        load_config(path)
 
 
 def test_the_protocols_hash_follows_every_field_and_the_data() -> None:

@@ -2,7 +2,15 @@
 
 import pytest
 
-from search_space import Architecture, InputError, cost, load_architecture, load_space
+from search_space import (
+    REFERENCES,
+    Architecture,
+    InputError,
+    cost,
+    load_architecture,
+    load_space,
+    stage_table,
+)
 
 # arXiv 1905.11946, table 2, to the last digit; the pixels are the reference implementation's
 FAMILY = {
@@ -29,6 +37,55 @@ def test_macs_of_b0_match_the_paper() -> None:
     assert cost(load_architecture("efficientnet_b0")).macs == 385_814_752
 
 
+@pytest.mark.parametrize(
+    ("name", "params", "macs"),
+    [
+        ("mobilenet_v1", 4_231_976, 568_740_352),
+        ("mobilenet_v2", 3_504_872, 300_774_272),
+        ("mnasnet_a1", 3_887_038, 311_579_072),
+        ("resnet_50", 25_557_032, 4_089_184_256),
+    ],
+)
+def test_the_other_references_match_their_papers(name: str, params: int, macs: int) -> None:
+    architecture = load_architecture(name)
+    assert cost(architecture) == (macs, params)
+    assert sum(p.numel() for p in architecture.build().parameters()) == params
+
+
+def test_each_reference_has_its_own_activation() -> None:
+    activations = {name: load_architecture(name).activation for name in REFERENCES}
+    assert activations["mobilenet_v1"] == activations["mnasnet_a1"] == activations["resnet_50"] == "relu"
+    assert activations["mobilenet_v2"] == "relu6"
+    assert activations["efficientnet_b0"] == "swish"
+
+
+def test_b0_in_the_papers_table_1() -> None:
+    rows = [
+        (r.operator, r.resolution, r.channels, r.layers)
+        for r in stage_table(load_architecture("efficientnet_b0"))
+    ]
+    assert rows == [
+        ("Conv3x3", 224, 32, 1),
+        ("MBConv1, k3x3, SE 0.25", 112, 16, 1),
+        ("MBConv6, k3x3, SE 0.25", 112, 24, 2),
+        ("MBConv6, k5x5, SE 0.25", 56, 40, 2),
+        ("MBConv6, k3x3, SE 0.25", 28, 80, 3),
+        ("MBConv6, k5x5, SE 0.25", 14, 112, 3),
+        ("MBConv6, k5x5, SE 0.25", 14, 192, 4),
+        ("MBConv6, k3x3, SE 0.25", 7, 320, 1),
+        ("Conv1x1 & Pooling & FC", 7, 1280, 1),
+    ]
+
+
+def test_receptive_fields_are_the_known_ones() -> None:
+    # Araujo et al., "Computing Receptive Fields of Convolutional Neural Networks", Distill 2019
+    fields = {
+        name: stage_table(load_architecture(name))[-2].receptive_field
+        for name in ("mobilenet_v1", "resnet_50")
+    }
+    assert fields == {"mobilenet_v1": 315, "resnet_50": 427}  # ResNet v1.5: its stride is in the 3x3
+
+
 @pytest.mark.parametrize("spelling", ["EfficientNet-B0", "efficientnetb0", "EFFICIENTNET_B0"])
 def test_reference_names_are_found_in_any_spelling(spelling: str) -> None:
     assert load_architecture(spelling).name == "efficientnet_b0"
@@ -45,6 +102,19 @@ def test_the_efficientnet_space_holds_b0() -> None:
     indices = space.encode(b0)
     assert space.decode(indices).key == b0.key
     assert space.contains(b0)
+
+
+def test_the_mnasnet_space_holds_its_reference() -> None:
+    assert load_space("mnasnet").contains(load_architecture("mobilenet_v2").renamed("x"))
+    around_a1 = load_space("mnasnet", {"reference": "mnasnet_a1"})
+    assert around_a1.contains(load_architecture("mnasnet_a1"))
+    assert not load_space("mnasnet").contains(load_architecture("mnasnet_a1"))
+
+
+def test_the_accel_nasbench_space_is_b0s_skeleton() -> None:
+    space = load_space("accel-nasbench")
+    assert len(space.decisions) == 28
+    assert space.contains(load_architecture("efficientnet_b0"))
 
 
 def test_the_efficientnet_space_does_not_hold_b1() -> None:

