@@ -11,7 +11,6 @@ from typing import Any
 from controller.objective import Objective
 from search_space import FieldError, Indices, SearchSpace
 
-
 DRAWS = 8  # tries to draw a point within the limits before one is repaired
 
 

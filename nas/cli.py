@@ -16,8 +16,8 @@ import typer
 
 from nas import console
 from nas.console import count, duration, out, percent, print_json, print_table, reward_text
-from results import Trial, front_of, list_runs, open_run, pareto_figure, ranked, save_figure, status_of
 from nas.space_commands import space_app
+from results import Trial, front_of, list_runs, open_run, pareto_figure, ranked, save_figure, status_of
 from search_space import FieldError, InputError, cost, memory, stage_table
 
 # typer keeps its own copy of click, or uses click, by its version; this is the base of its usage errors
@@ -251,14 +251,23 @@ def show(
     print_table(
         ("stage", "operator", "resolution", "channels", "layers", "receptive field", "MACs", "params"),
         [
-            [r.stage, r.operator, f"{r.resolution}x{r.resolution}", r.channels, r.layers, r.receptive_field]
-            + [f"{r.macs:,}", f"{r.params:,}"]
-            for r in rows
+            [
+                row.stage,
+                row.operator,
+                f"{row.resolution}x{row.resolution}",
+                row.channels,
+                row.layers,
+                row.receptive_field,
+                f"{row.macs:,}",
+                f"{row.params:,}",
+            ]
+            for row in rows
         ],
     )
     out.print(
         f"{macs:,} MACs (the papers' FLOPS), {params:,} parameters at {network.image_size} pixels, "
-        f"{classes} classes, {channels} input channels; {count(memory(network, classes, channels))}B of memory",
+        f"{classes} classes, {channels} input channels; "
+        f"{count(memory(network, classes, channels))}B of memory for one image",
         soft_wrap=True,
     )
 

@@ -94,7 +94,7 @@ def sample(
     """Draw networks uniformly over the decisions: nas space sample efficientnet -n 5"""
     space = _load(given, overrides)
     rng = np.random.default_rng(seed)
-    facts = []
+    facts: list[dict[str, Any]] = []
     for i in range(1, number + 1):
         indices = space.random(rng)
         network = space.decode(indices).renamed(f"{space.name}-{seed}-{i}")

@@ -40,11 +40,14 @@ class SameConv2d(Conv2d):
 
 
 class SameMaxPool2d(nn.MaxPool2d):
-    """Max pooling with TensorFlow's SAME padding."""
+    """3x3 max pooling with stride 2 and TensorFlow's SAME padding."""
+
+    def __init__(self) -> None:
+        super().__init__(3, 2)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to (N, C, ceil(H / stride), ceil(W / stride))."""
-        return super().forward(_same_pad(x, self.kernel_size, self.stride, float("-inf")))
+        return super().forward(_same_pad(x, 3, 2, float("-inf")))
 
 
 def _same_pad(x: Tensor, kernel: int, stride: int, value: float = 0.0) -> Tensor:
@@ -86,7 +89,7 @@ class Maker:
 
     def max_pool(self) -> nn.MaxPool2d:
         """3x3 max pooling with stride 2."""
-        return SameMaxPool2d(3, 2) if self.same else nn.MaxPool2d(3, 2, 1)
+        return SameMaxPool2d() if self.same else nn.MaxPool2d(3, 2, 1)
 
     def conv_norm(
         self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1
@@ -188,7 +191,7 @@ class ConvLayer(Layer):
 
 
 class MBConv(Layer):
-    """``mbconv``: the inverted bottleneck (arXiv 1801.04381); with inner channels as its input's, ``dsconv``."""
+    """``mbconv``: the inverted bottleneck (arXiv 1801.04381); without an expansion it is ``dsconv``."""
 
     def __init__(self, block: Block, make: Maker, drop_path: float) -> None:
         super().__init__(block, make, drop_path)

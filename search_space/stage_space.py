@@ -169,14 +169,14 @@ class StageSpace(SearchSpace):
                 )
         lists = list(self.offered[number].values())
         for indices in itertools.product(*options):
-            values = [offered[i] for offered, i in zip(lists, indices, strict=True)]
-            candidate = self.decoder.stage(number, values)
+            chosen = [offered[i] for offered, i in zip(lists, indices, strict=True)]
+            candidate = self.decoder.stage(number, chosen)
             if candidate.stride == stage.stride and candidate.blocks(in_channels) == wanted:
                 return list(indices)
         raise FieldError(
             f"stage{number + 1}",
-            f"must be one of the space's, got {stage.operator}, kernel {stage.kernel}, SE {stage.se_ratio:g}, "
-            f"skip {stage.skip}, {stage.channels} channels, {stage.repeats} layers",
+            f"must be one of the space's, got {stage.operator}, kernel {stage.kernel}, "
+            f"SE {stage.se_ratio:g}, skip {stage.skip}, {stage.channels} channels, {stage.repeats} layers",
         )
 
     # --- cost of many points ---------------------------------------------------------------------------
