@@ -1,5 +1,6 @@
 # make quickstart   a real search in minutes, without a GPU; leaves everything in runs/quickstart
 # make test         the whole test suite
+# make stress       the same tests on more cases, and what takes minutes
 # make lint         style and types
 # PYTHON=python3.12 chooses the interpreter, PIP_FLAGS='--extra-index-url URL' another source of packages.
 PYTHON ?= python3
@@ -8,7 +9,7 @@ BIN := .venv/bin
 RUN := runs/quickstart
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt $(PIP_FLAGS)
 
-.PHONY: quickstart test lint
+.PHONY: quickstart test stress lint
 .DELETE_ON_ERROR:
 
 quickstart: $(BIN)/.installed
@@ -20,6 +21,9 @@ quickstart: $(BIN)/.installed
 
 test: $(BIN)/.installed-dev
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+
+stress: $(BIN)/.installed-dev
+	STRESS_ARCHITECTURES=300 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal --timeout 3000
 
 lint: $(BIN)/.installed-dev
 	$(BIN)/ruff check .
