@@ -46,7 +46,9 @@ def exactness(number: int) -> None:
             architecture = space.decode(space.random(rng))
             if i % 2:
                 architecture = replace(architecture, image_size=architecture.image_size + 1 + i % 7)
-            for which, (ours, theirs) in enumerate(zip(cost(architecture), counted(architecture), strict=True)):
+            for which, (ours, theirs) in enumerate(
+                zip(cost(architecture), counted(architecture), strict=True)
+            ):
                 largest[which] = max(largest[which], abs(ours - theirs))
         print(f"{preset:16} {number:6} {largest[0]:28} {largest[1]:14}")
 
@@ -87,7 +89,9 @@ def speed() -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--number", type=int, default=30, help="architectures a preset")
     exactness(parser.parse_args().number)
     speed()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -124,7 +126,12 @@ class Controller(ABC):
         """Everything `load_state_dict` needs, as tensors and plain values (safe to load with
         ``torch.load(weights_only=True)``); bounded in size, however much was told."""
         best = None if self._best is None else [self._best[0], list(self._best[1])]
-        return {"controller": type(self).__name__, "best": best}
+        return {"controller": type(self).__name__, "space": self._fingerprint(), "best": best}
+
+    def _fingerprint(self) -> str:
+        """Of the decisions: names and choices."""
+        decisions = [[d.name, [repr(choice) for choice in d.choices]] for d in self.space.decisions]
+        return hashlib.sha256(json.dumps(decisions).encode()).hexdigest()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Become the controller that gave this state.
@@ -134,6 +141,8 @@ class Controller(ABC):
         """
         if state.get("controller") != type(self).__name__:
             raise ValueError(f"state is of a {state.get('controller')}, this is a {type(self).__name__}")
+        if state["space"] != self._fingerprint():
+            raise ValueError("state is of another space: its decisions differ")
         best = state["best"]
         self._best = None if best is None else (best[0], tuple(best[1]))
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from search_space import FieldError
-from search_space.fields import check_choice, check_float
+from search_space.fields import as_floats, check_choice, check_float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,11 +38,12 @@ class Objective:
     beta: float = -0.07
 
     def __post_init__(self) -> None:
-        check_float("target", self.target, 1e-9)
+        check_float("target", self.target, 1e-9, 1e18)
         check_choice("cost", self.cost, ("macs", "params"))
         check_choice("form", self.form, ("product", "absolute"))
-        check_float("alpha", self.alpha, -100.0, 0.0)
-        check_float("beta", self.beta, -100.0, 0.0)
+        check_float("alpha", self.alpha, -10.0, 0.0)
+        check_float("beta", self.beta, -10.0, 0.0)
+        as_floats(self, "target", "alpha", "beta")
 
     def reward(self, accuracy: float, cost: float) -> float:
         """The reward of an accuracy (0 to 1) at a cost (MACs, say).

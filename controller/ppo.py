@@ -164,7 +164,6 @@ class PPOController(Controller):
         """Weights, optimiser, baseline, generator, and the results that wait for their batch."""
         return {
             **super().state_dict(),
-            "sizes": list(self.policy.sizes),
             "policy": {name: weight.clone() for name, weight in self.policy.state_dict().items()},
             "optimiser": _cloned(self._optimiser.state_dict()),
             "generator": self._generator.get_state(),
@@ -177,8 +176,6 @@ class PPOController(Controller):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """See `Controller.load_state_dict`."""
         super().load_state_dict(state)
-        if state["sizes"] != list(self.policy.sizes):
-            raise ValueError("state is of another space: its decisions have other numbers of choices")
         self.policy.load_state_dict(state["policy"])
         self._optimiser.load_state_dict(_cloned(state["optimiser"]))
         self._generator.set_state(state["generator"])

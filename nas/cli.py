@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,7 +18,7 @@ import typer
 from nas import console
 from nas.console import count, duration, out, percent, print_json, print_table, reward_text
 from nas.space_commands import space_app
-from results import Trial, front_of, list_runs, open_run, pareto_figure, ranked, save_figure, status_of
+from results import Run, Trial, front_of, list_runs, open_run, pareto_figure, ranked, save_figure, status_of
 from search_space import FieldError, InputError, cost, memory, stage_table
 
 # typer keeps its own copy of click, or uses click, by its version; this is the base of its usage errors
@@ -77,12 +78,12 @@ def search(
     from nas.config import load_config
     from nas.launch import run_search
 
-    settings = load_config(config, [*(overrides or []), *([f"name={run}"] if run else [])])
+    settings = load_config(config, overrides, name=run)
     budget = settings.search.candidates
     with console.stdout_to_stderr(), console.SearchProgress(budget) as progress:
         end = run_search(settings, resume=resume, listeners=[progress])
     if json_output:
-        print_json(_status_json(end.run.name))
+        print_json(_status_json(end.run))
     else:
         _print_end(end.run.name, end.outcome, settings.search.patience)
     if end.outcome == "interrupted":
@@ -110,32 +111,43 @@ def _print_end(name: str, outcome: str, patience: int) -> None:
 @app.command(name="ls")
 def list_all(json_output: JsonOption = False) -> None:
     """List the runs under runs/: nas ls"""
-    names = [run.name for run in list_runs()]
+    runs = list_runs()
     if json_output:
-        print_json([_status_json(name) for name in names])
+        print_json([_readable(run, _status_json) for run in runs])
         return
-    if not names:
+    if not runs:
         out.print("no runs under runs/; nas search CONFIG makes one")
         return
-    rows = []
-    for name in names:
-        status = status_of(open_run(name))
-        best = status.best
-        rows.append(
-            [
-                name,
-                status.state,
-                f"{console.over(status.counts)}/{status.budget or '?'}",
-                percent(best.accuracy if best else None),
-                reward_text(best.reward if best else None),
-                count(best.macs if best else None),
-            ]
-        )
-    print_table(("run", "state", "candidates", "best accuracy", "best reward", "its MACs"), rows)
+    print_table(
+        ("run", "state", "candidates", "best accuracy", "best reward", "its MACs"),
+        [_readable(run, _status_row) for run in runs],
+    )
 
 
-def _status_json(name: str) -> dict[str, Any]:
-    run = open_run(name)
+def _readable(run: Run, facts: Callable[[Run], Any]) -> Any:
+    """The facts of a run; of one that cannot be read, why, so that it does not hide the others."""
+    try:
+        return facts(run)
+    except (InputError, sqlite3.DatabaseError) as error:
+        if facts is _status_row:
+            return [run.name, f"unreadable: {error}", "-", "-", "-", "-"]
+        return {"run": run.name, "state": "unreadable", "error": str(error)}
+
+
+def _status_row(run: Run) -> list[str]:
+    status = status_of(run)
+    best = status.best
+    return [
+        run.name,
+        status.state,
+        f"{console.over(status.counts)}/{status.budget or '?'}",
+        percent(best.accuracy if best else None),
+        reward_text(best.reward if best else None),
+        count(best.macs if best else None),
+    ]
+
+
+def _status_json(run: Run) -> dict[str, Any]:
     status = status_of(run)
     return {
         "run": run.name,
@@ -153,7 +165,7 @@ def _status_json(name: str) -> dict[str, Any]:
 def status(run: RunArgument, json_output: JsonOption = False) -> None:
     """How a search stands, also while it runs: nas status quickstart"""
     if json_output:
-        print_json(_status_json(run))
+        print_json(_status_json(open_run(run)))
         return
     found = open_run(run)
     now = status_of(found)
@@ -320,12 +332,14 @@ def scale(
     """
     from nas.lookup import find_architecture
     from nas.scaling import compound_scale, efficientnet_family, scale_factor
-    from results import write_whole
+    from results import file_stem, write_whole
 
     if family is not None and phi:
         raise InputError("--family and --phi are two things: the published table, and the formula")
     if family not in (None, "efficientnet"):
         raise InputError(f"--family must be efficientnet, got {family!r}")
+    if phi and len(set(phi)) < len(phi):
+        raise InputError("--phi gives a coefficient twice")
     found = find_architecture(architecture)
     base = found.architecture
     if phi:
@@ -338,7 +352,7 @@ def scale(
     if output is not None:
         for member in members:
             network = member.architecture
-            write_whole(output / f"{network.name}.yaml", network.save)
+            write_whole(output / f"{file_stem(network.name)}.yaml", network.save)
     if json_output:
         print_json(facts)
         return
@@ -368,7 +382,8 @@ def main() -> None:
     except (InputError, FieldError) as error:
         code = _mistake(error, debug)
     except UsageError as error:
-        code = _mistake(f"{error.format_message()} See nas --help.", debug)
+        message = error.format_message()  # none where the help itself was printed
+        code = _mistake(f"{message} See nas --help.", debug) if message else 2
     except BrokenPipeError:
         sys.stderr.close()
         code = 141
@@ -384,7 +399,7 @@ def main() -> None:
 def _mistake(error: object, debug: bool) -> int:
     if debug and isinstance(error, BaseException):
         logging.getLogger("nas").error("", exc_info=error)
-    console.err.print(f"nas: {' '.join(str(error).split())}", soft_wrap=True, markup=False)
+    console.err.print(f"nas: {' '.join(str(error).split())}", soft_wrap=True)
     return 2
 
 

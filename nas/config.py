@@ -11,7 +11,6 @@ from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -27,6 +26,7 @@ from controller import CONTROLLERS, Objective
 from controller.factory import option_names
 from search_space import Document, FieldError, InputError, Limits, parse_yaml, read_yaml, resolve_space
 from search_space.errors import suggestion
+from search_space.yaml_io import dump_yaml
 from trainers import DATASETS, ProxyProtocol
 
 
@@ -140,22 +140,29 @@ class SearchConfig(_Section):
 
     def to_yaml(self) -> str:
         """The configuration with every default written out; `load_config` reads it back to an equal one."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+        return dump_yaml(self.model_dump(mode="json"))
 
     def differences(self, other: SearchConfig) -> list[str]:
         """The fields that two configurations do not share, as dotted paths."""
         return _differences("", self.model_dump(mode="json"), other.model_dump(mode="json"))
 
 
-# A run may go on with other values of these: they change how much is done and where, not what is measured.
-RESUMABLE = ("search.", "executor.")
+def resumable(field: str) -> bool:
+    """Whether a run may go on with another value: how much is done and where, not what is measured.
+
+    The processors of a worker are its torch threads, and accuracies are exact for one number of threads.
+    """
+    return field.startswith(("search.", "executor.")) and field != "executor.cpus"
 
 
-def load_config(path: Path | str, overrides: list[str] | None = None) -> SearchConfig:
+def load_config(
+    path: Path | str, overrides: list[str] | None = None, name: str | None = None
+) -> SearchConfig:
     """Read a configuration file.
 
     Args:
         path: a YAML file. Without a ``name`` the file's stem is the run's name.
+        name: of the run, instead of the file's.
         overrides: ``key=value`` with dotted keys (``search.candidates=8``); values are YAML.
 
     Raises:
@@ -169,6 +176,8 @@ def load_config(path: Path | str, overrides: list[str] | None = None) -> SearchC
     for key in [k for k in document.lines if any(k == o or k.startswith(f"{o}.") for o in overridden)]:
         del document.lines[key]  # the file's line does not hold what is now there
     data.setdefault("name", Path(path).stem)
+    if name is not None:
+        data["name"] = name
     if isinstance(data.get("space"), str | dict):
         data["space"] = resolve_space(data["space"], Path(path).parent)
     return parse_config(data, document, overridden)

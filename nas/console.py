@@ -14,12 +14,13 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from results import Trial
 
 # piped output does not wrap at a terminal's width that is not there
-out = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
-err = Console(stderr=True, highlight=False)
+out = Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 200)
+err = Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 
 def print_json(document: Any) -> None:
@@ -29,14 +30,20 @@ def print_json(document: Any) -> None:
 
 def print_table(columns: Iterable[str], rows: Iterable[Iterable[object]], title: str = "") -> None:
     """A table for people: numbers are right-aligned; narrow terminals wrap nothing but the last column."""
-    table = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    table = Table(
+        title=Text(title) if title else None,
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+        header_style="bold",
+    )
     texts = [[str(cell) for cell in row] for row in rows]
     for number, name in enumerate(columns):
         cells = [row[number] for row in texts]
         numeric = bool(cells) and all(cell[:1].isdigit() or cell in ("", "-") for cell in cells)
         table.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for row in texts:
-        table.add_row(*row)
+        table.add_row(*(Text(cell) for cell in row))
     out.print(table)
 
 
@@ -45,7 +52,7 @@ def count(number: float | None) -> str:
     if number is None:
         return "-"
     for unit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(number) >= unit:
+        if abs(number) >= 0.9995 * unit:  # what would round to 1000 of the next smaller
             return f"{number / unit:.3g} {letter}"
     return f"{number:g}"
 
@@ -115,7 +122,7 @@ class SearchProgress:
             self._bar = Progress(
                 BarColumn(bar_width=20),
                 MofNCompleteColumn(),
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 TimeElapsedColumn(),
                 console=err,
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -40,7 +41,8 @@ class Interrupts:
         self.level = 2 if number == signal.SIGTERM and self.level < 2 else self.level + 1
         if self.level >= 3:
             os._exit(130)  # the journal is whole at any instant
-        os.write(2, _MESSAGES[self.level])
+        with contextlib.suppress(OSError):  # whoever read standard error may be gone
+            os.write(2, _MESSAGES[self.level])
 
 
 @contextmanager

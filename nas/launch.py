@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from controller import Controller, create_controller
-from nas.config import RESUMABLE, SearchConfig, load_config
+from nas.config import SearchConfig, load_config, resumable
 from nas.interrupts import handled_interrupts
 from nas.search import Listener, Search
 from results import EvaluatorFacts, Journal, Run, create_run, run_path, write_whole
 from search_space import FieldError, InputError, SearchSpace, load_space
-from trainers import Evaluator, create_executor, load_dataset
+from trainers import Evaluator, Executor, create_executor, load_dataset
 
 Outcome = Literal["finished", "exhausted", "interrupted"]
 
@@ -71,18 +71,26 @@ def run_search(
     run = _existing(config) if resume else None
     evaluator = evaluator or proxy_evaluator(config, space)
     if config.limits.given():
-        space = space.limited(config.limits, evaluator.num_classes, evaluator.in_channels)
+        try:
+            space = space.limited(config.limits, evaluator.num_classes, evaluator.in_channels)
+        except FieldError as error:
+            raise InputError(str(error)) from None
     controller = _controller(config, space)
     run = run or create_run(config.name, config.to_yaml())
+    executor = create_executor(
+        config.executor.kind,
+        scratch=run.path / ".scratch",
+        workers=config.executor.workers,
+        cpus=config.executor.cpus,
+        gpus=config.executor.gpus,
+        time_limit=config.executor.time_limit,
+    )
     with run.lock(), handled_interrupts() as interrupts:
-        if resume:
-            write_whole(run.config_path, lambda path: path.write_text(config.to_yaml(), encoding="utf-8"))
         journal = Journal.open(run.journal_path)
         try:
             journal.bind_evaluator(
                 EvaluatorFacts(evaluator.fingerprint, evaluator.num_classes, evaluator.in_channels)
             )
-            session = journal.begin_session(_environment())
             search = Search(
                 run=run,
                 journal=journal,
@@ -98,30 +106,33 @@ def run_search(
                 interrupts=interrupts,
                 listeners=listeners,
             )
-            executor = create_executor(
-                config.executor.kind,
-                scratch=run.path / ".scratch",
-                workers=config.executor.workers,
-                cpus=config.executor.cpus,
-                gpus=config.executor.gpus,
-                time_limit=config.executor.time_limit,
-            )
-            outcome: str = "error"
-            try:
-                executor.run(
-                    evaluator,
-                    search.next_candidate,
-                    search.record,
-                    on_start=lambda workers: journal.set_workers(session, workers),
-                    abort=lambda: interrupts.aborting,
-                )
-                outcome = _outcome(search, journal)
-            finally:
-                search.close()
-                journal.end_session(session, outcome)
+            if resume:  # nothing was refused: from here on the run has the new budget
+                write_whole(run.config_path, lambda path: path.write_text(config.to_yaml(), encoding="utf-8"))
+            outcome = _run_session(search, executor, journal)
         finally:
             journal.close()
     return SearchEnd(run, outcome)
+
+
+def _run_session(search: Search, executor: Executor, journal: Journal) -> Outcome:
+    """Run the executor to its end, and note in the journal how it ended."""
+    session = journal.begin_session(_environment())
+    ended = "error"
+    try:
+        search.start()
+        executor.run(
+            search.evaluator,
+            search.next_candidate,
+            search.record,
+            on_start=lambda workers: journal.set_workers(session, workers),
+            abort=lambda: search.interrupts.aborting,
+        )
+        outcome = _outcome(search, journal)
+        ended = outcome
+    finally:
+        search.close()
+        journal.end_session(session, ended)
+    return outcome
 
 
 def _outcome(search: Search, journal: Journal) -> Outcome:
@@ -148,9 +159,7 @@ def _existing(config: SearchConfig) -> Run:
     run = Run(run_path(config.name))
     if not run.journal_path.is_file():
         raise InputError(f"{run.path}: there is no run to resume; without --resume one begins")
-    changed = [
-        field for field in config.differences(load_config(run.config_path)) if not field.startswith(RESUMABLE)
-    ]
+    changed = [field for field in config.differences(load_config(run.config_path)) if not resumable(field)]
     if changed:
         raise InputError(
             f"{run.path}: was made with another {', '.join(changed)}; resume it with {run.config_path}, "

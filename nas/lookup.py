@@ -55,7 +55,7 @@ def find_architecture(text: str | Path) -> Found:
         InputError: nothing of that name.
     """
     run_name, at, reference = str(text).rpartition("@")
-    if not at:
+    if not at or Path(text).is_file():
         return Found(architecture=search_space.load_architecture(text))
     run = open_run(run_name)
     trial = run.trial(reference)

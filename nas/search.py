@@ -18,7 +18,7 @@ import torch
 from controller import Controller, Objective, Outcome, Proposal
 from nas.interrupts import Interrupts
 from results import Journal, NewTrial, ProposalRow, Run, TensorBoardLog, Trial, ranked
-from search_space import SearchSpace, cost
+from search_space import Architecture, InputError, SearchSpace, cost
 from trainers import Candidate, Evaluator, Result
 
 logger = logging.getLogger(__name__)
@@ -87,11 +87,17 @@ class Search:
         saved = journal.controller_state()
         if saved is not None:
             self._version = saved[0]
-            controller.load_state_dict(_loaded(saved[1]))
+            try:
+                controller.load_state_dict(_loaded(saved[1]))
+            except ValueError as error:
+                raise InputError(f"{run.path}: the controller's state does not fit: {error}") from None
+
+    def start(self) -> None:
+        """Catch up with what an interrupted session left undone."""
         self._learn()  # what finished, but was not told before an interruption
         self._drop_weights()
-        for listener in listeners:
-            listener.on_start(journal.counts())
+        for listener in self.listeners:
+            listener.on_start(self.journal.counts())
 
     # --- what the executor calls ---------------------------------------------------------------------
 
@@ -100,7 +106,9 @@ class Search:
         if self.interrupts.draining:
             return None
         trial = self.journal.next_pending(self._open)
-        while trial is None and self._trials < self.budget and not self.exhausted:
+        while (
+            trial is None and self._trials < self.budget and not (self.exhausted or self.interrupts.draining)
+        ):
             self._propose()
             trial = self.journal.next_pending(self._open)
         if trial is None:
@@ -159,7 +167,7 @@ class Search:
         names = [decision.name for decision in self.space.decisions]
         return NewTrial(
             key=architecture.key,
-            protocol=self.evaluator.fingerprint,
+            protocol=measured_by(self.evaluator, architecture),
             seed=self.seed,
             choices=dict(zip(names, proposal.choices, strict=True)),
             architecture=architecture.to_dict(),
@@ -215,6 +223,12 @@ class Search:
         counts = self.journal.counts()
         for listener in self.listeners:
             listener.on_result(trial, best, counts)
+
+
+def measured_by(evaluator: Evaluator, architecture: Architecture) -> str:
+    """What besides key and seed identifies a measurement: the evaluator, and what of the architecture its key
+    leaves out although it changes the training."""
+    return f"{evaluator.fingerprint} dropout {architecture.dropout:g} drop_path {architecture.drop_path:g}"
 
 
 def _outcome(trial: Trial, objective: Objective) -> Outcome | None:

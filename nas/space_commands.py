@@ -9,7 +9,7 @@ import numpy as np
 import typer
 
 from nas.console import count, out, print_json, print_table
-from results import write_whole
+from results import file_stem, write_whole
 from search_space import InputError, StageSpace, cost, load_space, memory, parse_yaml
 
 space_app = typer.Typer(no_args_is_help=True, help="Look at a search space, and draw networks from it.")
@@ -111,7 +111,7 @@ def sample(
             }
         )
         if output is not None:
-            write_whole(output / f"{network.name}.yaml", network.save)
+            write_whole(output / f"{file_stem(network.name)}.yaml", network.save)
     if json_output:
         print_json(facts)
         return

@@ -1,10 +1,11 @@
 """What a search leaves behind: journal, Pareto front, figures, TensorBoard, exports."""
 
-from results.export import export, write_whole
+from results.export import export, file_stem, write_whole
 from results.figures import pareto_figure, save_figure
-from results.journal import EvaluatorFacts, Journal, NewTrial, ProposalRow, Session
+from results.journal import Journal
 from results.pareto import hypervolume, pareto_front
 from results.run import Front, Run, Status, create_run, front_of, list_runs, open_run, run_path, status_of
+from results.schema import EvaluatorFacts, NewTrial, ProposalRow, Session
 from results.tensorboard import TensorBoardLog
 from results.trial import STATUSES, Trial, ranked
 
@@ -22,6 +23,7 @@ __all__ = [
     "Trial",
     "create_run",
     "export",
+    "file_stem",
     "front_of",
     "hypervolume",
     "list_runs",

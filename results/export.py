@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -74,11 +75,14 @@ def export(
         files = {wanted: destination}
     if "safetensors" in files and weights is None:
         raise InputError(f"{architecture.name} has no trained weights to export")
+    elsewhere = destination / _FILES["safetensors"]
+    if wanted is None and weights is None and elsewhere.exists():
+        raise InputError(f"{elsewhere}: is of another export, and {architecture.name} has no weights")
     comment = "".join(f"# {line}\n" for line in note.splitlines())
     writers: dict[str, Callable[[Path], object]] = {
         "yaml": lambda path: path.write_text(comment + architecture.to_yaml(), encoding="utf-8"),
         "json": lambda path: path.write_text(
-            json.dumps(architecture.to_dict(), indent=2) + "\n", encoding="utf-8"
+            json.dumps(architecture.to_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
         ),
         "timm": lambda path: path.write_text(
             json.dumps(_timm(architecture), indent=2) + "\n", encoding="utf-8"
@@ -101,6 +105,11 @@ def _timm(architecture: Architecture) -> dict[str, Any]:
         "pad_type": "same" if architecture.padding == "same" else "",
         "input_size": [3, architecture.image_size, architecture.image_size],
     }
+
+
+def file_stem(name: str) -> str:
+    """A file's stem from a network's name: no separators, no leading dot."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", name).lstrip(".") or "network"
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:

@@ -9,138 +9,28 @@ process writes; any number may read meanwhile (WAL).
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote
 
+from results.schema import (
+    SCHEMA,
+    SCHEMA_VERSION,
+    TRIAL_COLUMNS,
+    EvaluatorFacts,
+    NewTrial,
+    ProposalRow,
+    Session,
+    dumps,
+    trial_from_row,
+)
 from results.trial import Status, Trial
 from search_space import InputError
-
-SCHEMA_VERSION = 1
-_SCHEMA = """
-CREATE TABLE trials (
-    id INTEGER PRIMARY KEY,
-    key TEXT NOT NULL,
-    protocol TEXT NOT NULL,
-    seed INTEGER NOT NULL,
-    choices TEXT NOT NULL,
-    architecture TEXT NOT NULL,
-    macs INTEGER NOT NULL,
-    params INTEGER NOT NULL,
-    status TEXT NOT NULL DEFAULT 'pending'
-        CHECK (status IN ('pending', 'running', 'done', 'failed', 'stopped')),
-    attempts INTEGER NOT NULL DEFAULT 0,
-    accuracy REAL,
-    reward REAL,
-    error TEXT,
-    arrival INTEGER UNIQUE,
-    curve TEXT NOT NULL DEFAULT '[]',
-    seconds REAL NOT NULL DEFAULT 0,
-    finished_at REAL,
-    UNIQUE (key, protocol, seed),
-    CHECK ((status = 'done') = (accuracy IS NOT NULL)),
-    CHECK ((status IN ('done', 'failed', 'stopped')) = (arrival IS NOT NULL))
-);
-CREATE INDEX trials_by_status ON trials (status, id);
-CREATE TABLE proposals (
-    id INTEGER PRIMARY KEY,
-    trial INTEGER NOT NULL REFERENCES trials (id),
-    indices TEXT NOT NULL,
-    log_prob REAL,
-    asked INTEGER NOT NULL,
-    told INTEGER
-);
-CREATE INDEX proposals_untold ON proposals (trial) WHERE told IS NULL;
-CREATE TABLE controller (
-    one INTEGER PRIMARY KEY CHECK (one = 1),
-    version INTEGER NOT NULL,
-    state BLOB NOT NULL
-);
-CREATE TABLE evaluator (
-    one INTEGER PRIMARY KEY CHECK (one = 1),
-    fingerprint TEXT NOT NULL,
-    num_classes INTEGER NOT NULL,
-    in_channels INTEGER NOT NULL
-);
-CREATE TABLE sessions (
-    id INTEGER PRIMARY KEY,
-    started_at REAL NOT NULL,
-    ended_at REAL,
-    outcome TEXT,
-    workers INTEGER,
-    environment TEXT NOT NULL
-);
-"""
-_TRIAL_COLUMNS = (
-    "id, key, protocol, seed, choices, architecture, macs, params, status, attempts, accuracy, reward, "
-    "error, arrival, curve, seconds"
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProposalRow:
-    """A proposal as the journal keeps it.
-
-    Attributes:
-        trial: the candidate it asks for, perhaps one that was proposed before.
-        asked, told: versions of the ask and of the tell; told is None before.
-    """
-
-    id: int
-    trial: int
-    indices: tuple[int, ...]
-    log_prob: float | None
-    asked: int
-    told: int | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewTrial:
-    """A candidate about to be proposed for the first time."""
-
-    key: str
-    protocol: str
-    seed: int
-    choices: Mapping[str, Any]
-    architecture: Mapping[str, Any]
-    macs: int
-    params: int
-
-
-class EvaluatorFacts(NamedTuple):
-    """What measures the candidates of a run.
-
-    Attributes:
-        fingerprint: of protocol and data.
-        num_classes, in_channels: of the networks that were trained, for their cost.
-    """
-
-    fingerprint: str
-    num_classes: int
-    in_channels: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Session:
-    """One stretch of a search, from its start to its end.
-
-    Attributes:
-        started_at, ended_at: Unix time; the end is None while it runs, or when it was killed.
-        outcome: how it ended: ``finished``, ``exhausted``, ``interrupted`` or ``error``.
-        workers: candidates at a time.
-        environment: versions and machine.
-    """
-
-    started_at: float
-    ended_at: float | None
-    outcome: str | None
-    workers: int | None
-    environment: dict[str, Any]
 
 
 class Journal:
@@ -161,7 +51,7 @@ class Journal:
             raise InputError(f"{path}: exists already")
         try:
             journal = cls(_connect(f"file:{quote(str(path))}"), path)
-            journal._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+            journal._db.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
         except sqlite3.Error as error:
             raise InputError(f"{path}: {error}") from None
         return journal
@@ -184,6 +74,8 @@ class Journal:
     def _existing(cls, path: Path, mode: str) -> Journal:
         if not path.is_file():
             raise InputError(f"{path}: no such journal")
+        if mode == "ro" and not os.access(path.parent, os.W_OK):
+            mode = "ro&immutable=1"  # a reader of a WAL needs to write beside it
         try:
             connection = _connect(f"file:{quote(str(path))}?mode={mode}")
             (version,) = connection.execute("PRAGMA user_version").fetchone()
@@ -244,7 +136,7 @@ class Journal:
             )
             cursor = self._db.execute(
                 "INSERT INTO sessions (started_at, environment) VALUES (?, ?)",
-                (time.time(), _dumps(environment)),
+                (time.time(), dumps(environment)),
             )
         assert cursor.lastrowid is not None
         return cursor.lastrowid
@@ -290,7 +182,7 @@ class Journal:
                 trial_id = known[0] if known else self._insert(trial)
                 self._db.execute(
                     "INSERT INTO proposals (trial, indices, log_prob, asked) VALUES (?, ?, ?, ?)",
-                    (trial_id, _dumps(list(indices)), log_prob, version),
+                    (trial_id, dumps(list(indices)), log_prob, version),
                 )
                 answers.append((trial_id, known is None))
         return answers
@@ -303,8 +195,8 @@ class Journal:
                 trial.key,
                 trial.protocol,
                 trial.seed,
-                _dumps(trial.choices),
-                _dumps(trial.architecture),
+                dumps(trial.choices),
+                dumps(trial.architecture),
                 trial.macs,
                 trial.params,
             ),
@@ -347,7 +239,7 @@ class Journal:
                 "UPDATE trials SET status = ?, accuracy = ?, reward = ?, error = ?, curve = ?, seconds = ?, "
                 "finished_at = ?, arrival = (SELECT 1 + COALESCE(MAX(arrival), 0) FROM trials) "
                 "WHERE id = ? AND arrival IS NULL",
-                (status, accuracy, reward, error, _dumps(list(curve)), seconds, time.time(), trial_id),
+                (status, accuracy, reward, error, dumps(list(curve)), seconds, time.time(), trial_id),
             )
         return cursor.rowcount == 1
 
@@ -363,24 +255,24 @@ class Journal:
 
     def trials(self) -> list[Trial]:
         """All trials in the order of their ids."""
-        rows = self._db.execute(f"SELECT {_TRIAL_COLUMNS} FROM trials ORDER BY id")  # noqa: S608 -- a constant
-        return [_trial(row) for row in rows]
+        rows = self._db.execute(f"SELECT {TRIAL_COLUMNS} FROM trials ORDER BY id")  # noqa: S608 -- a constant
+        return [trial_from_row(row) for row in rows]
 
     def trial(self, trial_id: int) -> Trial | None:
         """One trial, or None."""
         row = self._db.execute(
-            f"SELECT {_TRIAL_COLUMNS} FROM trials WHERE id = ?",  # noqa: S608 -- a constant
+            f"SELECT {TRIAL_COLUMNS} FROM trials WHERE id = ?",  # noqa: S608 -- a constant
             (trial_id,),
         ).fetchone()
-        return None if row is None else _trial(row)
+        return None if row is None else trial_from_row(row)
 
     def next_pending(self, handed_out: set[int]) -> Trial | None:
         """The first pending trial that is not handed out."""
         rows = self._db.execute(
-            f"SELECT {_TRIAL_COLUMNS} FROM trials WHERE status = 'pending' ORDER BY id LIMIT ?",  # noqa: S608
+            f"SELECT {TRIAL_COLUMNS} FROM trials WHERE status = 'pending' ORDER BY id LIMIT ?",  # noqa: S608
             (len(handed_out) + 1,),
         )
-        return next((_trial(row) for row in rows if row[0] not in handed_out), None)
+        return next((trial_from_row(row) for row in rows if row[0] not in handed_out), None)
 
     def counts(self) -> dict[str, int]:
         """Status to number of trials."""
@@ -458,28 +350,3 @@ def _connect(uri: str) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA foreign_keys = ON")
     return connection
-
-
-def _dumps(value: Any) -> str:
-    return json.dumps(dict(value) if isinstance(value, Mapping) else value, allow_nan=False)
-
-
-def _trial(row: tuple[Any, ...]) -> Trial:
-    return Trial(
-        id=row[0],
-        key=row[1],
-        protocol=row[2],
-        seed=row[3],
-        choices=json.loads(row[4]),
-        architecture=json.loads(row[5]),
-        macs=row[6],
-        params=row[7],
-        status=row[8],
-        attempts=row[9],
-        accuracy=row[10],
-        reward=row[11],
-        error=row[12],
-        arrival=row[13],
-        curve=json.loads(row[14]),
-        seconds=row[15],
-    )

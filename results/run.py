@@ -16,11 +16,17 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from results.journal import Journal, Session
+from results.journal import Journal
 from results.pareto import hypervolume, pareto_front
+from results.schema import Session
 from results.trial import Trial, ranked
 from search_space import InputError, read_yaml
 from search_space.errors import suggestion
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 RUNS = Path("runs")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -113,11 +119,21 @@ class Run:
 
     def is_running(self) -> bool:
         """Whether a search holds the folder now."""
-        try:
-            with FileLock(self.path / "search.lock", timeout=0):
-                return False
-        except (Timeout, OSError):
-            return True
+        lock = self.path / "search.lock"
+        if not lock.exists():
+            return False
+        if fcntl is None:
+            try:
+                with FileLock(lock, timeout=0):
+                    return False
+            except Timeout:
+                return True
+        with lock.open() as file:  # a shared lock needs no right to write, and readers do not see each other
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -201,7 +217,8 @@ def list_runs() -> list[Run]:
     """Every run under ``runs/`` of the current directory, by name."""
     if not RUNS.is_dir():
         return []
-    return [Run(path) for path in sorted(RUNS.iterdir()) if (path / "journal.db").is_file()]
+    paths = [path for path in sorted(RUNS.iterdir()) if _NAME.fullmatch(path.name)]
+    return [Run(path) for path in paths if (path / "journal.db").is_file()]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

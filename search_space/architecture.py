@@ -14,11 +14,10 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import yaml
-
 from search_space.errors import FieldError
-from search_space.fields import check_choice, check_float, check_int, check_mapping
+from search_space.fields import as_floats, check_choice, check_float, check_int, check_mapping
 from search_space.stage import Block, Head, Stage, Stem
+from search_space.yaml_io import dump_yaml
 
 if TYPE_CHECKING:
     from torch import nn
@@ -60,6 +59,7 @@ class Architecture:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name or "\n" in self.name:
             raise FieldError("name", f"must be one line of text, got {self.name!r}")
+        object.__setattr__(self, "stages", tuple(self.stages))
         if not self.stages:
             raise FieldError("stages", "must hold at least one stage")
         check_choice("activation", self.activation, ACTIVATIONS)
@@ -68,6 +68,7 @@ class Architecture:
         check_float("dropout", self.dropout, 0.0, 0.999)
         check_float("drop_path", self.drop_path, 0.0, 0.999)
         check_int("image_size", self.image_size, 1, 8192)
+        as_floats(self, "bn_eps", "dropout", "drop_path")
         if self.image_size < self.total_stride:
             raise FieldError(
                 "image_size", f"must be at least the total stride, {self.total_stride}, got {self.image_size}"
@@ -112,7 +113,7 @@ class Architecture:
         identity = [
             self.image_size,
             self.activation,
-            float(self.bn_eps),
+            self.bn_eps,
             self.padding if strided else "",  # without a stride both paddings are one
             [self.stem.kernel, self.stem.stride, self.stem.channels, self.stem.pool],
             [[b.op, b.kernel, b.stride, b.inner_channels, b.channels, b.se_channels, b.skip] for b in blocks],
@@ -151,9 +152,9 @@ class Architecture:
         lines = []
         for key, value in data.items():
             if key == "stages":
-                lines += ["stages:", *(f"  - {_flow(stage)}" for stage in value)]
+                lines += ["stages:", *(f"  - {dump_yaml(stage, flow=True)}" for stage in value)]
             else:
-                lines.append(f"{key}: {_flow(value)}")
+                lines.append(f"{key}: {dump_yaml(value, flow=True)}")
         return "\n".join(lines) + "\n"
 
     def summary(self) -> str:
@@ -222,8 +223,3 @@ def _read(cls: type[Any], path: str, data: object) -> Any:
         return cls(**values)
     except FieldError as error:
         raise error.under(path) from None
-
-
-def _flow(value: object) -> str:
-    text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=1000)
-    return text.removesuffix("\n").removesuffix("\n...")

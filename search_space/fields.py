@@ -26,9 +26,21 @@ def check_float(name: str, value: object, low: float, high: float | None = None)
         raise FieldError(name, f"must be {bound}, got {value:g}")
 
 
+def check_bool(name: str, value: object) -> None:
+    """``value`` must be true or false."""
+    if not isinstance(value, bool):
+        raise FieldError(name, f"must be true or false, got {value!r}")
+
+
+def as_floats(specification: Any, *names: str) -> None:
+    """Make fields of a frozen dataclass floats, so that 0 and 0.0 are one value in records and hashes."""
+    for name in names:
+        object.__setattr__(specification, name, float(getattr(specification, name)))
+
+
 def check_choice(name: str, value: object, allowed: Collection[Any]) -> None:
     """``value`` must be one of ``allowed``, of the same type."""
-    if not any(value == item and isinstance(value, bool) == isinstance(item, bool) for item in allowed):
+    if not any(type(value) is type(item) and value == item for item in allowed):
         choices = " or ".join(str(item) for item in allowed)
         raise FieldError(name, f"must be {choices}, got {value!r}")
 

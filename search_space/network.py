@@ -36,6 +36,7 @@ class Network(nn.Module):
         check_int("num_classes", num_classes, 1)
         check_int("in_channels", in_channels, 1)
         check_float("bn_momentum", bn_momentum, 0.0, 1.0)
+        check_float("bn_eps", bn_eps, 1e-12, 1.0)
         check_float("dropout", dropout, 0.0, 0.999)
         check_float("drop_path", drop_path, 0.0, 0.999)
         check_choice("pooling", pooling, (None, "avg", "max"))

@@ -37,7 +37,7 @@ class Decision:
         object.__setattr__(self, "choices", tuple(self.choices))
         if not self.choices:
             raise FieldError(self.name, "must have at least one choice")
-        if len(set(self.choices)) != len(self.choices):
+        if any(choice in self.choices[:number] for number, choice in enumerate(self.choices)):
             raise FieldError(self.name, f"must have different choices, got {list(self.choices)}")
 
 

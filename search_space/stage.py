@@ -19,7 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from search_space.fields import check_choice, check_float, check_int
+from search_space.fields import as_floats, check_choice, check_float, check_int
 
 OPS = ("conv", "dsconv", "dsconv_act", "mbconv", "bottleneck")
 SE_OPS = ("dsconv", "dsconv_act", "mbconv")
@@ -80,6 +80,7 @@ class Stage:
         check_int("expansion", self.expansion, 1)
         check_float("se_ratio", self.se_ratio, 0.0, 1.0)
         check_choice("skip", self.skip, SKIPS)
+        as_floats(self, "se_ratio")
 
     @property
     def operator(self) -> str:

@@ -36,11 +36,14 @@ class _StrictLoader(yaml.SafeLoader):
 
 
 _StrictLoader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":bool", ":float"))]
+    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":bool", ":int", ":float"))]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 _StrictLoader.add_implicit_resolver(
     "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
+_StrictLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:int", re.compile(r"^[-+]?(?:0|[1-9][0-9]*)$"), list("-+0123456789")
 )
 _StrictLoader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
@@ -49,6 +52,30 @@ _StrictLoader.add_implicit_resolver(
     ),
     list("-+0123456789."),
 )
+
+
+class _StrictDumper(yaml.SafeDumper):
+    """Quotes what the strict loader would not read as text."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+_StrictDumper.yaml_implicit_resolvers = _StrictLoader.yaml_implicit_resolvers
+
+
+def dump_yaml(value: Any, flow: bool = False) -> str:
+    """Plain data as YAML that `parse_yaml` reads back to equal data.
+
+    Args:
+        value: dicts, lists and scalars.
+        flow: on one line.
+    """
+    width = 10_000 if flow else 100
+    text = yaml.dump(
+        value, Dumper=_StrictDumper, default_flow_style=flow, sort_keys=False, width=width, allow_unicode=True
+    )
+    return text.removesuffix("\n...\n").removesuffix("\n") if flow else text
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,21 +111,21 @@ def parse_yaml(text: str, source: str) -> Document:
     Raises:
         InputError: one line with source, line and what is wrong.
     """
-    loader = _StrictLoader(text)
+    lines: dict[str, int] = {}
     try:
+        loader = _StrictLoader(text)
         node = loader.get_single_node()
         data = loader.construct_document(node) if node is not None else None
+        if node is not None:
+            _collect_lines(node, "", lines)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f":{mark.line + 1}" if mark else ""
         raise InputError(f"{source}{line}: {error.problem or error.context}") from None
     except (yaml.YAMLError, ValueError) as error:
         raise InputError(f"{source}: {' '.join(str(error).split())}") from None
-    finally:
-        loader.dispose()
-    lines: dict[str, int] = {}
-    if node is not None:
-        _collect_lines(node, "", lines)
+    except RecursionError:
+        raise InputError(f"{source}: is nested too deeply, or refers to itself") from None
     return Document(data, lines, source)
 
 

@@ -86,7 +86,8 @@ def config(name: str = "t", **sections: dict[str, Any]) -> SearchConfig:
         "executor": {"kind": "inline"},
     }
     for section, values in sections.items():
-        base[section] = {**base.get(section, {}), **values} if isinstance(values, dict) else values
+        before = base.get(section)
+        base[section] = {**before, **values} if isinstance(before, dict) else values
     return parse_config(base)
 
 

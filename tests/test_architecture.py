@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from results import export
 from search_space import Architecture, FieldError, Head, InputError, Stage, Stem, cost, load_architecture
 
 STAGES = st.builds(
@@ -22,7 +23,10 @@ STAGES = st.builds(
 )
 ARCHITECTURES = st.builds(
     Architecture,
-    name=st.sampled_from(["a", "net 2", "ünïcode: #1"]),
+    name=st.one_of(
+        st.sampled_from(["1e3", "on", "ünïcode: #1", "🚀", "010", "1:30", "null", "- x", "a: b"]),
+        st.text(st.characters(codec="utf-8", exclude_categories=["C", "Zl", "Zp"]), min_size=1),
+    ),
     image_size=st.integers(64, 99),
     stem=st.builds(
         Stem,
@@ -52,6 +56,13 @@ def test_dict_and_json_round_trips_are_exact(architecture: Architecture) -> None
     data = json.loads(json.dumps(architecture.to_dict()))
     assert Architecture.from_dict(data) == architecture
     assert Architecture.from_dict(data).key == architecture.key
+
+
+@given(ARCHITECTURES)
+def test_exported_json_comes_back_through_the_loader(tmp_path_factory, architecture: Architecture) -> None:
+    path = tmp_path_factory.mktemp("json") / "network.json"
+    export(architecture, path)
+    assert load_architecture(path) == architecture
 
 
 @given(ARCHITECTURES)
@@ -113,6 +124,7 @@ def test_the_key_is_stable_across_versions() -> None:
         ({"stages": "ab"}, "stages must be a list"),
         ({"image_size": 1}, "image_size must be at least the total stride, 2, got 1"),
         ({"format": 7}, "format must be 1, got 7: a file of another version"),
+        ({"stages": [{"channels": 8, "kernel": 3.0}]}, r"stages\[0\].kernel must be 1 or 3 or .*, got 3.0"),
         ({"stem": 3}, "stem must hold keys and values"),
         ({"activation": "gelu"}, "activation must be swish or relu or relu6, got 'gelu'"),
     ],

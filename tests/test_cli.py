@@ -212,6 +212,73 @@ def test_a_newer_journal_is_refused_by_every_command(run, capsys) -> None:
         assert "has schema 9, written by a newer version; this one reads up to 1" in err
 
 
+def test_text_of_users_is_never_markup(in_tmp: Path, capsys) -> None:
+    class Fails(Scripted):
+        def epochs(self, architecture, seed, weights_path=None):
+            raise RuntimeError("[enforce fail at alloc_cpu.cpp:114] cannot open [/data/x] :smile:")
+
+    run_search(config(search={"candidates": 2}), evaluator=Fails(in_tmp / "d"))
+    code, out, _ = nas(capsys, "status", "t")
+    assert code == 0
+    assert "[enforce fail at alloc_cpu.cpp:114] cannot open [/data/x] :smile:" in out
+    load_architecture("efficientnet_b0").renamed("n [/x] [red]").save("n.yaml")
+    code, out, _ = nas(capsys, "show", "n.yaml")
+    assert (code, "n [/x] [red]" in out) == (0, True)
+    code, out, _ = nas(capsys, "scale", "n.yaml", "--phi", "1")
+    assert (code, "n [/x] [red]-phi1" in out) == (0, True)
+
+
+def test_a_run_that_cannot_be_read_does_not_hide_the_others(run, capsys) -> None:
+    Path("runs/broken").mkdir()
+    Path("runs/broken/journal.db").write_text("no database at all, but long enough to be looked at " * 9)
+    Path("runs/.left.behind").mkdir()
+    Path("runs/.left.behind/journal.db").touch()
+    code, out, _ = nas(capsys, "ls")
+    assert code == 0
+    assert "unreadable: runs/broken/journal.db: cannot be read as a journal" in out
+    assert "6 done" not in out
+    assert "8/8" in out
+    listed = json.loads(nas(capsys, "ls", "--json")[1])
+    assert [(r["run"], r["state"]) for r in listed] == [("broken", "unreadable"), ("t", "finished")]
+
+
+def test_members_are_written_inside_the_folder_whatever_their_name(in_tmp: Path, capsys) -> None:
+    load_architecture("efficientnet_b0").renamed("../../evil").save("n.yaml")
+    assert nas(capsys, "scale", "n.yaml", "--phi", "1", "-o", "family")[0] == 0
+    assert [path.name for path in Path("family").iterdir()] == ["_.._evil-phi1.yaml"]
+
+
+def test_an_export_without_weights_never_stands_beside_weights_of_another(run, capsys) -> None:
+    assert nas(capsys, "export", "t@best", "-o", "net")[0] == 0
+    code, _, err = nas(capsys, "export", "efficientnet_b0", "-o", "net")
+    assert (code, "is of another export, and efficientnet_b0 has no weights" in err) == (2, True)
+    assert load_architecture("net/architecture.yaml").key == run.best().key
+
+
+def test_a_run_may_be_called_by_a_number(in_tmp: Path, capsys) -> None:
+    Path("good.yaml").write_text(
+        "space: digits\nobjective: {target: 1e6}\nprotocol: {epochs: 1, batch: 600}\n"
+        "search: {candidates: 1}\nexecutor: {kind: inline}\n"
+    )
+    assert nas(capsys, "search", "good.yaml", "--run", "2024")[0] == 0
+    assert nas(capsys, "search", "runs/2024/config.yaml", "--resume")[0] == 0
+
+
+def test_space_commands(in_tmp: Path, capsys) -> None:
+    shown = json.loads(nas(capsys, "space", "show", "accel-nasbench", "--json")[1])
+    assert (shown["size"], shown["networks"], shown["networks_exact"]) == (104485552128, 104485552128, True)
+    assert shown["macs"] == {"smallest": 51594768, "largest": 884060256}
+    code, out, _ = nas(capsys, "space", "show", "efficientnet", "--set", "choices.kernel=[3,5,7]")
+    assert (code, "3/5/7" in out, "578,415,690,713,088 points" in out) == (0, True, True)
+    drawn = json.loads(nas(capsys, "space", "sample", "digits", "-n", "3", "-o", "nets", "--json")[1])
+    assert len(drawn) == 3
+    assert {load_architecture(path).key for path in Path("nets").iterdir()} == {d["key"] for d in drawn}
+    assert json.loads(nas(capsys, "space", "sample", "digits", "-n", "3", "--json")[1]) == drawn
+    Path("s.yaml").write_text("extends: digits\nname: s\nchoices: {kernal: [3]}\n")
+    code, _, err = nas(capsys, "space", "show", "s.yaml")
+    assert (code, err) == (2, "nas: s.yaml:3: choices.kernal is an unknown key; did you mean kernel?\n")
+
+
 def test_debug_gives_the_traceback(in_tmp: Path) -> None:
     done = subprocess.run(
         [*NAS, "--debug", "show", "nosuch"], capture_output=True, text=True, cwd=in_tmp, check=False

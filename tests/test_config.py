@@ -62,6 +62,33 @@ def test_a_broken_configuration_names_file_line_and_field(tmp_path, text: str, m
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["1e3", "2024", "on", "null", "1.5"])
+def test_a_run_may_be_called_what_yaml_would_read_otherwise(tmp_path, name: str) -> None:
+    config = load_config(CONFIGS / "quickstart.yaml", name=name)
+    path = tmp_path / "config.yaml"
+    path.write_text(config.to_yaml())
+    assert load_config(path).name == name
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: \x01", "config.yaml: .*special characters"),
+        ("a: &x [*x]", "config.yaml: is nested too deeply, or refers to itself"),
+        ("? [a, b]\n: 1", "config.yaml:"),
+        ("seed: 010", "seed must be"),
+        ("seed: 1:30", "seed must be|mapping values"),
+        ("seed: 1_000", "seed must be"),
+    ],
+)
+def test_yamls_traps_are_errors(tmp_path, text: str, message: str) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(f"space: digits\nobjective: {{target: 1e6}}\n{text}\n")
+    with pytest.raises(InputError, match=message) as caught:
+        load_config(path)
+    assert "\n" not in str(caught.value)
+
+
 def test_a_missing_field_is_named(tmp_path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text("space: digits\nobjective: {cost: params}\n")

@@ -1,12 +1,13 @@
 """One contract that every controller keeps, and what each is for."""
 
 import io
+import math
 
 import numpy as np
 import pytest
 import torch
 
-from controller import CONTROLLERS, Controller, Objective, Outcome, create_controller
+from controller import CONTROLLERS, Controller, Objective, Outcome, Proposal, create_controller
 from search_space import Decision, FieldError, InputError, SearchSpace
 
 SPACES = {
@@ -154,6 +155,10 @@ def test_a_state_of_another_controller_or_space_is_refused(name: str) -> None:
     other = "random" if name == "ppo" else "ppo"
     with pytest.raises(ValueError, match="state is of a"):
         make(name, SPACES["mixed"]).load_state_dict(make(other, SPACES["mixed"]).state_dict())
+    renamed = SearchSpace([Decision("a", (1, 3)), Decision("b", ("x", "y", "z")), Decision("c", (0,))])
+    for space in (renamed, SPACES["one decision"]):
+        with pytest.raises(ValueError, match="state is of another space"):
+            make(name, SPACES["mixed"]).load_state_dict(make(name, space).state_dict())
 
 
 def test_ppo_learns_and_random_does_not() -> None:
@@ -221,3 +226,41 @@ def test_unknown_controllers_and_options_name_the_nearest() -> None:
         create_controller("ppo", space, 0, lerning_rate=0.1)
     with pytest.raises(FieldError, match="clip must be between 0.001 and 1, got 2"):
         create_controller("ppo", space, 0, clip=2.0)
+
+
+def test_the_entropy_bonus_raises_the_entropy() -> None:
+    space = SearchSpace([Decision(f"d{i}", ("a", "b", "c")) for i in range(4)])
+    controller = create_controller("ppo", space, 0, entropy_bonus=1.0)
+    for head in controller.policy.heads:  # type: ignore[attr-defined]
+        head.bias.data[0] = 2.0  # a policy that has settled
+    entropies = []
+    for _ in range(20):
+        batch = controller.ask(16)
+        controller.tell(batch, [Outcome(0.5, 1.0, 0.5)] * 16)  # nothing to learn but the bonus
+        entropies.append(controller.diagnostics()["entropy"])
+    assert entropies[-1] > entropies[0] + 0.1
+
+
+def test_the_ratio_is_against_the_policy_that_sampled_and_not_the_one_that_learns() -> None:
+    space = SPACES["mixed"]
+
+    def probability_after(shift: float) -> float:
+        """Of a good proposal, after an update that hears how probable it was when it was sampled."""
+        controller = create_controller("ppo", space, 0, batch=2, epochs=1, entropy_bonus=0.0)
+        good, bad = (0, 0, 0), (1, 1, 0)
+        told = [Proposal(i, space.choices(i), -math.log(6) - shift) for i in (good, bad)]
+        controller.tell(told, [Outcome(0.5, 1.0, 1.0), Outcome(0.5, 1.0, 0.999)])
+        return float(controller.policy.evaluate(torch.tensor([good]))[0].detach())  # type: ignore[attr-defined]
+
+    # both far less probable when sampled: the good one is clipped, the bad one still pushed away from
+    assert probability_after(0.0) != probability_after(1.0)
+
+
+def test_the_baseline_moves_with_the_rewards() -> None:
+    controller = create_controller("ppo", SPACES["mixed"], 0, batch=2, baseline_decay=0.75)
+    expected = 0.0
+    for step, reward in enumerate([0.2, 0.6, 0.4]):
+        batch = controller.ask(2)
+        controller.tell(batch, [Outcome(0.5, 1.0, reward)] * 2)
+        expected = reward if step == 0 else 0.75 * expected + 0.25 * reward
+        assert controller.diagnostics()["baseline"] == pytest.approx(expected)

@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from search_space import InputError, load_space
+from search_space import FieldError, InputError, load_space
 from tests.searching import Scripted
-from trainers import Candidate, Executor, Result, create_executor
+from trainers import Candidate, Executor, Measurement, Result, create_executor
 
 
 class Book:
@@ -43,7 +44,8 @@ class Book:
 
 @pytest.fixture(params=["inline", pytest.param("ray", marks=pytest.mark.slow)])
 def executor(request, in_tmp: Path) -> Executor:
-    return create_executor(request.param, scratch=in_tmp / "scratch", workers=2)
+    workers = 2 if request.param == "ray" else None
+    return create_executor(request.param, scratch=in_tmp / "scratch", workers=workers)
 
 
 def test_every_candidate_comes_back_once_and_failures_do_not_spread(executor: Executor, in_tmp: Path) -> None:
@@ -75,6 +77,47 @@ def test_an_error_of_the_search_ends_the_run_and_is_raised(executor: Executor, i
 
     with pytest.raises(OSError, match="No space left"):
         executor.run(Scripted(in_tmp / "diary"), book.next_candidate, full)
+
+
+class Three:
+    """Yields three measurements; the second says that it is the last."""
+
+    fingerprint, num_classes, in_channels = "three", 10, 1
+
+    def epochs(self, architecture, seed, weights_path=None):
+        for number in (1, 2, 3):
+            yield Measurement(accuracy=np.float32(number / 4), metrics={"n": number}, final=number == 2)
+
+
+def test_a_final_measurement_ends_a_candidate_and_numpys_numbers_are_numbers(executor: Executor) -> None:
+    book = Book(1)
+    executor.run(Three(), book.next_candidate, book.record)
+    assert [(m.accuracy, m.metrics) for m in book.results[1].curve] == [(0.25, {"n": 1.0}), (0.5, {"n": 2.0})]
+
+
+def test_what_is_finished_when_an_abort_comes_is_still_recorded(in_tmp: Path) -> None:
+    book, begun = Book(3), []
+    executor = create_executor("inline", scratch=in_tmp / "scratch")
+
+    class One(Three):
+        def epochs(self, architecture, seed, weights_path=None):
+            begun.append(1)  # the user stops in the middle of the only epoch
+            yield Measurement(accuracy=0.5)
+
+    executor.run(One(), book.next_candidate, book.record, abort=lambda: bool(begun))
+    assert list(book.results) == [1]
+
+
+@pytest.mark.slow
+def test_a_worker_that_fits_nowhere_is_an_error_and_not_a_wait(in_tmp: Path) -> None:
+    executor = create_executor("ray", scratch=in_tmp / "scratch", cpus=999)
+    with pytest.raises(InputError, match="a worker wants 999 processors and 0 GPUs, this machine has"):
+        executor.run(Three(), Book(1).next_candidate, Book(1).record)
+
+
+def test_inline_refuses_what_only_ray_can_do(in_tmp: Path) -> None:
+    with pytest.raises(FieldError, match="executor.time_limit is for the executor ray"):
+        create_executor("inline", scratch=in_tmp, time_limit=3.0)
 
 
 def test_an_abort_ends_the_run_without_results_of_what_ran(executor: Executor, in_tmp: Path) -> None:

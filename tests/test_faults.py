@@ -79,7 +79,7 @@ def test_ctrl_c_stops_cleanly_and_the_printed_command_goes_on(
     config_file = in_tmp / "t.yaml"
     config_file.write_text(
         "space: digits\nobjective: {target: 1e6}\nprotocol: {epochs: 1, batch: 256}\n"
-        f"search: {{candidates: 60}}\nexecutor: {{kind: {executor}, workers: 2}}\n"
+        f"search: {{candidates: 60}}\nexecutor: {{kind: {executor}}}\n"
     )
     process = start("-m", "nas.cli", "search", str(config_file))
     wait_for(lambda: Path("runs/t/journal.db").is_file() and len(finished_keys()) >= 2, process)
@@ -103,6 +103,17 @@ def test_ctrl_c_stops_cleanly_and_the_printed_command_goes_on(
     assert goes_on.returncode == 0, err
     assert before <= finished_keys()
     assert len(finished_keys()) >= len(before) + 2
+
+
+def test_sigterm_stops_cleanly_and_at_once(in_tmp: Path) -> None:
+    process = start("-m", "tests.searching", "t", "ray", "4000")
+    wait_for(lambda: Path("runs/t/journal.db").is_file() and len(finished_keys()) >= 2, process)
+    process.terminate()
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    with open_run("t").journal() as journal:
+        assert [session.outcome for session in journal.sessions()] == ["interrupted"]
+        assert not journal.counts().get("running", 0)
 
 
 def test_a_search_can_be_read_while_it_runs(in_tmp: Path) -> None:

@@ -160,13 +160,16 @@ def test_features_only_is_without_the_top_in_timms_words() -> None:
     assert model.num_features == 16
 
 
-def test_b0_is_built_in_60_milliseconds_of_processor_time() -> None:
-    b0, best = load_architecture("efficientnet_b0"), float("inf")
-    for _ in range(8):  # the least of several: the machine may be busy
+def test_b0_is_built_in_little_more_time_than_its_weights_take_to_draw() -> None:
+    # 33 ms of processor time alone on a machine, `benchmarks/cost.py` prints it; here others may run
+    b0, weights, ratios = load_architecture("efficientnet_b0"), torch.empty(5_288_548), []
+    for _ in range(10):
         began = time.process_time()
         b0.build()
-        best = min(best, time.process_time() - began)
-    assert best <= 0.060
+        built = time.process_time()
+        weights.normal_()
+        ratios.append((built - began) / (time.process_time() - built))
+    assert min(ratios) <= 3.0
 
 
 def test_channels_last_and_autocast_give_the_same_up_to_rounding() -> None:

@@ -170,7 +170,9 @@ def test_results_that_were_not_told_before_a_kill_are_told_on_resume(scripted: S
     journal.start(4)
     journal.finish(4, "done", accuracy=0.7, reward=0.7)
     journal.close()
-    end = run_search(config(search={"candidates": 6}), evaluator=scripted, resume=True)
+    # with no budget left nothing but the catching up can tell it
+    end = run_search(config(search={"candidates": 4}), evaluator=scripted, resume=True)
+    assert len(scripted.lines("begin")) == 3
     with end.run.journal() as again:
         assert all(row.told is not None for row in again.proposals())
 
@@ -183,13 +185,80 @@ def _new(run):
     macs, params = cost(network, 10, 1)
     return NewTrial(
         key=network.key,
-        protocol="scripted",
+        protocol="scripted dropout 0 drop_path 0",
         seed=0,
         choices={},
         architecture=network.to_dict(),
         macs=macs,
         params=params,
     )
+
+
+def test_a_candidate_whose_worker_dies_is_tried_a_bounded_number_of_times(in_tmp: Path) -> None:
+    from nas.interrupts import Interrupts
+    from nas.search import Search
+    from results import EvaluatorFacts, create_run
+    from trainers import Result
+
+    settings = config(search={"max_attempts": 3})
+    run = create_run("t", settings.to_yaml())
+    journal = Journal.open(run.journal_path)
+    space = load_space("digits")
+    scripted = Scripted(in_tmp / "diary")
+    journal.bind_evaluator(EvaluatorFacts("scripted", 10, 1))
+    search = Search(
+        run=run,
+        journal=journal,
+        space=space,
+        controller=create_controller("random", space, 0),
+        objective=settings.objective,
+        evaluator=scripted,
+        seed=0,
+        budget=1,
+        max_attempts=3,
+        interrupts=Interrupts(),
+    )
+    for _ in range(3):
+        candidate = search.next_candidate()
+        assert candidate is not None
+        search.record(Result(id=candidate.id, status="lost", error="its worker did not start"))
+    for attempt in (1, 2, 3):  # only begun evaluations count
+        assert search.next_candidate() is not None, attempt
+        search.record(Result(id=1, status="running"))
+        search.record(Result(id=1, status="lost", error="its worker died"))
+    assert search.next_candidate() is None
+    trial = journal.trial(1)
+    assert trial is not None
+    assert (trial.status, trial.error, trial.attempts) == ("failed", "its worker died, 3 times", 3)
+    search.close()
+    journal.close()
+
+
+def test_another_space_or_number_of_threads_is_refused_on_resume_and_nothing_changes(
+    scripted: Scripted,
+) -> None:
+    run = run_search(config(search={"candidates": 2}), evaluator=scripted).run
+    before = run.config_path.read_text()
+    for change in (
+        {"space": {"extends": "digits", "dropout": 0.5}},
+        {"space": {"extends": "digits", "choices": {"kernel": [7, 9]}}},
+        {"executor": {"cpus": 2}},
+    ):
+        with pytest.raises(InputError, match=r"was made with another (space|executor)\."):
+            run_search(config(**change), evaluator=scripted, resume=True)
+    other = Scripted(scripted.diary, fingerprint="other")
+    with pytest.raises(InputError, match="would not compare"):
+        run_search(config(search={"candidates": 99}), evaluator=other, resume=True)
+    assert run.config_path.read_text() == before
+
+
+def test_a_search_within_limits_trains_nothing_outside(scripted: Scripted) -> None:
+    run = run_search(config(limits={"macs": 6e5, "params": 3e5}), evaluator=scripted).run
+    assert len(run.trials()) == 6
+    assert all(trial.macs <= 6e5 and trial.params <= 3e5 for trial in run.trials())
+    with pytest.raises(InputError, match=r"limits.macs must be at least \d+,\d+, the least in this space"):
+        run_search(config("u", limits={"macs": 1000.0}), evaluator=scripted)
+    assert not Path("runs/u").exists()
 
 
 def test_weights_are_kept_of_the_best_few_only(scripted: Scripted) -> None:

@@ -134,6 +134,8 @@ def _evaluate(evaluator: Evaluator, candidate: Candidate, abort: Callable[[], bo
         epochs = evaluator.epochs(candidate.architecture, candidate.seed, candidate.weights_path)
         for measurement in epochs:
             curve.append(measurement)
+            if measurement.final:
+                break
             if abort():
                 return None
     except Exception as error:  # failure is a state

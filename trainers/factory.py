@@ -6,12 +6,13 @@ import os
 from pathlib import Path
 from typing import Literal
 
+from search_space import FieldError
 from trainers.executor import Executor, InlineExecutor
 
 # Read by Ray and Tune when they are imported or started; a user's own setting wins.
 _RAY_ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # workers hide GPUs themselves, see _CandidateTrainable
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # workers hide GPUs themselves, see CandidateTrainable
     "RAY_USAGE_STATS_ENABLED": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Tune's own drops running trials
@@ -44,6 +45,10 @@ def create_executor(
         workers, cpus, gpus, time_limit: see `RayExecutor`; inline uses ``cpus`` as torch threads.
     """
     if kind == "inline":
+        given = {"workers": workers, "gpus": gpus, "time_limit": time_limit}
+        for option, setting in given.items():
+            if setting is not None:
+                raise FieldError(f"executor.{option}", "is for the executor ray, inline has one process")
         return InlineExecutor(threads=cpus)
     for name, value in _RAY_ENVIRONMENT.items():
         os.environ.setdefault(name, value)

@@ -18,7 +18,7 @@ class Measurement:
     Attributes:
         accuracy: 0 to 1.
         metrics: whatever else, by name.
-        final: whether the evaluation ends here; False for the epochs before the last.
+        final: whether the evaluation ends here, which ends it; False for the epochs before the last.
 
     Raises:
         ValueError: a number is not finite, or the accuracy is not between 0 and 1.
@@ -29,6 +29,9 @@ class Measurement:
     final: bool = True
 
     def __post_init__(self) -> None:
+        # numbers of numpy and torch become plain ones: they travel as JSON
+        object.__setattr__(self, "accuracy", float(self.accuracy))
+        object.__setattr__(self, "metrics", {str(name): float(v) for name, v in self.metrics.items()})
         if not 0.0 <= self.accuracy <= 1.0:
             raise ValueError(f"accuracy must be between 0 and 1, got {self.accuracy}")
         for name, value in self.metrics.items():

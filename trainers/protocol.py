@@ -6,7 +6,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 
-from search_space.fields import check_float, check_int
+from search_space.fields import as_floats, check_bool, check_float, check_int
 
 TRAINER_VERSION = 1  # raise it when a change to the trainer changes accuracies
 
@@ -46,7 +46,9 @@ class ProxyProtocol:
         check_float("weight_decay", self.weight_decay, 0.0, 10.0)
         check_float("label_smoothing", self.label_smoothing, 0.0, 0.99)
         check_int("shift", self.shift, 0, 1024)
+        check_bool("flip", self.flip)
         check_float("bn_momentum", self.bn_momentum, 0.0, 1.0)
+        as_floats(self, "learning_rate", "momentum", "weight_decay", "label_smoothing", "bn_momentum")
 
     def hash(self, data_fingerprint: str) -> str:
         """SHA-256 of the protocol, the data and the trainer's version: with an architecture's key and a

@@ -117,7 +117,7 @@ def train_candidate(
     )
     steps = len(data.train) // protocol.batch
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, protocol.learning_rate, total_steps=steps * protocol.epochs + 1
+        optimiser, protocol.learning_rate, total_steps=steps * protocol.epochs + 1, cycle_momentum=False
     )
     for epoch in range(1, protocol.epochs + 1):
         with torch.random.fork_rng(devices=devices):

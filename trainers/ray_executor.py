@@ -15,15 +15,14 @@ its last snapshot). Traps that shaped this file, all of Ray 2.60:
 
 from __future__ import annotations
 
-import faulthandler
-import json
 import logging
-import os
 import shutil
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +30,10 @@ import ray
 from ray import tune
 from ray.tune.search import Searcher
 
-from search_space import Architecture, InputError
-from trainers.executor import Candidate, NextCandidate, Record, Result, describe, finished
-from trainers.measurement import Evaluator, Measurement
+from search_space import InputError
+from trainers.executor import Candidate, NextCandidate, Record, Result
+from trainers.measurement import Evaluator
+from trainers.ray_trainable import CandidateTrainable, candidate_to_config, result_from_json
 
 EARLY_DEATHS = 4  # in a row, and as many as there are workers: then workers cannot start at all
 
@@ -89,7 +89,7 @@ class RayExecutor:
             on_start(self.capacity())
             searcher = _Searcher(self, next_candidate, record, abort)
             trainable = tune.with_resources(
-                tune.with_parameters(_CandidateTrainable, evaluator=evaluator),
+                tune.with_parameters(CandidateTrainable, evaluator=evaluator),
                 {"cpu": self.cpus, "gpu": self._gpus_per_worker()},
             )
             shutil.rmtree(self.scratch, ignore_errors=True)
@@ -128,6 +128,9 @@ class RayExecutor:
             return
         for name in ("ray", "ray.tune", "ray._private"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
+        # Ray takes over SIGTERM, and would end this process in the middle of things
+        main = threading.current_thread() is threading.main_thread()
+        handlers = [(n, signal.getsignal(n)) for n in (signal.SIGINT, signal.SIGTERM)] if main else []
         ray.init(
             address="local",
             num_cpus=None if self.slots is None else self.slots * self.cpus,
@@ -136,7 +139,15 @@ class RayExecutor:
             logging_level=logging.CRITICAL,
             object_store_memory=512 * 2**20,
         )
+        for number, handler in handlers:
+            signal.signal(number, handler)
         try:
+            if self.capacity() == 0:
+                has = ray.cluster_resources()
+                raise InputError(
+                    f"executor: a worker wants {self.cpus} processors and {self._gpus_per_worker():g} GPUs, "
+                    f"this machine has {has.get('CPU', 0):g} and {has.get('GPU', 0):g}"
+                )
             yield
         finally:
             ray.shutdown()
@@ -194,15 +205,7 @@ class _Searcher(_Live, Searcher):  # type: ignore[misc]
         if candidate is None:
             return None if self._open else Searcher.FINISHED
         self._open[trial_id] = candidate
-        weights = candidate.weights_path
-        return {
-            "id": candidate.id,
-            "architecture": json.dumps(candidate.architecture.to_dict()),
-            "seed": candidate.seed,
-            "weights_path": None if weights is None else str(weights.absolute()),
-            "threads": self._executor.cpus,
-            "time_limit": self._executor.time_limit,
-        }
+        return candidate_to_config(candidate, self._executor.cpus, self._executor.time_limit)
 
     def on_started(self, trial_id: str) -> None:
         """The candidate really runs now."""
@@ -219,11 +222,13 @@ class _Searcher(_Live, Searcher):  # type: ignore[misc]
         """A trial ended, one way or another."""
         candidate = self._open.pop(trial_id, None)
         began = self._began.pop(trial_id, None)
-        if candidate is None or self.stopped:
+        if candidate is None or self.error is not None:
+            return
+        if self._abort() and (error or not result or not result.get("outcome")):
             return
         if not error and result and result.get("outcome"):
             self._early_deaths = 0
-            self._tell(_result_from_json(candidate.id, result["outcome"]))
+            self._tell(result_from_json(candidate.id, result["outcome"]))
         elif began is None:  # the worker died before the candidate began: not the candidate's fault
             self._early_deaths += 1
             if self._early_deaths >= EARLY_DEATHS + self._capacity:
@@ -263,6 +268,8 @@ class _Searcher(_Live, Searcher):  # type: ignore[misc]
 class _Hooks(_Live, tune.Callback):  # type: ignore[misc]
     def __init__(self, searcher: _Searcher) -> None:
         self._searcher = searcher
+        self._trials: dict[str, Any] = {}  # those that owe their end
+        self._seen = 0
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._searcher.on_started(trial.trial_id)
@@ -273,9 +280,14 @@ class _Hooks(_Live, tune.Callback):  # type: ignore[misc]
             self._searcher.on_death(Path(file).read_text(encoding="utf-8", errors="replace"))
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        for trial in trials[-64:]:
-            if trial.is_finished() and self._searcher.is_open(trial.trial_id):
-                self._searcher.on_trial_complete(trial.trial_id, error=True)
+        self._trials |= {trial.trial_id: trial for trial in trials[self._seen :]}
+        self._seen = len(trials)
+        for trial_id, trial in list(self._trials.items()):
+            if not trial.is_finished():
+                continue
+            del self._trials[trial_id]
+            if self._searcher.is_open(trial_id):
+                self._searcher.on_trial_complete(trial_id, error=True)
 
 
 class _Stop(_Live, tune.Stopper):  # type: ignore[misc]
@@ -287,92 +299,3 @@ class _Stop(_Live, tune.Stopper):  # type: ignore[misc]
 
     def stop_all(self) -> bool:
         return self._searcher.stopped
-
-
-class _CandidateTrainable(tune.Trainable):  # type: ignore[misc]
-    """One candidate in a worker; a step is an epoch."""
-
-    def setup(self, config: dict[str, Any], evaluator: Evaluator | None = None) -> None:
-        if not ray.get_gpu_ids():
-            os.environ["CUDA_VISIBLE_DEVICES"] = ""  # a worker without a GPU share sees no GPU
-        import torch
-
-        torch.set_num_threads(int(config["threads"]))
-        self._evaluator = evaluator
-        self._null = Path(os.devnull).open("w")  # noqa: SIM115 -- the timer needs it while the worker lives
-        self._begin(config)
-
-    def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self._begin(new_config)
-        return True  # False would lose the trial without a word
-
-    def _begin(self, config: dict[str, Any]) -> None:
-        self._candidate_id = int(config["id"])
-        self._limit: float | None = config["time_limit"]
-        self._curve: list[Measurement] = []
-        self._seconds = 0.0
-        self._epochs: Iterator[Measurement] | None = None
-        self._config = config
-
-    def step(self) -> dict[str, Any]:
-        """One epoch, reported; the report of the last one carries the outcome."""
-        began = time.perf_counter()
-        if self._limit is not None:
-            remaining = max(self._limit - self._seconds, 0.01)
-            faulthandler.dump_traceback_later(remaining, exit=True, file=self._null)
-        outcome: Result | None = None
-        try:
-            if self._advance():
-                outcome = finished(self._candidate_id, self._curve, 0.0)
-        except Exception as error:  # failure is a state
-            outcome = Result(id=self._candidate_id, status="failed", error=describe(error))
-        finally:
-            faulthandler.cancel_dump_traceback_later()
-            self._seconds += time.perf_counter() - began
-        accuracy = self._curve[-1].accuracy if self._curve else 0.0
-        reported: dict[str, Any] = {"accuracy": accuracy, "done": outcome is not None, "outcome": ""}
-        if outcome is not None:
-            reported["outcome"] = json.dumps(
-                {
-                    "status": outcome.status,
-                    "error": outcome.error,
-                    "seconds": self._seconds,
-                    "curve": [asdict(measurement) for measurement in self._curve],
-                }
-            )
-            self._epochs = None  # frees the network
-        return reported
-
-    def _advance(self) -> bool:
-        """Run an epoch; whether it was the last."""
-        if self._epochs is None:
-            assert self._evaluator is not None
-            architecture = Architecture.from_dict(json.loads(self._config["architecture"]))
-            weights = self._config["weights_path"]
-            self._epochs = iter(
-                self._evaluator.epochs(
-                    architecture, int(self._config["seed"]), None if weights is None else Path(weights)
-                )
-            )
-        measurement = next(self._epochs, None)
-        if measurement is not None:
-            self._curve.append(measurement)
-        return measurement is None or measurement.final
-
-    def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Nothing to save: a lost candidate is trained again."""
-
-    def load_checkpoint(self, checkpoint: Any) -> None:
-        """Never called."""
-
-
-def _result_from_json(candidate_id: int, text: str) -> Result:
-    data = json.loads(text)
-    curve = tuple(Measurement(**measurement) for measurement in data["curve"])
-    return Result(
-        id=candidate_id,
-        status=data["status"],
-        curve=curve,
-        error=data["error"],
-        seconds=data["seconds"],
-    )

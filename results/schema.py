@@ -1,0 +1,156 @@
+"""The journal's tables, and their rows as objects."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from results.trial import Trial
+
+SCHEMA_VERSION = 1
+SCHEMA = """
+CREATE TABLE trials (
+    id INTEGER PRIMARY KEY,
+    key TEXT NOT NULL,
+    protocol TEXT NOT NULL,
+    seed INTEGER NOT NULL,
+    choices TEXT NOT NULL,
+    architecture TEXT NOT NULL,
+    macs INTEGER NOT NULL,
+    params INTEGER NOT NULL,
+    status TEXT NOT NULL DEFAULT 'pending'
+        CHECK (status IN ('pending', 'running', 'done', 'failed', 'stopped')),
+    attempts INTEGER NOT NULL DEFAULT 0,
+    accuracy REAL,
+    reward REAL,
+    error TEXT,
+    arrival INTEGER UNIQUE,
+    curve TEXT NOT NULL DEFAULT '[]',
+    seconds REAL NOT NULL DEFAULT 0,
+    finished_at REAL,
+    UNIQUE (key, protocol, seed),
+    CHECK ((status = 'done') = (accuracy IS NOT NULL)),
+    CHECK ((status IN ('done', 'failed', 'stopped')) = (arrival IS NOT NULL))
+);
+CREATE INDEX trials_by_status ON trials (status, id);
+CREATE TABLE proposals (
+    id INTEGER PRIMARY KEY,
+    trial INTEGER NOT NULL REFERENCES trials (id),
+    indices TEXT NOT NULL,
+    log_prob REAL,
+    asked INTEGER NOT NULL,
+    told INTEGER
+);
+CREATE INDEX proposals_untold ON proposals (trial) WHERE told IS NULL;
+CREATE TABLE controller (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    version INTEGER NOT NULL,
+    state BLOB NOT NULL
+);
+CREATE TABLE evaluator (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    fingerprint TEXT NOT NULL,
+    num_classes INTEGER NOT NULL,
+    in_channels INTEGER NOT NULL
+);
+CREATE TABLE sessions (
+    id INTEGER PRIMARY KEY,
+    started_at REAL NOT NULL,
+    ended_at REAL,
+    outcome TEXT,
+    workers INTEGER,
+    environment TEXT NOT NULL
+);
+"""
+TRIAL_COLUMNS = (
+    "id, key, protocol, seed, choices, architecture, macs, params, status, attempts, accuracy, reward, "
+    "error, arrival, curve, seconds"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProposalRow:
+    """A proposal as the journal keeps it.
+
+    Attributes:
+        trial: the candidate it asks for, perhaps one that was proposed before.
+        asked, told: versions of the ask and of the tell; told is None before.
+    """
+
+    id: int
+    trial: int
+    indices: tuple[int, ...]
+    log_prob: float | None
+    asked: int
+    told: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewTrial:
+    """A candidate about to be proposed for the first time."""
+
+    key: str
+    protocol: str
+    seed: int
+    choices: Mapping[str, Any]
+    architecture: Mapping[str, Any]
+    macs: int
+    params: int
+
+
+class EvaluatorFacts(NamedTuple):
+    """What measures the candidates of a run.
+
+    Attributes:
+        fingerprint: of protocol and data.
+        num_classes, in_channels: of the networks that were trained, for their cost.
+    """
+
+    fingerprint: str
+    num_classes: int
+    in_channels: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """One stretch of a search, from its start to its end.
+
+    Attributes:
+        started_at, ended_at: Unix time; the end is None while it runs, or when it was killed.
+        outcome: how it ended: ``finished``, ``exhausted``, ``interrupted`` or ``error``.
+        workers: candidates at a time.
+        environment: versions and machine.
+    """
+
+    started_at: float
+    ended_at: float | None
+    outcome: str | None
+    workers: int | None
+    environment: dict[str, Any]
+
+
+def dumps(value: Any) -> str:
+    return json.dumps(dict(value) if isinstance(value, Mapping) else value, allow_nan=False)
+
+
+def trial_from_row(row: tuple[Any, ...]) -> Trial:
+    return Trial(
+        id=row[0],
+        key=row[1],
+        protocol=row[2],
+        seed=row[3],
+        choices=json.loads(row[4]),
+        architecture=json.loads(row[5]),
+        macs=row[6],
+        params=row[7],
+        status=row[8],
+        attempts=row[9],
+        accuracy=row[10],
+        reward=row[11],
+        error=row[12],
+        arrival=row[13],
+        curve=json.loads(row[14]),
+        seconds=row[15],
+    )
