@@ -6,6 +6,7 @@ traceback. Commands that print facts have ``--json``: one document on standard o
 
 from __future__ import annotations
 
+import importlib.metadata
 import logging
 import sqlite3
 import sys
@@ -49,8 +50,17 @@ ChannelsOption = Annotated[
 ]
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        out.print(importlib.metadata.version("nas-road"))
+        raise typer.Exit
+
+
 @app.callback()
 def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="The version.", callback=_version, is_eager=True)
+    ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Tracebacks and debug messages.")] = False,
 ) -> None:
     """Options of every command."""
@@ -86,6 +96,10 @@ def search(
         print_json(_status_json(end.run))
     else:
         _print_end(end.run.name, end.outcome, settings.search.patience)
+    if end.outcome == "failing":
+        last = [trial.error for trial in end.run.trials() if trial.status == "failed"][-1:]
+        console.err.print(f"nas: candidates fail: {''.join(map(str, last))}", soft_wrap=True)
+        raise typer.Exit(1)
     if end.outcome == "interrupted":
         console.err.print(f"resume with: nas search {end.run.config_path} --resume", soft_wrap=True)
         raise typer.Exit(130)
@@ -305,7 +319,9 @@ def export(
     for path in files:
         out.print(f"wrote {path}", soft_wrap=True)
     if found.trial is not None and found.weights is None and kind is None:
-        out.print(f"candidate {found.trial.id} has no weights: they are kept of the best few candidates only")
+        out.print(
+            f"candidate {found.trial.id} has no weights: search.keep_weights says of how many they are kept"
+        )
 
 
 @app.command()
@@ -317,9 +333,9 @@ def scale(
     phi: Annotated[
         list[float] | None, typer.Option("--phi", help="The formula at this coefficient; repeatable.")
     ] = None,
-    alpha: Annotated[float, typer.Option("--alpha", help="Depth base of the formula.")] = 1.2,
-    beta: Annotated[float, typer.Option("--beta", help="Width base.")] = 1.1,
-    gamma: Annotated[float, typer.Option("--gamma", help="Resolution base.")] = 1.15,
+    alpha: Annotated[float | None, typer.Option("--alpha", help="Depth base of the formula: 1.2.")] = None,
+    beta: Annotated[float | None, typer.Option("--beta", help="Width base: 1.1.")] = None,
+    gamma: Annotated[float | None, typer.Option("--gamma", help="Resolution base: 1.15.")] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="A folder for the members.")] = None,
     classes: ClassesOption = None,
     channels: ChannelsOption = None,
@@ -331,24 +347,29 @@ def scale(
     alpha^phi, beta^phi, gamma^phi.
     """
     from nas.lookup import find_architecture
-    from nas.scaling import compound_scale, efficientnet_family, scale_factor
+    from nas.scaling import ALPHA, BETA, GAMMA, compound_scale, efficientnet_family, scale_factor
     from results import file_stem, write_whole
 
     if family is not None and phi:
         raise InputError("--family and --phi are two things: the published table, and the formula")
     if family not in (None, "efficientnet"):
         raise InputError(f"--family must be efficientnet, got {family!r}")
+    if not phi and (alpha, beta, gamma) != (None, None, None):
+        raise InputError("--alpha, --beta and --gamma are the formula's and need --phi")
     if phi and len(set(phi)) < len(phi):
         raise InputError("--phi gives a coefficient twice")
     found = find_architecture(architecture)
     base = found.architecture
     if phi:
-        members = [compound_scale(base, p, alpha, beta, gamma) for p in phi]
-        how = f"formula: MACs x {scale_factor(alpha, beta, gamma):.3f} for each phi, but for rounding"
+        factors = (alpha or ALPHA, beta or BETA, gamma or GAMMA)
+        members = [compound_scale(base, p, *factors) for p in phi]
+        how = f"formula: MACs x {scale_factor(*factors):.3f} for each phi; rounding adds to it"
     else:
         members = efficientnet_family(base)
         how = "published factors of EfficientNet-B0 to B7"
-    facts = [m.to_json(classes or found.num_classes, channels or found.in_channels) for m in members]
+    classes, channels = classes or found.num_classes, channels or found.in_channels
+    base_macs = cost(base, classes, channels).macs
+    facts = [m.to_json(classes, channels) for m in members]
     if output is not None:
         for member in members:
             network = member.architecture
@@ -365,11 +386,16 @@ def scale(
             f["image_size"],
             f["dropout"],
             count(f["macs"]),
+            f"{f['macs'] / base_macs:.2f}",
             count(f["params"]),
         ]
         for f in facts
     ]
-    print_table(("name", "phi", "depth", "width", "image size", "dropout", "MACs", "params"), rows, title=how)
+    print_table(
+        ("name", "phi", "depth", "width", "image size", "dropout", "MACs", "x base", "params"),
+        rows,
+        title=how,
+    )
     if output is not None:
         out.print(f"wrote {len(members)} architectures to {output}", soft_wrap=True)
 
@@ -383,7 +409,7 @@ def main() -> None:
         code = _mistake(error, debug)
     except UsageError as error:
         message = error.format_message()  # none where the help itself was printed
-        code = _mistake(f"{message} See nas --help.", debug) if message else 2
+        code = _mistake(f"{message.rstrip('.')}; see nas --help", debug) if message else 2
     except BrokenPipeError:
         sys.stderr.close()
         code = 141

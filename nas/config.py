@@ -82,12 +82,14 @@ class BudgetConfig(_Section):
         candidates: trainings to spend.
         patience: proposals in a row that bring no new network before the search ends.
         max_attempts: how often a candidate whose worker died is tried.
+        max_failures: candidates in a row that may fail before the search gives up.
         keep_weights: trained weights are kept of this many of the best candidates.
     """
 
     candidates: Annotated[int, Field(ge=1, le=10_000_000)] = 48
     patience: Annotated[int, Field(ge=1)] = 160
     max_attempts: Annotated[int, Field(ge=1, le=100)] = 3
+    max_failures: Annotated[int, Field(ge=1)] = 20
     keep_weights: Annotated[int, Field(ge=0, le=100_000)] = 3
 
 
@@ -152,7 +154,7 @@ def resumable(field: str) -> bool:
 
     The processors of a worker are its torch threads, and accuracies are exact for one number of threads.
     """
-    return field.startswith(("search.", "executor.")) and field != "executor.cpus"
+    return field == "name" or (field.startswith(("search.", "executor.")) and field != "executor.cpus")
 
 
 def load_config(
@@ -161,7 +163,8 @@ def load_config(
     """Read a configuration file.
 
     Args:
-        path: a YAML file. Without a ``name`` the file's stem is the run's name.
+        path: a YAML file. Without a ``name`` the file's stem is the run's name; that of a run folder is the
+            folder's.
         name: of the run, instead of the file's.
         overrides: ``key=value`` with dotted keys (``search.candidates=8``); values are YAML.
 
@@ -175,6 +178,8 @@ def load_config(
     overridden = [_override(data, override) for override in overrides or []]
     for key in [k for k in document.lines if any(k == o or k.startswith(f"{o}.") for o in overridden)]:
         del document.lines[key]  # the file's line does not hold what is now there
+    if (Path(path).parent / "journal.db").is_file():
+        data["name"] = Path(path).resolve().parent.name  # the run it lies in, also if that was copied
     data.setdefault("name", Path(path).stem)
     if name is not None:
         data["name"] = name

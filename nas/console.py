@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -120,10 +120,9 @@ class SearchProgress:
         self._bar: Progress | None = None
         if err.is_terminal:
             self._bar = Progress(
-                BarColumn(bar_width=20),
                 MofNCompleteColumn(),
+                BarColumn(bar_width=10),
                 TextColumn("{task.description}", markup=False),
-                TimeElapsedColumn(),
                 console=err,
             )
             self._task = self._bar.add_task("waiting for the first result", total=budget)
@@ -159,9 +158,6 @@ class SearchProgress:
         left = duration((self._budget - self._over) / rate) if rate else "-"
         text = ""
         if best is not None:
-            text = (
-                f"best reward {reward_text(best.reward)}, accuracy {percent(best.accuracy)}, "
-                f"MACs {count(best.macs)}; "
-            )
+            text = f"best {reward_text(best.reward)}: {percent(best.accuracy)}, {count(best.macs)} MACs; "
         failures = f"{failed} failed; " if failed else ""
-        return f"{text}{failures}{3600 * rate:.0f} an hour; {left} left"
+        return f"{text}{failures}{3600 * rate:.0f}/h; {left} left"

@@ -17,7 +17,7 @@ from results import EvaluatorFacts, Journal, Run, create_run, run_path, write_wh
 from search_space import FieldError, InputError, SearchSpace, load_space
 from trainers import Evaluator, Executor, create_executor, load_dataset
 
-Outcome = Literal["finished", "exhausted", "interrupted"]
+Outcome = Literal["finished", "exhausted", "failing", "interrupted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class SearchEnd:
     Attributes:
         run: its folder.
         outcome: ``finished`` (the budget is spent), ``exhausted`` (the controller proposes nothing new),
-            or ``interrupted``.
+            ``failing`` (one candidate after the other failed), or ``interrupted``.
     """
 
     run: Run
@@ -36,15 +36,11 @@ class SearchEnd:
 
 def proxy_evaluator(config: SearchConfig, space: SearchSpace) -> Evaluator:
     """The evaluator that a configuration describes: proxy training on its data."""
-    from trainers.proxy import ProxyEvaluator
+    from trainers.proxy import ProxyEvaluator, check_fit
 
-    image_size = space.decode([0] * len(space.decisions)).image_size
-    data = load_dataset(config.data.name, image_size)
-    if config.protocol.batch > len(data.train):
-        raise InputError(
-            f"protocol.batch must be at most {len(data.train)}, the training images of {data.name}, "
-            f"got {config.protocol.batch}"
-        )
+    network = space.decode([0] * len(space.decisions))
+    data = load_dataset(config.data.name, network.image_size)
+    check_fit(network, config.protocol, data)
     return ProxyEvaluator(config.protocol, data)
 
 
@@ -102,6 +98,7 @@ def run_search(
                 budget=config.search.candidates,
                 patience=config.search.patience,
                 max_attempts=config.search.max_attempts,
+                max_failures=config.search.max_failures,
                 keep_weights=config.search.keep_weights,
                 interrupts=interrupts,
                 listeners=listeners,
@@ -137,6 +134,8 @@ def _run_session(search: Search, executor: Executor, journal: Journal) -> Outcom
 
 def _outcome(search: Search, journal: Journal) -> Outcome:
     counts = journal.counts()
+    if search.failing or not counts.get("done"):
+        return "interrupted" if search.interrupts.draining else "failing"
     if search.interrupts.draining and (
         counts.get("pending", 0) or counts.get("running", 0) or sum(counts.values()) < search.budget
     ):
@@ -157,6 +156,8 @@ def _controller(config: SearchConfig, space: SearchSpace) -> Controller:
 def _existing(config: SearchConfig) -> Run:
     """The run to resume, if it was made with the same configuration."""
     run = Run(run_path(config.name))
+    if run.path.exists() and not run.journal_path.is_file():
+        raise InputError(f"{run.path}: holds no journal, so there is nothing to resume; move it away")
     if not run.journal_path.is_file():
         raise InputError(f"{run.path}: there is no run to resume; without --resume one begins")
     changed = [field for field in config.differences(load_config(run.config_path)) if not resumable(field)]

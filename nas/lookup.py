@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import search_space
-from results import Run, Trial, open_run
-from search_space import Architecture
+from results import RUNS, Run, Trial, open_run
+from search_space import Architecture, InputError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +56,12 @@ def find_architecture(text: str | Path) -> Found:
     """
     run_name, at, reference = str(text).rpartition("@")
     if not at or Path(text).is_file():
-        return Found(architecture=search_space.load_architecture(text))
+        try:
+            return Found(architecture=search_space.load_architecture(text))
+        except InputError:
+            if (RUNS / str(text) / "journal.db").is_file():
+                raise InputError(f"{text!r} is a run; its best network is {text}@best") from None
+            raise
     run = open_run(run_name)
     trial = run.trial(reference)
     with run.journal() as journal:

@@ -48,6 +48,7 @@ class Search:
         budget: candidates to train in all.
         patience: proposals in a row that bring no new network before the search ends.
         max_attempts: tries a candidate has whose workers die.
+        max_failures: candidates in a row that may fail before the search gives up.
         keep_weights: how many of the best keep their trained weights.
         interrupts: whether the user wants to stop.
         listeners: who is told of results.
@@ -66,6 +67,7 @@ class Search:
         budget: int,
         patience: int = 160,
         max_attempts: int = 3,
+        max_failures: int = 20,
         keep_weights: int = 3,
         interrupts: Interrupts | None = None,
         listeners: Sequence[Listener] = (),
@@ -73,10 +75,12 @@ class Search:
         self.run, self.journal, self.space = run, journal, space
         self.controller, self.objective, self.evaluator = controller, objective, evaluator
         self.seed, self.budget, self.patience = seed, budget, patience
-        self.max_attempts, self.keep_weights = max_attempts, keep_weights
+        self.max_attempts, self.max_failures = max_attempts, max_failures
+        self.keep_weights = keep_weights
         self.interrupts = interrupts or Interrupts()
         self.listeners = listeners
         self.exhausted = False
+        self._failures = 0  # in a row
         self._repeats = 0  # proposals in a row that brought no new network
         self._open: set[int] = set()  # handed out, without a result yet
         self._trials = len(journal.trials())
@@ -99,11 +103,16 @@ class Search:
         for listener in self.listeners:
             listener.on_start(self.journal.counts())
 
+    @property
+    def failing(self) -> bool:
+        """Whether so many candidates failed in a row that the next would fail too."""
+        return self._failures >= self.max_failures
+
     # --- what the executor calls ---------------------------------------------------------------------
 
     def next_candidate(self) -> Candidate | None:
         """The next network to train: one that waits in the journal, or a new proposal."""
-        if self.interrupts.draining:
+        if self.interrupts.draining or self.failing:
             return None
         trial = self.journal.next_pending(self._open)
         while (
@@ -133,6 +142,7 @@ class Search:
             error = f"{result.error}, {trial.attempts} times"
             result = replace(result, status="failed", error=error)
         self._finish(trial, result)
+        self._failures = self._failures + 1 if result.status == "failed" else 0
         self._learn()
         trial = self.journal.trial(result.id)
         assert trial is not None

@@ -4,12 +4,24 @@ from results.export import export, file_stem, write_whole
 from results.figures import pareto_figure, save_figure
 from results.journal import Journal
 from results.pareto import hypervolume, pareto_front
-from results.run import Front, Run, Status, create_run, front_of, list_runs, open_run, run_path, status_of
+from results.run import (
+    RUNS,
+    Front,
+    Run,
+    Status,
+    create_run,
+    front_of,
+    list_runs,
+    open_run,
+    run_path,
+    status_of,
+)
 from results.schema import EvaluatorFacts, NewTrial, ProposalRow, Session
 from results.tensorboard import TensorBoardLog
 from results.trial import STATUSES, Trial, ranked
 
 __all__ = [
+    "RUNS",
     "STATUSES",
     "EvaluatorFacts",
     "Front",

@@ -78,6 +78,8 @@ def export(
     elsewhere = destination / _FILES["safetensors"]
     if wanted is None and weights is None and elsewhere.exists():
         raise InputError(f"{elsewhere}: is of another export, and {architecture.name} has no weights")
+    if weights is not None and not os.access(weights, os.R_OK):
+        raise InputError(f"{weights}: cannot be read")
     comment = "".join(f"# {line}\n" for line in note.splitlines())
     writers: dict[str, Callable[[Path], object]] = {
         "yaml": lambda path: path.write_text(comment + architecture.to_yaml(), encoding="utf-8"),

@@ -63,7 +63,7 @@ def pareto_figure(trials: list[Trial], front: Front, title: str, cost: str = "ma
     axes.set_ylabel("validation accuracy, %")
     axes.set_title(title)
     axes.grid(alpha=0.25)
-    axes.legend(loc="lower right")
+    axes.legend(loc="best")
     return figure
 
 

@@ -173,7 +173,9 @@ def create_run(name: str, config_text: str) -> Run:
         InputError: the name is taken, or the folder cannot be written.
     """
     path = run_path(name)
-    taken = InputError(f"{path}: exists already; --resume continues it, --run NAME makes another")
+    taken = InputError(
+        f"{path}: exists already; --resume (resume=True) continues it, --run NAME makes another"
+    )
     if path.exists():
         raise taken
     try:

@@ -76,7 +76,7 @@ def test_text_of_every_command(run, capsys) -> None:
         (["ls"], ["t ", "finished", "8/8"]),
         (
             ["status", "t"],
-            ["6 done, 2 failed", "candidate 2 failed: RuntimeError: CUDA out of memory (as if)"],
+            ["6 done, 2 failed", "candidate 2 failed: RuntimeError: CUDA out of memory (as if) ("],
         ),
         (["pareto", "t"], ["hypervolume 0.", "reference point accuracy 0 and 2 M macs"]),
         (["top", "t"], ["reward", "mb"]),
@@ -160,6 +160,14 @@ MISTAKES = [
     (["scale", "efficientnet_b0", "--phi", "1", "--alpha", "0.5"], "alpha must be between 1 and 10, got 0.5"),
     (["scale", "efficientnet_b0", "--phi", "1", "--family", "efficientnet"], "are two things"),
     (["scale", "efficientnet_b0", "--family", "resnet"], "--family must be efficientnet, got 'resnet'"),
+    (["scale", "efficientnet_b0", "--alpha", "1.5"], "are the formula's and need --phi"),
+    (["scale", "efficientnet_b0", "--phi", "1", "--phi", "1"], "--phi gives a coefficient twice"),
+    (["show", "t"], "'t' is a run; its best network is t@best"),
+    (["search", "good.yaml", "--run", ""], "'' is no name for a run"),
+    (
+        ["search", "good.yaml", "--set", "protocol.shift=16", "--run", "u"],
+        "protocol.shift must be less than half",
+    ),
     (["search", "nosuch.yaml"], "nosuch.yaml: no such file"),
     (["search", "typo.yaml"], "typo.yaml:2: controler is an unknown key; did you mean controller?"),
     (["search", "preset.yaml"], "'digts' is no known search space; did you mean digits?"),

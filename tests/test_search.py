@@ -1,13 +1,15 @@
 """The loop: what it commits, repeats, drops and refuses."""
 
 import io
+import re
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 
 from controller import Outcome, Proposal, create_controller
-from nas import InputError, load_architecture, open_run, run_search
+from nas import InputError, load_architecture, load_config, open_run, run_search
 from results import Journal, ranked
 from search_space import load_space
 from tests.searching import Scripted, config
@@ -97,7 +99,8 @@ def test_failures_are_recorded_with_their_text_and_not_tried_again(scripted: Scr
     acts = {1: "raise", 2: "nan", 4: "nothing"}
     run = run_search(config(), evaluator=Scripted(scripted.diary, acts=acts)).run
     first, second, third, fourth, *_ = run.trials()
-    assert (first.status, first.error) == ("failed", "RuntimeError: CUDA out of memory (as if)")
+    assert first.status == "failed"
+    assert re.fullmatch(r"RuntimeError: CUDA out of memory \(as if\) \(searching.py:\d+\)", first.error or "")
     assert (second.status, second.accuracy) == ("failed", None)
     assert "accuracy must be between 0 and 1, got nan" in (second.error or "")
     assert third.status == "done"
@@ -194,6 +197,24 @@ def _new(run):
     )
 
 
+def test_a_search_whose_candidates_all_fail_gives_up(scripted: Scripted) -> None:
+    always = Scripted(scripted.diary, acts=dict.fromkeys(range(1, 100), "raise"))
+    end = run_search(config(search={"candidates": 50, "max_failures": 4}), evaluator=always)
+    assert end.outcome == "failing"
+    assert [trial.status for trial in end.run.trials()] == ["failed"] * 4
+    now_and_then = Scripted(scripted.diary.with_name("d"), acts={1: "raise", 2: "raise", 4: "raise"})
+    end = run_search(config("u", search={"candidates": 8, "max_failures": 3}), evaluator=now_and_then)
+    assert (end.outcome, len(end.run.trials())) == ("finished", 8)
+
+
+def test_a_copied_run_is_a_run_of_its_own(scripted: Scripted) -> None:
+    run_search(config(search={"candidates": 2}), evaluator=scripted)
+    shutil.copytree("runs/t", "runs/copy")
+    again = load_config("runs/copy/config.yaml", ["search.candidates=3"])
+    assert run_search(again, evaluator=scripted, resume=True).run.name == "copy"
+    assert (len(open_run("t").trials()), len(open_run("copy").trials())) == (2, 3)
+
+
 def test_a_candidate_whose_worker_dies_is_tried_a_bounded_number_of_times(in_tmp: Path) -> None:
     from nas.interrupts import Interrupts
     from nas.search import Search
@@ -281,7 +302,7 @@ def test_no_weights_are_written_when_none_are_to_be_kept(scripted: Scripted) -> 
 def test_a_used_folder_is_refused_and_unharmed(scripted: Scripted) -> None:
     run_search(config(), evaluator=scripted)
     before = (Path("runs/t/journal.db").read_bytes(), Path("runs/t/config.yaml").read_bytes())
-    with pytest.raises(InputError, match="runs/t: exists already; --resume continues it"):
+    with pytest.raises(InputError, match="runs/t: exists already; --resume .resume=True. continues it"):
         run_search(config(), evaluator=scripted)
     assert before == (Path("runs/t/journal.db").read_bytes(), Path("runs/t/config.yaml").read_bytes())
     assert sorted(path.name for path in Path("runs").iterdir()) == ["t"]

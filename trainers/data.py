@@ -1,7 +1,7 @@
 """Image data in memory: uint8, channels last, split once by a fixed seed.
 
-A search sees the training and the validation part. The test part is not even loaded by it: who wants a final
-figure asks for it by name.
+A search is handed the training and the validation part, never the test part: who wants a final figure asks
+for that by name.
 """
 
 from __future__ import annotations

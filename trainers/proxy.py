@@ -99,7 +99,7 @@ def train_candidate(
         InputError: the data do not fit the architecture or the protocol.
         TrainingDivergedError: the loss is not finite.
     """
-    _check_fit(architecture, protocol, data)
+    check_fit(architecture, protocol, data)
     began = time.perf_counter()
     devices = [torch.device(device)] if device.startswith("cuda") else []
     with torch.random.fork_rng(devices=devices):
@@ -143,11 +143,15 @@ def train_candidate(
         )
 
 
-def _check_fit(architecture: Architecture, protocol: ProxyProtocol, data: Dataset) -> None:
+def check_fit(architecture: Architecture, protocol: ProxyProtocol, data: Dataset) -> None:
     if data.image_size != architecture.image_size:
         raise InputError(
             f"{architecture.name} takes {architecture.image_size}-pixel images, "
             f"{data.name} holds {data.image_size}-pixel ones"
+        )
+    if 2 * protocol.shift >= data.image_size:
+        raise InputError(
+            f"protocol.shift must be less than half of {data.image_size} pixels, got {protocol.shift}"
         )
     if protocol.batch > len(data.train):
         raise InputError(
@@ -261,4 +265,5 @@ def save_weights(model: nn.Module, architecture: Architecture, path: Path) -> No
     tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     unfinished = path.with_suffix(f".{os.getpid()}.tmp")
     save_file(tensors, unfinished, metadata={"architecture": json.dumps(architecture.to_dict())})
+    unfinished.chmod(0o644)  # safetensors writes for the owner alone
     unfinished.replace(path)

@@ -31,7 +31,7 @@ from ray import tune
 from ray.tune.search import Searcher
 
 from search_space import InputError
-from trainers.executor import Candidate, NextCandidate, Record, Result
+from trainers.executor import Candidate, NextCandidate, Record, Result, available_cpus
 from trainers.measurement import Evaluator
 from trainers.ray_trainable import CandidateTrainable, candidate_to_config, result_from_json
 
@@ -126,6 +126,12 @@ class RayExecutor:
         if ray.is_initialized():
             yield
             return
+        processors = available_cpus()
+        if self.slots is not None and self.slots * self.cpus > 2 * processors:
+            raise InputError(
+                f"executor.workers: {self.slots} workers of {self.cpus} are more than twice the {processors} "
+                "processors of this machine"
+            )
         for name in ("ray", "ray.tune", "ray._private"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
         # Ray takes over SIGTERM, and would end this process in the middle of things
