@@ -72,7 +72,9 @@ def options(
 
 @app.command()
 def search(
-    config: Annotated[Path, typer.Argument(help="A YAML configuration.", show_default=False)],
+    config: Annotated[
+        Path | None, typer.Argument(help="A YAML configuration; a run to resume has its own.")
+    ] = None,
     run: Annotated[str | None, typer.Option("--run", help="Name of the run, instead of the file's.")] = None,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace a value; repeatable.")
@@ -88,6 +90,10 @@ def search(
     from nas.config import load_config
     from nas.launch import run_search
 
+    if config is None:
+        if not (run and resume):
+            raise InputError("nas search needs a configuration, or --resume --run NAME")
+        config = open_run(run).config_path
     settings = load_config(config, overrides, name=run)
     budget = settings.search.candidates
     with console.stdout_to_stderr(), console.SearchProgress(budget) as progress:
@@ -112,7 +118,11 @@ def _print_end(name: str, outcome: str, patience: int) -> None:
     failed = sum(trial.status == "failed" for trial in trials)
     out.print(f"{name}: {outcome}; {len(order)} networks trained, {failed} failed")
     if outcome == "exhausted":
-        out.print(f"{patience} proposals in a row brought no new network: the controller has settled")
+        out.print(
+            f"{patience} proposals in a row brought no new network: the controller has settled, or the space "
+            "and its limits hold few others",
+            soft_wrap=True,
+        )
     if order:
         print_table(console.TRIAL_COLUMNS, [console.trial_row(order[0])])
         out.print(
@@ -189,8 +199,11 @@ def status(run: RunArgument, json_output: JsonOption = False) -> None:
     out.print(f"workers {now.workers or '-'}; {rate} candidates an hour; {duration(now.seconds_left)} left")
     if now.best is not None:
         print_table(console.TRIAL_COLUMNS, [console.trial_row(now.best)], title="best so far")
-    for trial in [t for t in found.trials() if t.status == "failed"][-5:]:
-        out.print(f"candidate {trial.id} failed: {trial.error}")
+    failed = [trial for trial in found.trials() if trial.status == "failed"]
+    for trial in failed[-5:]:
+        out.print(f"candidate {trial.id} failed: {trial.error}", soft_wrap=True)
+    if len(failed) > 5:
+        out.print(f"and {len(failed) - 5} before them")
 
 
 @app.command()
@@ -244,6 +257,8 @@ def top(
     order = ranked(open_run(run).trials())[:number]
     if json_output:
         print_json([trial.to_json() for trial in order])
+    elif not order:
+        out.print("no candidate has finished yet")
     else:
         print_table(console.TRIAL_COLUMNS, [console.trial_row(trial) for trial in order])
 
@@ -312,7 +327,15 @@ def export(
     from results import export as write_export
 
     found = find_architecture(architecture)
-    files = write_export(found.architecture, output, found.weights, note=found.origin, kind=kind)
+    files = write_export(
+        found.architecture,
+        output,
+        found.weights,
+        note=found.origin,
+        kind=kind,
+        num_classes=found.num_classes,
+        in_channels=found.in_channels,
+    )
     if json_output:
         print_json({"files": [str(path) for path in files]})
         return
@@ -361,7 +384,11 @@ def scale(
     found = find_architecture(architecture)
     base = found.architecture
     if phi:
-        factors = (alpha or ALPHA, beta or BETA, gamma or GAMMA)
+        factors = (
+            ALPHA if alpha is None else alpha,
+            BETA if beta is None else beta,
+            GAMMA if gamma is None else gamma,
+        )
         members = [compound_scale(base, p, *factors) for p in phi]
         how = f"formula: MACs x {scale_factor(*factors):.3f} for each phi; rounding adds to it"
     else:

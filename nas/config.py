@@ -183,9 +183,25 @@ def load_config(
     data.setdefault("name", Path(path).stem)
     if name is not None:
         data["name"] = name
-    if isinstance(data.get("space"), str | dict):
-        data["space"] = resolve_space(data["space"], Path(path).parent)
+    if "space" in data:
+        typed = any(key == "space" for key in overridden)  # a path on the command line starts there
+        folder = Path() if typed else Path(path).parent
+        data["space"] = _resolved_space(data["space"], document, folder)
     return parse_config(data, document, overridden)
+
+
+def _resolved_space(given: Any, document: Document, folder: Path) -> Any:
+    """The contents of a configuration's space; mistakes in it have the configuration's lines."""
+    if isinstance(given, dict):
+        lines = {key[6:]: line for key, line in document.lines.items() if key.startswith("space.")}
+        return resolve_space(Document(given, lines, document.source), folder)
+    if not isinstance(given, str):
+        return given
+    try:
+        return resolve_space(given, folder)
+    except InputError as error:
+        line = f":{document.lines['space']}" if "space" in document.lines else ""
+        raise InputError(f"{document.source}{line}: space: {error}") from None
 
 
 def parse_config(

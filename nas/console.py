@@ -51,7 +51,7 @@ def count(number: float | None) -> str:
     """5288548 as ``5.29 M``."""
     if number is None:
         return "-"
-    for unit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+    for unit, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(number) >= 0.9995 * unit:  # what would round to 1000 of the next smaller
             return f"{number / unit:.3g} {letter}"
     return f"{number:g}"

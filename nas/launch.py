@@ -15,7 +15,7 @@ from nas.interrupts import handled_interrupts
 from nas.search import Listener, Search
 from results import EvaluatorFacts, Journal, Run, create_run, run_path, write_whole
 from search_space import FieldError, InputError, SearchSpace, load_space
-from trainers import Evaluator, Executor, create_executor, load_dataset
+from trainers import Evaluator, Executor, available_cpus, create_executor, load_dataset
 
 Outcome = Literal["finished", "exhausted", "failing", "interrupted"]
 
@@ -72,6 +72,7 @@ def run_search(
         except FieldError as error:
             raise InputError(str(error)) from None
     controller = _controller(config, space)
+    _check_executor(config)
     run = run or create_run(config.name, config.to_yaml())
     executor = create_executor(
         config.executor.kind,
@@ -153,6 +154,23 @@ def _controller(config: SearchConfig, space: SearchSpace) -> Controller:
         raise InputError(str(error.under("controller.options"))) from None
 
 
+def _check_executor(config: SearchConfig) -> None:
+    """What can be refused before a run folder is made.
+
+    Raises:
+        InputError: a worker wants more than this machine has.
+    """
+    import torch
+
+    wanted = config.executor
+    if wanted.kind == "ray" and wanted.cpus > available_cpus():
+        raise InputError(f"executor.cpus must be at most {available_cpus()} here, got {wanted.cpus}")
+    if wanted.kind == "ray" and wanted.gpus and wanted.gpus > torch.cuda.device_count():
+        raise InputError(
+            f"executor.gpus must be at most {torch.cuda.device_count()} here, got {wanted.gpus:g}"
+        )
+
+
 def _existing(config: SearchConfig) -> Run:
     """The run to resume, if it was made with the same configuration."""
     run = Run(run_path(config.name))
@@ -161,6 +179,8 @@ def _existing(config: SearchConfig) -> Run:
     if not run.journal_path.is_file():
         raise InputError(f"{run.path}: there is no run to resume; without --resume one begins")
     changed = [field for field in config.differences(load_config(run.config_path)) if not resumable(field)]
+    if changed == ["executor.cpus"] and not any(trial.status == "done" for trial in run.trials()):
+        changed = []  # no accuracy that another number of threads would not give
     if changed:
         raise InputError(
             f"{run.path}: was made with another {', '.join(changed)}; resume it with {run.config_path}, "

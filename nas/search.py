@@ -31,7 +31,7 @@ class Listener(Protocol):
         """The session begins; the counts are what earlier ones left."""
 
     def on_result(self, trial: Trial, best: Trial | None, counts: dict[str, int]) -> None:
-        """A trial was finished, failed, or began."""
+        """A trial has come to its end."""
 
 
 class Search:

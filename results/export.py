@@ -9,9 +9,8 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from search_space import Architecture, InputError, to_timm
+from search_space import Architecture, InputError, timm_arguments
 from search_space.errors import suggestion
 
 _FILES = {
@@ -32,6 +31,8 @@ def format_of(path: Path) -> str | None:
     ending = path.suffix.removeprefix(".").lower()
     if not ending or path.is_dir():
         return None
+    if path.name.endswith(".timm.json"):
+        return "timm"
     if ending == "yml":
         return "yaml"
     if ending not in FORMATS:
@@ -46,6 +47,8 @@ def export(
     *,
     note: str = "",
     kind: str | None = None,
+    num_classes: int = 1000,
+    in_channels: int = 3,
 ) -> list[Path]:
     """Write an architecture to a file, or everything there is of it into a folder.
 
@@ -55,6 +58,7 @@ def export(
         weights: trained weights, where there are any.
         note: a comment for the YAML file, such as where the network comes from.
         kind: the one format to write, whatever the file's ending.
+        num_classes, in_channels: of the network, for timm's arguments.
 
     Returns:
         The files written.
@@ -87,26 +91,14 @@ def export(
             json.dumps(architecture.to_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
         ),
         "timm": lambda path: path.write_text(
-            json.dumps(_timm(architecture), indent=2) + "\n", encoding="utf-8"
+            json.dumps(timm_arguments(architecture, num_classes, in_channels), indent=2) + "\n",
+            encoding="utf-8",
         ),
         "safetensors": lambda path: shutil.copyfile(weights or "", path),
     }
     for kind, path in files.items():
         write_whole(path, writers[kind])
     return list(files.values())
-
-
-def _timm(architecture: Architecture) -> dict[str, Any]:
-    """What timm's EfficientNet builder takes, by the names of its arguments."""
-    return {
-        "arch_def": to_timm(architecture),
-        "stem_size": architecture.stem.channels,
-        "num_features": architecture.head.channels,
-        "act_layer": architecture.activation,
-        "bn_eps": architecture.bn_eps,
-        "pad_type": "same" if architecture.padding == "same" else "",
-        "input_size": [3, architecture.image_size, architecture.image_size],
-    }
 
 
 def file_stem(name: str) -> str:

@@ -11,7 +11,7 @@ from search_space.space import Decision, Indices, SearchSpace
 from search_space.stage import Head, Stage, Stem
 from search_space.stage_space import StageSpace, space_from_dict
 from search_space.summary import StageRow, stage_table
-from search_space.timm_strings import stages_from_timm, to_timm
+from search_space.timm_strings import stages_from_timm, timm_arguments, to_timm
 from search_space.yaml_io import Document, parse_yaml, read_yaml
 
 __all__ = [
@@ -46,5 +46,6 @@ __all__ = [
     "stage_table",
     "stages_from_timm",
     "thop_macs",
+    "timm_arguments",
     "to_timm",
 ]

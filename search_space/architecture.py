@@ -109,12 +109,13 @@ class Architecture:
         the skip of a stage with one strided layer, vanish because the key is made from resolved blocks.
         """
         blocks = self.blocks()
-        strided = self.stem.stride > 1 or self.stem.pool == "max" or any(b.stride > 1 for b in blocks)
+        strided = [(self.stem.kernel, self.stem.stride), *((b.kernel, b.stride) for b in blocks)]
+        padded = self.stem.pool == "max" or any(kernel > 1 and stride > 1 for kernel, stride in strided)
         identity = [
             self.image_size,
             self.activation,
             self.bn_eps,
-            self.padding if strided else "",  # without a stride both paddings are one
+            self.padding if padded else "",  # without a stride, or with one pixel, both paddings are one
             [self.stem.kernel, self.stem.stride, self.stem.channels, self.stem.pool],
             [[b.op, b.kernel, b.stride, b.inner_channels, b.channels, b.se_channels, b.skip] for b in blocks],
             self.head.channels,
@@ -190,7 +191,7 @@ class Architecture:
             bn_momentum: in torch's sense; 0.01 is TensorFlow's 0.99. Short proxies want 0.1.
             bn_eps, dropout, drop_path: instead of the architecture's own.
             include_top: end in the classifier; otherwise in features, shaped by `pooling`.
-            features_only: as ``include_top=False``, in timm's words.
+            features_only: the same as ``include_top=False``.
             pooling: without the top, ``None`` gives maps (batch, channels, height, width),
                 ``avg`` and ``max`` give (batch, channels).
 

@@ -35,8 +35,12 @@ def conv(stage: Stage, c: int, stride: int, pixels_in: int, pixels: int) -> tupl
 
 
 def mbconv(stage: Stage, c: int, stride: int, pixels_in: int, pixels: int) -> tuple[int, int]:
-    """Of ``mbconv``; squeeze-and-excitation's two 1x1 convolutions see one pixel and have biases."""
-    expansion, ratio, out = stage.expansion, stage.se_ratio, stage.channels
+    """Of ``mbconv``, and of the others with a depthwise convolution, which do not expand.
+
+    Squeeze-and-excitation's two 1x1 convolutions see one pixel and have biases.
+    """
+    ratio, out = stage.se_ratio, stage.channels
+    expansion = stage.expansion if stage.op == "mbconv" else 1
     wide = c * expansion
     weights = wide * (stage.kernel * stage.kernel + out)  # depthwise, projection
     macs, params = weights * pixels, weights + 2 * (wide + out)
@@ -47,18 +51,6 @@ def mbconv(stage: Stage, c: int, stride: int, pixels_in: int, pixels: int) -> tu
         squeezed = int(c * ratio) or 1
         macs += 2 * wide * squeezed
         params += 2 * wide * squeezed + squeezed + wide
-    return macs, params
-
-
-def dsconv(stage: Stage, c: int, stride: int, pixels_in: int, pixels: int) -> tuple[int, int]:
-    """Of ``dsconv`` and ``dsconv_act``."""
-    ratio, out = stage.se_ratio, stage.channels
-    weights = c * (stage.kernel * stage.kernel + out)
-    macs, params = weights * pixels, weights + 2 * (c + out)
-    if ratio:
-        squeezed = int(c * ratio) or 1
-        macs += 2 * c * squeezed
-        params += 2 * c * squeezed + squeezed + c
     return macs, params
 
 
@@ -78,8 +70,8 @@ def bottleneck(stage: Stage, c: int, stride: int, pixels_in: int, pixels: int) -
 LayerCost = Callable[[Stage, int, int, int, int], tuple[int, int]]
 LAYERS: dict[str, LayerCost] = {
     "conv": conv,
-    "dsconv": dsconv,
-    "dsconv_act": dsconv,
+    "dsconv": mbconv,
+    "dsconv_act": mbconv,
     "mbconv": mbconv,
     "bottleneck": bottleneck,
 }
@@ -141,7 +133,8 @@ def block_peak(block: Block, pixels_in: int, pixels: int) -> int:
     entry = block.in_channels * pixels_in
     inner, leave = block.inner_channels, block.channels * pixels
     if block.op == "conv":
-        return entry + leave  # the skip's input is the convolution's
+        # a skip's input is the convolution's own; pooled, it is added to what the convolution left
+        return entry + (2 * leave if block.skip == "pool" else leave)
     waiting = entry if block.skip != "none" else 0
     if block.op == "bottleneck":
         steps = [inner * (pixels_in + pixels), inner * pixels + leave]

@@ -79,7 +79,7 @@ class Maker:
 
     def conv(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
         """A convolution without bias; the sides divide by the stride, rounded up."""
-        if self.same and stride > 1:  # at stride 1 and an odd kernel both paddings agree
+        if self.same and stride > 1 and kernel > 1:  # else both paddings agree, kernels being odd
             return SameConv2d(inputs, outputs, kernel, stride, groups=groups, bias=False)
         return Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
 

@@ -67,29 +67,41 @@ def load_space(
 
 
 def resolve_space(
-    given: str | Path | Mapping[str, Any],
+    given: str | Path | Mapping[str, Any] | Document,
     folder: Path | None = None,
     overrides: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The contents of a space with everything it extends filled in, checked.
 
     Args:
-        given: a preset's name, a file, or a mapping; each may extend another by ``extends``.
+        given: a preset's name, a file, a mapping, or a parsed document; each may ``extends`` another.
         folder: where relative file names start; the current directory by default.
         overrides: dotted fields and what replaces them.
 
     Raises:
         InputError: see `load_space`.
     """
-    document = _document(given, folder or Path())
-    data = _extended(document, folder or Path(), [])
-    for key, value in (overrides or {}).items():
-        _set(data, key, value)
+    folder = folder or Path()
+    document = given if isinstance(given, Document) else _document(given, folder)
+    if isinstance(given, str | Path) and _is_file(str(given)):
+        folder = (folder / given).parent
+    data, documents = _extended(document, folder, [])
+    if _is_file(document.source) and not isinstance(given, Document):
+        data.setdefault("name", Path(document.source).stem)
+    data = _over(data, _nested(overrides or {}))
     try:
         space_from_dict(data)
     except FieldError as error:
-        raise document.error(error) from None
+        if any(_touches(error.path, key) for key in overrides or {}):
+            raise InputError(f"--set {error}") from None
+        # the mistake stands where the field was given last
+        blamed = next((d for d in documents if error.path in d.lines), document)
+        raise blamed.error(error) from None
     return data
+
+
+def _touches(path: str, key: str) -> bool:
+    return path == key or path.startswith((f"{key}.", f"{key}[")) or key.startswith(f"{path}.")
 
 
 def _document(given: str | Path | Mapping[str, Any], folder: Path) -> Document:
@@ -104,27 +116,38 @@ def _document(given: str | Path | Mapping[str, Any], folder: Path) -> Document:
     return parse_yaml(preset.read_text(encoding="utf-8"), f"preset {text}")
 
 
-def _extended(document: Document, folder: Path, seen: list[str]) -> dict[str, Any]:
-    """The document's data over those of what it extends, that over its own, and so on."""
+def _extended(document: Document, folder: Path, seen: list[str]) -> tuple[dict[str, Any], list[Document]]:
+    """The document's data over those of what it extends, that over its own, and so on; and the documents,
+    the topmost first."""
     data = document.data
     if not isinstance(data, dict):
         raise document.error(FieldError("the file", f"must hold keys and values, got {data!r}"))
     base = data.get("extends")
+    own = {key: value for key, value in data.items() if key != "extends"}
     if base is None:
-        return dict(data)
+        return own, [document]
     if not isinstance(base, str):
         raise document.error(FieldError("extends", f"must be a preset's name or a file, got {base!r}"))
-    if base in seen:
-        raise document.error(FieldError("extends", f"must not go in a circle: {' -> '.join([*seen, base])}"))
-    if Path(document.source).suffix in _FILE_ENDINGS:
-        folder = Path(document.source).parent
-    under = _extended(_document(base, folder), folder, [*seen, base])
-    if "reference" in data:  # another skeleton replaces the whole of the old one
-        under = {key: value for key, value in under.items() if key in ("name", "choices")}
-    return _merged(under, {key: value for key, value in data.items() if key != "extends"})
+    place = str((folder / base).resolve()) if _is_file(base) else base
+    if place in seen:
+        raise document.error(FieldError("extends", f"must not go in a circle, and {base} extends this"))
+    try:
+        under_document = _document(base, folder)
+    except InputError as error:
+        raise document.error(FieldError("extends", f"cannot be followed: {error}")) from None
+    below = Path(under_document.source).parent if _is_file(base) else folder
+    under, documents = _extended(under_document, below, [*seen, place])
+    return _over(under, own), [document, *documents]
 
 
-def _merged(under: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+def _over(under: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """One level over another, mapping by mapping; a reference replaces the whole skeleton below it."""
+    if "reference" in over:
+        under = {key: under[key] for key in ("name", "image_size", "choices") if key in under}
+    return _merged(under, over)
+
+
+def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     both = dict(under)
     for key, value in over.items():
         old = both.get(key)
@@ -132,12 +155,15 @@ def _merged(under: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return both
 
 
-def _set(data: dict[str, Any], key: str, value: Any) -> None:
-    *parents, last = key.split(".")
-    for parent in parents:
-        inner = data.get(parent, {})
-        if not isinstance(inner, dict):
-            raise InputError(f"{key}: {parent} holds no keys")
-        data[parent] = dict(inner)
-        data = data[parent]
-    data[last] = value
+def _nested(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted keys as mappings in mappings."""
+    nested: dict[str, Any] = {}
+    for key, value in overrides.items():
+        *parents, last = key.split(".")
+        level = nested
+        for parent in parents:
+            level = level.setdefault(parent, {})
+            if not isinstance(level, dict):
+                raise InputError(f"--set {key}: {parent} holds no keys")
+        level[last] = value
+    return nested

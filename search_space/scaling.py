@@ -10,6 +10,7 @@ import math
 from dataclasses import replace
 
 from search_space.architecture import Architecture
+from search_space.fields import check_float
 from search_space.stage import Head
 
 
@@ -45,8 +46,11 @@ def scale_architecture(
         name: of the result; the baseline's by default.
 
     Raises:
-        FieldError: a factor is not positive, or the image is smaller than the total stride.
+        FieldError: a factor is not between 0.001 and 1000, or the image is smaller than the total stride.
     """
+
+    check_float("depth", depth, 1e-3, 1e3)
+    check_float("width", width, 1e-3, 1e3)
 
     def widen(channels: int) -> int:
         return channels if width == 1 else round_channels(channels * width)

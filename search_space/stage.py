@@ -26,6 +26,7 @@ SE_OPS = ("dsconv", "dsconv_act", "mbconv")
 SKIPS = ("identity", "pool", "none")
 KERNELS = (1, 3, 5, 7, 9, 11)
 BOTTLENECK_RATIO = 4
+MOST_CHANNELS = 65_536
 
 Op = Literal["conv", "dsconv", "dsconv_act", "mbconv", "bottleneck"]
 Skip = Literal["identity", "pool", "none"]
@@ -41,7 +42,7 @@ class Stem:
     pool: Literal["none", "max"] = "none"
 
     def __post_init__(self) -> None:
-        check_int("channels", self.channels, 1)
+        check_int("channels", self.channels, 1, MOST_CHANNELS)
         check_choice("kernel", self.kernel, KERNELS)
         check_choice("stride", self.stride, (1, 2, 4))
         check_choice("pool", self.pool, ("none", "max"))
@@ -73,11 +74,11 @@ class Stage:
 
     def __post_init__(self) -> None:
         check_choice("op", self.op, OPS)
-        check_int("channels", self.channels, 1)
-        check_int("repeats", self.repeats, 1)
+        check_int("channels", self.channels, 1, MOST_CHANNELS)
+        check_int("repeats", self.repeats, 1, 1000)
         check_choice("kernel", self.kernel, KERNELS)
         check_choice("stride", self.stride, (1, 2))
-        check_int("expansion", self.expansion, 1)
+        check_int("expansion", self.expansion, 1, 100)
         check_float("se_ratio", self.se_ratio, 0.0, 1.0)
         check_choice("skip", self.skip, SKIPS)
         as_floats(self, "se_ratio")
@@ -102,7 +103,7 @@ class Head:
     channels: int
 
     def __post_init__(self) -> None:
-        check_int("channels", self.channels, 0)
+        check_int("channels", self.channels, 0, MOST_CHANNELS)
 
 
 @dataclass(frozen=True, slots=True)

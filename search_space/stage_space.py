@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from search_space.architecture import Architecture
-from search_space.errors import FieldError
+from search_space.errors import FieldError, suggestion
 from search_space.fields import check_choice, check_float, check_int, check_mapping
 from search_space.limits import Limits
 from search_space.reference import REFERENCES, reference_name
@@ -224,17 +224,18 @@ class StageSpace(SearchSpace):
         return bool(self._limit_tables.excess([indices], self.limits)[0] <= 1.0)
 
     def repaired(self, indices: Sequence[int]) -> Indices:
-        """A point within the limits near this one: stages become those of a small network, as few as needed.
+        """A point within the limits near this one: stages become those of a small network, one a round.
 
-        At most one round a stage: it ends at the small network itself, which is within the limits.
+        At most one round a stage: when all are the small network's, the point is within the limits.
         """
         if self.limits is None or self._limit_tables is None or self.allows(indices):
             return tuple(indices)
-        current, columns = np.array(indices), self._limit_tables.columns
-        for _ in columns:
-            options = np.repeat(current[None], len(columns), axis=0)  # (stages, decisions)
-            for row, stage in enumerate(columns):
-                options[row, stage] = np.array(self._anchor)[stage]
+        current, anchor = np.array(indices), np.array(self._anchor)
+        left = [stage for stage in self._limit_tables.columns if (current[stage] != anchor[stage]).any()]
+        while left:
+            options = np.repeat(current[None], len(left), axis=0)  # (stages left, decisions)
+            for row, stage in enumerate(left):
+                options[row, stage] = anchor[stage]
             excess = self._limit_tables.excess(options, self.limits)
             fits = np.flatnonzero(excess <= 1.0)
             # of those that fit the one that gives up least, else the one that comes nearest
@@ -242,6 +243,7 @@ class StageSpace(SearchSpace):
             current = options[best]
             if len(fits):
                 break
+            del left[int(best)]
         return tuple(int(i) for i in current)
 
 
@@ -256,8 +258,9 @@ def space_from_dict(data: object) -> StageSpace:
     Raises:
         FieldError: with the path of the field and the rule it breaks.
     """
-    values = dict(check_mapping("", data, _SPACE_KEYS, ["name", "choices"]))
-    common = check_mapping("choices", values.pop("choices"), CHOICES)
+    values = dict(check_mapping("", data, _SPACE_KEYS, []))
+    values.setdefault("name", "space")
+    common = check_mapping("choices", values.pop("choices", {}), CHOICES)
     skeleton, own = _skeleton(values)
     offered = []
     for number, stage in enumerate(skeleton.stages):
@@ -283,9 +286,8 @@ def _skeleton(values: dict[str, Any]) -> tuple[Architecture, list[Mapping[str, A
     if "reference" in values:
         name = reference_name(str(values["reference"]))
         if name is None:
-            raise FieldError(
-                "reference", f"must be one of {', '.join(REFERENCES)}, got {values['reference']!r}"
-            )
+            near = suggestion(str(values["reference"]), REFERENCES)
+            raise FieldError("reference", f"is {values['reference']!r}, which is no known network{near}")
         base = REFERENCES[name]()
         parts = {field.name: getattr(base, field.name) for field in fields(Architecture)}
         own = [{} for _ in base.stages]
@@ -311,6 +313,8 @@ def _stages(given: object) -> tuple[tuple[Stage, ...], list[Mapping[str, Any]]]:
         path = f"stages[{number}]"
         values = dict(check_mapping(path, entry, [*known, "choices"], ["channels"]))
         own.append(check_mapping(f"{path}.choices", values.pop("choices", {}), CHOICES))
+        if re.fullmatch(r"mbconv[1-9]\d*", str(values.get("op"))):  # as choices say it
+            values["op"], values["expansion"] = operator(values["op"])
         stages.append(_under(path, Stage, values))
     return tuple(stages), own
 

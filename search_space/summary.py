@@ -55,9 +55,10 @@ def stage_table(architecture: Architecture, num_classes: int = 1000, in_channels
     for number, stage in enumerate(architecture.stages, start=2):
         resolution = side
         macs, params, side = stage_cost(stage, channels, side)
-        for layer in range(stage.repeats):
-            field += (stage.kernel - 1) * jump
-            jump *= stage.stride if layer == 0 else 1
+        for block in stage.blocks(channels):
+            kernel = max(stage.kernel, 3) if block.skip == "pool" else stage.kernel
+            field += (kernel - 1) * jump
+            jump *= block.stride
         operator = _operator(stage.op, stage.expansion, stage.kernel, stage.se_ratio, stage.skip)
         rows.append(
             StageRow(number, operator, resolution, stage.channels, stage.repeats, field, macs, params)

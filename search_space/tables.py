@@ -22,6 +22,7 @@ from search_space.stage import Block, Head, Stage
 
 Ints = npt.NDArray[np.int64]
 _CHUNK = 65_536
+_SHARES = (0.5, 0.0, 1.0, 0.25, 0.75, 0.1, 0.9, 0.02, 0.98)
 
 
 class _Table(NamedTuple):
@@ -151,9 +152,9 @@ class StageTables:
         """The smallest and the largest ``macs`` or ``params`` of the space, by dynamic programming."""
         stem = self._stem_macs if cost == "macs" else self._stem_params
         head = self._head_macs if cost == "macs" else self._head_params
-        tables = [getattr(table, cost).astype(np.float64) for table in self._tables]
-        low, low_at = self._path(tables, head.astype(np.float64))
-        high, high_at = self._path([-table for table in tables], -head.astype(np.float64))
+        tables = [getattr(table, cost) for table in self._tables]
+        low, low_at = self._path(tables, head)
+        high, high_at = self._path([-table for table in tables], -head)
         return Extremes(int(low) + stem, int(-high) + stem, low_at, high_at)
 
     def smallest_memory(self) -> tuple[int, tuple[int, ...]]:
@@ -161,21 +162,31 @@ class StageTables:
 
         For every level that activations may reach: the fewest parameters among networks that stay below.
         """
-        parts = [self._head_peak, *(table.peak for table in self._tables)]
-        levels = np.unique(np.concatenate([part.ravel() for part in parts]))
         best: tuple[float, tuple[int, ...]] = (np.inf, ())
-        for level in levels[levels >= self._stem_peak].tolist() or [self._stem_peak]:
+        for level in self._peak_levels().tolist():
             if 4 * level >= best[0]:
                 break
-            tables = [
-                np.where(table.peak <= level, table.params, np.inf).astype(np.float64)
-                for table in self._tables
-            ]
-            head = np.where(self._head_peak <= level, self._head_params, np.inf).astype(np.float64)
-            params, at = self._path(tables, head)
+            params, at = self._path(*self._below(level, 0.0, 1.0))
             if np.isfinite(params):
                 best = min(best, (4 * (params + self._stem_params + level), at))
         return int(best[0]), best[1]
+
+    def _peak_levels(self) -> Ints:
+        """Every value that the most activations of a network can have, rising."""
+        parts = [self._head_peak, *(table.peak for table in self._tables)]
+        values = np.concatenate([part.ravel() for part in parts])
+        return np.unique(np.maximum(values, self._stem_peak))
+
+    def _below(
+        self, level: float, per_mac: float, per_param: float
+    ) -> tuple[list[npt.NDArray[np.float64]], npt.NDArray[np.float64]]:
+        """Weighted sums of MACs and parameters, infinite where activations exceed a level."""
+        tables = [
+            np.where(table.peak <= level, per_mac * table.macs + per_param * table.params, np.inf)
+            for table in self._tables
+        ]
+        head = per_mac * self._head_macs + per_param * self._head_params
+        return tables, np.where(self._head_peak <= level, head, np.inf)
 
     def _path(self, tables: list[npt.NDArray[Any]], head: npt.NDArray[Any]) -> tuple[float, tuple[int, ...]]:
         """The least sum over stages and head, and the point that has it (Viterbi, backwards)."""
@@ -192,7 +203,7 @@ class StageTables:
             for column, weight in zip(table.columns, table.radix, strict=True):
                 point[column] = combination // weight % self._sizes[column]
             before = int(table.width_of[combination])
-        return float(rest[0]), tuple(point)
+        return rest[0].item(), tuple(point)
 
     # --- limits ----------------------------------------------------------------------------------------
 
@@ -209,29 +220,39 @@ class StageTables:
         Raises:
             FieldError: there is none; with the smallest possible value of the limit that cannot be met.
         """
-        candidates = []
-        for name, limit in limits.given().items():
-            if name == "memory":
-                smallest, at = self.smallest_memory()
-            else:
-                smallest, _, at, _ = self.extremes(name)
+        given = limits.given()
+        for name, limit in given.items():
+            smallest, at = self.smallest_memory() if name == "memory" else self._smallest(name)
             if smallest > limit:
                 raise FieldError(
                     f"limits.{name}",
                     f"must be at least {smallest:,}, the least in this space, got {limit:,.0f}",
                 )
-            candidates.append(at)
-        scale = limits.given()
-        for share in (0.5, 0.2, 0.8, 0.05, 0.95):  # between fewest MACs and fewest parameters
-            a, b = share / scale.get("macs", 1e12), (1 - share) / scale.get("params", 1e12)
-            tables = [table.macs * a + table.params * b for table in self._tables]
-            candidates.append(self._path(tables, self._head_macs * a + self._head_params * b)[1])
-        for at in candidates:
             if self.excess([at], limits)[0] <= 1.0:
                 return at
+        for level in self._levels_within(given.get("memory")):
+            for share in _SHARES:  # between fewest MACs and fewest parameters
+                per_mac = (1.0 - share) / given.get("macs", np.inf)
+                per_param = share / given.get("params", given.get("memory", np.inf))
+                total, at = self._path(*self._below(level, per_mac, per_param))
+                if np.isfinite(total) and self.excess([at], limits)[0] <= 1.0:
+                    return at
         raise FieldError(
-            "limits", f"{scale} cannot be met together: each can, but no network was found for all"
+            "limits", f"are met one by one, but no network was found that meets all of them: {given}"
         )
+
+    def _smallest(self, cost: str) -> tuple[int, tuple[int, ...]]:
+        ends = self.extremes(cost)
+        return ends.smallest, ends.smallest_at
+
+    def _levels_within(self, memory: float | None) -> list[float]:
+        """Levels of activations to try, from the lowest: all of them, or 64 spread over them."""
+        if memory is None:
+            return [float("inf")]
+        levels = self._peak_levels()
+        levels = levels[4 * levels <= memory]
+        spread = np.unique(np.linspace(0, len(levels) - 1, 64).round().astype(int))
+        return levels[spread].tolist() if len(levels) else []
 
     # --- counting --------------------------------------------------------------------------------------
 

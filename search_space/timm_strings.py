@@ -13,6 +13,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from search_space.architecture import Architecture
 from search_space.errors import FieldError
 from search_space.stage import Stage
@@ -37,6 +39,8 @@ def stage_to_timm(stage: Stage, path: str = "stage") -> str:
     if stage.op not in _TO_TYPE or stage.skip == "pool":
         what = "a pooling skip" if stage.skip == "pool" else stage.op
         raise FieldError(path, f"cannot be said in timm's strings: {what}")
+    if stage.op == "dsconv_act" and stage.skip != "none":
+        raise FieldError(path, "cannot be said in timm's strings: timm's dsa has no skip")
     plain = stage.op == "mbconv" and stage.expansion == 1  # timm's name for it
     words = [
         "ds" if plain else _TO_TYPE[stage.op],
@@ -48,8 +52,8 @@ def stage_to_timm(stage: Stage, path: str = "stage") -> str:
         words.append(f"e{stage.expansion if stage.op == 'mbconv' else 1}")
     words.append(f"c{stage.channels}")
     if stage.se_ratio and stage.op != "conv":
-        words.append(f"se{stage.se_ratio:g}")
-    if stage.skip == "none" and stage.op != "conv":
+        words.append(f"se{np.format_float_positional(stage.se_ratio, trim='-')}")
+    if stage.skip == "none" and stage.op not in ("conv", "dsconv_act"):
         words.append("noskip")
     elif stage.skip == "identity" and stage.op == "conv":
         words.append("skip")
@@ -84,7 +88,10 @@ def stage_from_timm(text: str) -> Stage:
         raise FieldError(text, f"has expansion {values['e']}, which {kind} does not have")
     if kind == "cn" and ("se" in values or "noskip" in values):
         raise FieldError(text, "has an option that cn does not have")
-    skip = "none" if "noskip" in values or (kind == "cn" and "skip" not in values) else "identity"
+    if kind == "ir" and values["e"] == "1":
+        raise FieldError(text, "has an expansion of 1, for which timm still builds the expansion; say ds")
+    without = "noskip" in values or kind == "dsa" or (kind == "cn" and "skip" not in values)
+    skip = "none" if without else "identity"
     try:
         return Stage(
             op=_TO_OP[kind],  # type: ignore[arg-type]
@@ -106,5 +113,52 @@ def stages_from_timm(arch_def: Sequence[str | Sequence[str]]) -> tuple[Stage, ..
     Raises:
         FieldError: see `stage_from_timm`.
     """
-    strings = [text for entry in arch_def for text in ([entry] if isinstance(entry, str) else entry)]
-    return tuple(stage_from_timm(text) for text in strings)
+    stages = []
+    for entry in arch_def:
+        for number, text in enumerate([entry] if isinstance(entry, str) else entry):
+            stage = stage_from_timm(text)
+            if number and stage.stride != 1:
+                raise FieldError(text, "has a stride, which timm takes from the first block of a stage only")
+            stages.append(stage)
+    return tuple(stages)
+
+
+def timm_arguments(
+    architecture: Architecture, num_classes: int = 1000, in_channels: int = 3
+) -> dict[str, Any]:
+    """The architecture by the names of the arguments of timm's EfficientNet.
+
+    Raises:
+        FieldError: something that timm would build differently: another stem than 3x3 with stride 2, widths
+            that are no multiples of 8, no head, squeezed channels that timm rounds otherwise.
+    """
+    stem = architecture.stem
+    if (stem.kernel, stem.stride, stem.pool) != (3, 2, "none"):
+        raise FieldError("stem", "cannot be said in timm's arguments: its stem is 3x3 with stride 2")
+    if not architecture.head.channels:
+        raise FieldError("head", "cannot be said in timm's arguments: its EfficientNet has one")
+    blocks = architecture.blocks()
+    widths = [stem.channels, architecture.head.channels]
+    widths += [width for block in blocks for width in (block.inner_channels, block.channels)]
+    if any(width % 8 for width in widths):
+        raise FieldError("channels", "must be multiples of 8 for timm, which rounds them to that")
+    arch_def = to_timm(architecture)
+    channels = stem.channels
+    for stage in architecture.stages:
+        for block in stage.blocks(channels):
+            if block.se_channels and block.se_channels != round(block.in_channels * stage.se_ratio):
+                raise FieldError("se_ratio", f"of {stage.se_ratio:g} is rounded otherwise by timm")
+        channels = stage.channels
+    return {
+        "arch_def": arch_def,
+        "stem_size": stem.channels,
+        "num_features": architecture.head.channels,
+        "act_layer": architecture.activation,
+        "bn_eps": architecture.bn_eps,
+        "pad_type": "same" if architecture.padding == "same" else "",
+        "drop_rate": architecture.dropout,
+        "drop_path_rate": architecture.drop_path,
+        "num_classes": num_classes,
+        "in_chans": in_channels,
+        "input_size": [in_channels, architecture.image_size, architecture.image_size],
+    }

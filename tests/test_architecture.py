@@ -79,6 +79,13 @@ def test_key_ignores_what_does_not_change_the_network() -> None:
     assert small(stages=(Stage(channels=8, stride=2, expansion=2, skip="none"),)).key == network.key
 
 
+def test_padding_counts_only_where_a_kernel_meets_a_stride() -> None:
+    flat = {"stem": Stem(channels=8, stride=1), "stages": (Stage(channels=8, expansion=2),)}
+    assert small(**flat).key == small(**flat, padding="same").key
+    pixel = {"stem": Stem(channels=8, kernel=1), "stages": (Stage(channels=8, kernel=1, stride=2),)}
+    assert small(**pixel).key == small(**pixel, padding="same").key
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -146,7 +153,9 @@ def test_errors_in_a_file_name_file_and_line(tmp_path) -> None:
         "image_size: 32\nstem: {channels: 8}\nstages:\n"
         "  - {channels: 8}\n  - {channels: 0}\nhead: {channels: 4}\n"
     )
-    with pytest.raises(InputError, match=r"net.yaml:5: stages\[1\].channels must be at least 1, got 0"):
+    with pytest.raises(
+        InputError, match=r"net.yaml:5: stages\[1\].channels must be between 1 and 65536, got 0"
+    ):
         load_architecture(path)
 
 

@@ -129,6 +129,7 @@ def test_a_run_without_results_is_no_error(in_tmp: Path, capsys) -> None:
     assert json.loads(nas(capsys, "pareto", "t", "--json")[1])["front"] == []
     assert json.loads(nas(capsys, "top", "t", "--json")[1]) == []
     assert nas(capsys, "status", "t")[0] == 0
+    assert "no candidate has finished yet" in nas(capsys, "top", "t")[1]
     assert nas(capsys, "show", "t@best")[2] == "nas: t: no candidate has finished yet\n"
 
 
@@ -157,6 +158,10 @@ MISTAKES = [
     ),
     (["export", "t@best", "-o", "broken.yaml/x.json"], "cannot be written"),
     (["scale", "efficientnet_b0", "--phi", "x"], "--phi"),
+    (["scale", "efficientnet_b0", "--phi", "1", "--alpha", "0"], "alpha must be between 1 and 10, got 0"),
+    (["search", "--run", "t"], "nas search needs a configuration, or --resume --run NAME"),
+    (["search", "--run", "v", "--resume"], "no run 'v' under runs/"),
+    (["search", "good.yaml", "--set", "executor.cpus=999", "--run", "u"], "executor.cpus must be at most"),
     (["scale", "efficientnet_b0", "--phi", "1", "--alpha", "0.5"], "alpha must be between 1 and 10, got 0.5"),
     (["scale", "efficientnet_b0", "--phi", "1", "--family", "efficientnet"], "are two things"),
     (["scale", "efficientnet_b0", "--family", "resnet"], "--family must be efficientnet, got 'resnet'"),
@@ -170,7 +175,7 @@ MISTAKES = [
     ),
     (["search", "nosuch.yaml"], "nosuch.yaml: no such file"),
     (["search", "typo.yaml"], "typo.yaml:2: controler is an unknown key; did you mean controller?"),
-    (["search", "preset.yaml"], "'digts' is no known search space; did you mean digits?"),
+    (["search", "preset.yaml"], "preset.yaml:1: space: 'digts' is no known search space; did you mean"),
     (["search", "good.yaml", "--run", "t"], "runs/t: exists already"),
     (["search", "good.yaml", "--run", "../t"], "is no name for a run"),
     (["search", "good.yaml", "--run", "u", "--resume"], "there is no run to resume"),
@@ -270,6 +275,10 @@ def test_a_run_may_be_called_by_a_number(in_tmp: Path, capsys) -> None:
     )
     assert nas(capsys, "search", "good.yaml", "--run", "2024")[0] == 0
     assert nas(capsys, "search", "runs/2024/config.yaml", "--resume")[0] == 0
+    assert nas(capsys, "search", "--run", "2024", "--resume")[0] == 0
+    assert nas(capsys, "export", "2024@best", "-o", "net.timm.json")[0] == 0
+    arguments = json.loads(Path("net.timm.json").read_text())
+    assert (arguments["num_classes"], arguments["in_chans"], len(arguments["arch_def"])) == (10, 1, 4)
 
 
 def test_space_commands(in_tmp: Path, capsys) -> None:

@@ -127,14 +127,25 @@ def test_a_space_file_is_found_beside_the_configuration(tmp_path, monkeypatch) -
     assert config.space["choices"]["kernel"] == [3, 5, 7]
     assert load_space(config.space).decisions[1].choices == (3, 5, 7)  # whatever becomes of the file
     space.write_text("extends: digits\nname: mine\nchoices: {kernel: [4]}\n")
-    with pytest.raises(InputError, match=r"conf/mine.yaml:3: choices.kernel\[0\] must be 1 or 3"):
+    match = r"conf/config.yaml:1: space: conf/mine.yaml:3: choices.kernel\[0\] must be 1 or 3"
+    with pytest.raises(InputError, match=match):
         load_config("conf/config.yaml")
+
+
+def test_a_space_on_the_command_line_is_looked_for_in_the_current_directory(tmp_path, monkeypatch) -> None:
+    (tmp_path / "here.yaml").write_text("extends: digits\nchoices: {kernel: [7]}\n")
+    monkeypatch.chdir(tmp_path)
+    config = load_config(CONFIGS / "quickstart.yaml", ["space=here.yaml"])
+    assert config.space["choices"]["kernel"] == [7]
 
 
 def test_a_space_may_stand_in_the_configuration(tmp_path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text("space: {extends: digits, choices: {kernel: [7]}}\nobjective: {target: 1e6}\n")
     assert load_space(load_config(path).space).decisions[1].choices == (7,)
+    path.write_text("objective: {target: 1e6}\nspace:\n  extends: digits\n  choices: {kernel: [4]}\n")
+    with pytest.raises(InputError, match=r"config.yaml:4: choices.kernel\[0\] must be 1 or 3"):
+        load_config(path)
     path.write_text("space: [digits]\nobjective: {target: 1e6}\n")
     with pytest.raises(InputError, match="config.yaml:1: space must be a preset's name, a YAML file or"):
         load_config(path)

@@ -82,7 +82,7 @@ def live_memory(architecture: Architecture) -> int:
             y = block(x)
             for hook in hooks:
                 hook.remove()
-            if block.residual and not isinstance(block.skip, torch.nn.Identity) and len(convs) > 1:
+            if block.residual and not isinstance(block.skip, torch.nn.Identity):
                 peak = max(peak, x.numel() + 2 * y.numel())
             x = y
         if architecture.head.channels:

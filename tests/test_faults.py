@@ -45,12 +45,12 @@ def finished_keys() -> set[str]:
 
 @pytest.mark.parametrize("executor", ["inline", "ray"])
 def test_kill_9_loses_no_result_and_trains_nothing_twice(in_tmp: Path, executor: str) -> None:
-    diary, rng, budget = Scripted(in_tmp / "diary"), random.Random(7), 40
+    diary, rng, budget = Scripted(in_tmp / "diary"), random.Random(7), 24
     command = ["-m", "tests.searching", "t", executor, str(budget)]
     survivors: list[tuple[set[str], int]] = []
     for kill in range(3):
         process = start(*command, *(["--resume"] if kill else []))
-        enough = len(diary.lines("end")) + 6
+        enough = len(diary.lines("end")) + 4
         wait_for(lambda enough=enough: len(diary.lines("end")) >= enough, process)
         time.sleep(rng.uniform(0.0, 0.06))
         process.kill()
@@ -62,7 +62,7 @@ def test_kill_9_loses_no_result_and_trains_nothing_twice(in_tmp: Path, executor:
     assert process.returncode == 0, err
     begins = diary.lines("begin")
     for finished, begun in survivors:
-        assert len(finished) >= 4
+        assert len(finished) >= 2
         assert finished <= finished_keys()  # nothing that was recorded is lost
         assert not finished & set(begins[begun:])  # nor trained again
     trials = open_run("t").trials()

@@ -153,7 +153,7 @@ def test_resnet_projects_where_shapes_differ_and_activates_after_the_addition() 
     assert out.min().item() == 0.0
 
 
-def test_features_only_is_without_the_top_in_timms_words() -> None:
+def test_features_only_is_without_the_top() -> None:
     model = small().build(features_only=True).eval()
     image = torch.rand(2, 3, 32, 32)
     assert torch.equal(model(image), model.forward_features(image))

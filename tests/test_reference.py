@@ -1,11 +1,14 @@
 """The published networks, exact to the last parameter."""
 
+from dataclasses import replace
+
 import pytest
 
 from search_space import (
     REFERENCES,
     Architecture,
     InputError,
+    Stage,
     cost,
     load_architecture,
     load_space,
@@ -83,6 +86,9 @@ def test_receptive_fields_are_the_known_ones() -> None:
         name: stage_table(load_architecture(name))[-2].receptive_field
         for name in ("mobilenet_v1", "resnet_50")
     }
+    pooled = load_architecture("resnet_50")
+    pooled = replace(pooled, stages=(Stage(op="conv", kernel=1, channels=64, skip="pool"),))
+    assert stage_table(pooled)[-2].receptive_field == 11 + 2 * 4  # pooling skips see three pixels
     assert fields == {"mobilenet_v1": 315, "resnet_50": 427}  # ResNet v1.5: its stride is in the 3x3
 
 

@@ -67,13 +67,19 @@ def test_scaling_by_one_is_the_same_network() -> None:
     assert scale_architecture(odd, depth=1.0, width=1.0, image_size=32) == odd
 
 
+def test_impossible_factors_are_refused() -> None:
+    for depth, width, field in [(0.0, 1.0, "depth"), (1.0, -1.0, "width"), (float("nan"), 1.0, "depth")]:
+        with pytest.raises(FieldError, match=f"{field} must be between 0.001 and 1000"):
+            scale_architecture(small(), depth=depth, width=width, image_size=32)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"phi": -1.0}, "phi must be between 0 and 100, got -1"),
         ({"phi": 1.0, "alpha": 0.9}, "alpha must be between 1 and 10, got 0.9"),
         ({"phi": 1.0, "gamma": float("nan")}, "gamma must be between 1 and 10, got nan"),
-        ({"phi": 60.0}, "phi of 60 gives a network that cannot be built: image_size must be between"),
+        ({"phi": 60.0}, "phi of 60 gives a network that cannot be built: depth must be between"),
     ],
 )
 def test_impossible_coefficients_are_refused(arguments, message: str) -> None:

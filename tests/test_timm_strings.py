@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from search_space import FieldError, Stage, load_architecture, load_space, stages_from_timm, to_timm
+from search_space import (
+    FieldError,
+    Stage,
+    load_architecture,
+    load_space,
+    stages_from_timm,
+    timm_arguments,
+    to_timm,
+)
 from search_space.timm_strings import stage_from_timm, stage_to_timm
 from tests.test_architecture import STAGES, small
 
@@ -43,7 +51,15 @@ def test_timms_mnasnet_a1_is_ours() -> None:
     assert replace(a1, stages=stages_from_timm(TIMM_A1)).key == a1.key
 
 
-@given(STAGES.filter(lambda s: s.op != "bottleneck" and s.skip != "pool"))
+def timm_has_it(stage: Stage) -> bool:
+    return (
+        stage.op != "bottleneck"
+        and stage.skip != "pool"
+        and (stage.op, stage.skip) != ("dsconv_act", "identity")
+    )
+
+
+@given(STAGES.filter(timm_has_it))
 def test_a_stage_comes_back_as_the_same_blocks(stage: Stage) -> None:
     for in_channels in (stage.channels, stage.channels + 1):
         assert stage_from_timm(stage_to_timm(stage)).blocks(in_channels) == stage.blocks(in_channels)
@@ -72,6 +88,7 @@ def test_networks_of_a_space_come_back(preset: str) -> None:
         ("ds_r1_k3_s1_e6_c16", "has expansion 6, which ds does not have"),
         ("cn_r1_k3_s1_c16_se0.25", "has an option that cn does not have"),
         ("er_r1_k3_s1_e4_c24", "must begin with cn, ds, dsa, ir, got 'er'"),
+        ("ir_r1_k3_s1_e1_c16", "has an expansion of 1, for which timm still builds the expansion; say ds"),
         ("", "must begin with"),
     ],
 )
@@ -80,7 +97,39 @@ def test_a_typo_is_an_error(text: str, message: str) -> None:
         stage_from_timm(text)
 
 
+def test_small_se_ratios_come_back() -> None:
+    for ratio in (1 / 12, 1e-5, 0.25):
+        stage = Stage(channels=24, expansion=3, se_ratio=ratio)
+        assert stage_from_timm(stage_to_timm(stage)).se_ratio == ratio
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (load_space("cifar").decode([0] * 35), "stem cannot be said in timm's arguments"),
+        (load_architecture("mobilenet_v1"), "head cannot be said in timm's arguments"),
+        (small(), None),
+        (small(stages=(Stage(channels=12),)), "channels must be multiples of 8 for timm"),
+        (small(stages=(Stage(channels=8, se_ratio=0.2),)), "se_ratio of 0.2 is rounded otherwise by timm"),
+    ],
+)
+def test_what_timm_would_build_differently_is_an_error(network, message: str | None) -> None:
+    if message is None:
+        assert timm_arguments(network)["stem_size"] == 8
+        return
+    with pytest.raises(FieldError, match=message):
+        timm_arguments(network)
+
+
+def test_only_the_first_string_of_a_stage_has_a_stride() -> None:
+    assert len(stages_from_timm([["ds_r1_k3_s2_e1_c16", "ds_r1_k5_s1_e1_c16"]])) == 2
+    with pytest.raises(FieldError, match="timm takes from the first block of a stage only"):
+        stages_from_timm([["ds_r1_k3_s2_e1_c16", "ds_r1_k5_s2_e1_c16"]])
+
+
 def test_what_timm_cannot_say_is_an_error() -> None:
+    with pytest.raises(FieldError, match="timm's dsa has no skip"):
+        to_timm(small(stages=(Stage(op="dsconv_act", channels=8),)))
     with pytest.raises(FieldError, match=r"stages\[0\] cannot be said in timm's strings: a pooling skip"):
         to_timm(small(stages=(Stage(channels=8, skip="pool"),)))
     with pytest.raises(FieldError, match="cannot be said in timm's strings: bottleneck"):
