@@ -10,6 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from controller.objective import Objective
 from search_space import FieldError, Indices, SearchSpace
 
@@ -73,22 +76,44 @@ class Controller(ABC):
     def ask(self, n: int) -> list[Proposal]:
         """`n` candidates, drawn now; they may repeat earlier ones.
 
-        All are within the space's limits. What is drawn outside is drawn again, a bounded number of times;
-        then the nearest allowed point takes its place, without a log-probability.
+        All are within the space's limits, and none is ruled out by arithmetic: where the cost is known
+        without training, even a perfect accuracy at that cost must not fall short of the best reward seen.
+        What is drawn otherwise is drawn again, a bounded number of times; then an admissible point near it
+        takes its place, without a log-probability.
         """
         proposals: list[Proposal] = []
         for _ in range(DRAWS):
             if len(proposals) >= n:
                 break
             drawn = self._draw(n - len(proposals))
-            proposals += [proposal for proposal in drawn if self.space.allows(proposal.indices)]
+            admissible = self._admissible([proposal.indices for proposal in drawn])
+            proposals += [p for p, fits in zip(drawn, admissible, strict=True) if fits]
         if len(proposals) < n:
             proposals += [self._repaired(proposal) for proposal in self._draw(n - len(proposals))]
+        self._asked(proposals)
         return proposals
 
+    def _admissible(self, points: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+        """Which points (N, decisions) are worth a training, as far as arithmetic goes: (N,)."""
+        admissible = self.space.allowed(points)
+        if self.objective is not None and self._best is not None:
+            costs = self.space.known_cost(points, self.objective.cost)
+            if costs is not None:
+                admissible &= self.objective.ceiling(costs) >= self._best[0]
+        return admissible
+
     def _repaired(self, proposal: Proposal) -> Proposal:
-        indices = self.space.repaired(proposal.indices)
-        return Proposal(indices, self.space.choices(indices))
+        """Within the limits, and from there towards the best point seen, as far as is needed."""
+        indices = list(self.space.repaired(proposal.indices))
+        if self._best is not None:
+            for decision, choice in enumerate(self._best[1]):
+                if self._admissible([indices])[0]:
+                    break
+                indices[decision] = choice
+        return Proposal(tuple(indices), self.space.choices(indices))
+
+    def _asked(self, proposals: Sequence[Proposal]) -> None:
+        """These go out; for controllers that remember what is outstanding."""
 
     @abstractmethod
     def _draw(self, n: int) -> list[Proposal]:

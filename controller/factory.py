@@ -6,13 +6,24 @@ import inspect
 from typing import Any
 
 from controller.base import Controller
+from controller.dyna import DynaController
+from controller.evolution import EvolutionController
+from controller.local_search import LocalSearchController
 from controller.objective import Objective
 from controller.ppo import PPOController
 from controller.random_search import RandomController
+from controller.reinforce import ReinforceController
 from search_space import FieldError, InputError, SearchSpace
 from search_space.errors import suggestion
 
-CONTROLLERS: dict[str, type[Controller]] = {"ppo": PPOController, "random": RandomController}
+CONTROLLERS: dict[str, type[Controller]] = {
+    "dyna": DynaController,
+    "ppo": PPOController,
+    "reinforce": ReinforceController,
+    "evolution": EvolutionController,
+    "local": LocalSearchController,
+    "random": RandomController,
+}
 
 
 def option_names(name: str) -> list[str]:
@@ -27,7 +38,8 @@ def create_controller(
     """A controller by name.
 
     Args:
-        name: ``ppo`` (MnasNet's LSTM controller) or ``random``.
+        name: ``dyna`` (model-based, the default of a search), ``ppo`` (MnasNet's LSTM controller),
+            ``reinforce`` (TuNAS's), ``evolution``, ``local`` (hill climbing) or ``random``.
         space: the decisions to make.
         seed: of all its randomness.
         objective: what the rewards are made with.

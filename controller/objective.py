@@ -12,6 +12,9 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
+
 from search_space import FieldError
 from search_space.fields import as_floats, check_choice, check_float
 
@@ -60,3 +63,10 @@ class Objective:
             return accuracy + self.beta * abs(ratio - 1.0)
         exponent = self.alpha if ratio <= 1.0 else self.beta
         return float(accuracy * ratio**exponent)
+
+    def ceiling(self, cost: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """The rewards (N,) that a perfect accuracy would have at costs (N,): no network can have more."""
+        ratio = np.asarray(cost, dtype=np.float64) / self.target
+        if self.form == "absolute":
+            return 1.0 + self.beta * np.abs(ratio - 1.0)
+        return ratio ** np.where(ratio <= 1.0, self.alpha, self.beta)

@@ -1,19 +1,100 @@
-"""MnasNet's policy: an LSTM that emits one token a decision, each token fed back to choose the next.
+"""Policies: distributions over sequences of choices, and the clipped step that improves them.
 
-Sources: arXiv 1807.11626, section 4.3, after arXiv 1611.01578 (figure 2).
-Shape letters: B sequences, D decisions, H hidden units.
+- `LSTMPolicy` is MnasNet's: an LSTM emits one token a decision, each token fed back to choose the next
+  (arXiv 1807.11626, section 4.3, after arXiv 1611.01578, figure 2).
+- `FactorisedPolicy` is TuNAS's: every decision has logits of its own (arXiv 2008.06120, section 3).
+
+Shape letters: B sequences, D decisions, C the most choices of a decision, H hidden units.
 """
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 
-class LSTMPolicy(nn.Module):
-    """A distribution over sequences of choices.
+class Policy(nn.Module):
+    """A distribution over sequences of choices."""
+
+    @abstractmethod
+    def sample(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Choice indices (n, D) and the log-probability of each sequence (n,)."""
+
+    @abstractmethod
+    def evaluate(self, sequences: Tensor) -> tuple[Tensor, Tensor]:
+        """Log-probability of given sequences (B,); mean entropy of each decision, nats (D,)."""
+
+
+def ppo_step(
+    policy: Policy,
+    optimiser: torch.optim.Optimizer,
+    sequences: Tensor,
+    old_log_prob: Tensor,
+    advantages: Tensor,
+    *,
+    clip: float,
+    entropy_bonus: float,
+    max_grad_norm: float,
+) -> None:
+    """One gradient step of proximal policy optimisation, arXiv 1707.06347, equation 7.
+
+    Args:
+        sequences: (B, D).
+        old_log_prob: (B,) under the policy that sampled them.
+        advantages: (B,).
+        clip: how far the probability ratio may move from 1.
+        entropy_bonus: weight of the mean entropy a decision.
+        max_grad_norm: gradients are scaled down to this.
+    """
+    log_prob, entropy = policy.evaluate(sequences)
+    ratio = (log_prob - old_log_prob).exp()  # (B,)
+    clipped = ratio.clamp(1 - clip, 1 + clip)
+    gain = torch.min(ratio * advantages, clipped * advantages).mean()
+    loss = -gain - entropy_bonus * entropy.mean()
+    optimiser.zero_grad()
+    loss.backward()
+    nn.utils.clip_grad_norm_(policy.parameters(), max_grad_norm)
+    optimiser.step()
+
+
+class FactorisedPolicy(Policy):
+    """Independent logits for every decision; uniform at first.
+
+    Args:
+        sizes: number of choices of each decision, D of them.
+    """
+
+    def __init__(self, sizes: Sequence[int]) -> None:
+        super().__init__()
+        self.sizes = tuple(sizes)
+        counts = torch.tensor(self.sizes)
+        self.logits = nn.Parameter(torch.zeros(len(sizes), int(counts.max())))  # (D, C)
+        self.absent = torch.arange(self.logits.shape[1])[None] >= counts[:, None]  # (D, C)
+
+    def log_probs(self) -> Tensor:
+        """Of every choice (D, C); those that are not there have a very small one."""
+        return torch.log_softmax(self.logits.masked_fill(self.absent, -1e9), dim=1)
+
+    @torch.no_grad()
+    def sample(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """See `Policy.sample`."""
+        log_p = self.log_probs()
+        drawn = torch.multinomial(log_p.exp(), n, replacement=True, generator=generator)  # (D, n)
+        return drawn.T.contiguous(), log_p.gather(1, drawn).sum(0)
+
+    def evaluate(self, sequences: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Policy.evaluate`."""
+        log_p = self.log_probs()
+        entropy = -(log_p.exp() * log_p.masked_fill(self.absent, 0.0)).sum(1)
+        return log_p.gather(1, sequences.T).sum(0), entropy
+
+
+class LSTMPolicy(Policy):
+    """Each choice depends on those before it.
 
     Args:
         sizes: number of choices of each decision, D of them.
@@ -79,3 +160,14 @@ class LSTMPolicy(nn.Module):
             log_prob.append(log_p.gather(1, sequences[:, d : d + 1])[:, 0])
             entropies.append(-(log_p.exp() * log_p).sum(1).mean())
         return torch.stack(log_prob).sum(0), torch.stack(entropies)
+
+
+def cloned(value: Any) -> Any:
+    """A copy in which no tensor is shared: an optimiser changes its own in place."""
+    if isinstance(value, Tensor):
+        return value.clone()
+    if isinstance(value, dict):
+        return {key: cloned(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [cloned(item) for item in value]
+    return value

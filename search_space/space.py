@@ -17,6 +17,7 @@ from search_space.errors import FieldError
 
 if TYPE_CHECKING:
     import numpy as np
+    import numpy.typing as npt
 
 Indices = tuple[int, ...]
 
@@ -141,9 +142,24 @@ class SearchSpace:
         """Whether controllers may propose this point; without limits every one."""
         return True
 
+    def allowed(self, points: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+        """`allows` of many points (N, decisions): (N,)."""
+        import numpy as np
+
+        return np.ones(len(np.asarray(points)), dtype=np.bool_)
+
     def repaired(self, indices: Sequence[int]) -> Indices:
         """A point near this one that is allowed."""
         return tuple(indices)
+
+    def known_cost(self, points: npt.ArrayLike, cost: str) -> npt.NDArray[np.float64] | None:
+        """A cost of many points (N, decisions) that is known without training: (N,); None where it is not.
+
+        Args:
+            points: indices.
+            cost: such as ``macs``.
+        """
+        return None
 
     def random(self, rng: np.random.Generator) -> Indices:
         """One point, uniform over the decisions' choices, as indices."""

@@ -129,8 +129,8 @@ class StageSpace(SearchSpace):
         self.skeleton = skeleton
         self.offered = tuple(dict(stage) for stage in offered)
         self.decoder = StageDecoder(skeleton, tuple(tuple(stage) for stage in offered))
-        self.limits: Limits | None = None
-        self._limit_tables: StageTables | None = None
+        self.limits = Limits()
+        self._tables: StageTables | None = None
         self._anchor: Indices = ()
 
     def decode(self, indices: Sequence[int]) -> Architecture:
@@ -201,11 +201,23 @@ class StageSpace(SearchSpace):
 
     # --- limits ----------------------------------------------------------------------------------------
 
+    def known_cost(self, points: npt.ArrayLike, cost: str) -> npt.NDArray[np.float64] | None:
+        """MACs or parameters, of networks with the classes and channels given to `limited`."""
+        if cost not in ("macs", "params"):
+            return None
+        macs, params = self._own_tables().cost(points)
+        return (macs if cost == "macs" else params).astype(np.float64)
+
+    def _own_tables(self) -> StageTables:
+        if self._tables is None:
+            self._tables = self.tables()
+        return self._tables
+
     def limited(self, limits: Limits, num_classes: int = 1000, in_channels: int = 3) -> StageSpace:
         """The same space, of which controllers propose only networks within limits.
 
         Args:
-            limits: on MACs, parameters and memory.
+            limits: on MACs, parameters and memory; none of them is required.
             num_classes, in_channels: of the networks that are meant.
 
         Raises:
@@ -213,30 +225,34 @@ class StageSpace(SearchSpace):
         """
         space = StageSpace(self.skeleton, self.offered, self.name)
         space.limits = limits
-        space._limit_tables = self.tables(num_classes, in_channels)
-        space._anchor = space._limit_tables.within(limits)
+        space._tables = self.tables(num_classes, in_channels)
+        if limits.given():
+            space._anchor = space._tables.within(limits)
         return space
 
     def allows(self, indices: Sequence[int]) -> bool:
         """Whether a point is within the limits."""
-        if self.limits is None or self._limit_tables is None:
-            return True
-        return bool(self._limit_tables.excess([indices], self.limits)[0] <= 1.0)
+        return not self.limits.given() or bool(self.allowed([indices])[0])
+
+    def allowed(self, points: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+        """Whether points are within the limits."""
+        return self._own_tables().excess(points, self.limits) <= 1.0
 
     def repaired(self, indices: Sequence[int]) -> Indices:
         """A point within the limits near this one: stages become those of a small network, one a round.
 
         At most one round a stage: when all are the small network's, the point is within the limits.
         """
-        if self.limits is None or self._limit_tables is None or self.allows(indices):
+        if self.allows(indices):
             return tuple(indices)
+        tables = self._own_tables()
         current, anchor = np.array(indices), np.array(self._anchor)
-        left = [stage for stage in self._limit_tables.columns if (current[stage] != anchor[stage]).any()]
+        left = [stage for stage in tables.columns if (current[stage] != anchor[stage]).any()]
         while left:
             options = np.repeat(current[None], len(left), axis=0)  # (stages left, decisions)
             for row, stage in enumerate(left):
                 options[row, stage] = anchor[stage]
-            excess = self._limit_tables.excess(options, self.limits)
+            excess = tables.excess(options, self.limits)
             fits = np.flatnonzero(excess <= 1.0)
             # of those that fit the one that gives up least, else the one that comes nearest
             best = fits[np.argmax(excess[fits])] if len(fits) else int(np.argmin(excess))

@@ -1,0 +1,141 @@
+"""Where a model-based controller looks for its next candidates.
+
+Two ways to points that a surrogate values: a policy that is trained on the surrogate (`Imagination`), and
+mutants of good points. Points are integer arrays (N, decisions).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from controller.mutation import mutants
+from controller.policy import FactorisedPolicy, LSTMPolicy, Policy, cloned, ppo_step
+
+Points = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Value = Callable[[Points], Floats]
+_RECENT = 4  # the last steps' samples become candidates
+
+
+class Imagination:
+    """A policy that practises on a surrogate: Dyna (Sutton 1990) with proximal policy optimisation.
+
+    Args:
+        sizes: number of choices of each decision.
+        kind: ``factorised`` or ``lstm``.
+        learning_rate: Adam's.
+        samples: points a step.
+        epochs: gradient steps on each sample.
+        entropy_bonus: weight of each decision's entropy.
+        seed: of the first weights and of the samples.
+    """
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        kind: str,
+        learning_rate: float,
+        samples: int,
+        epochs: int,
+        entropy_bonus: float,
+        seed: int,
+    ) -> None:
+        self.samples, self.epochs = samples, epochs
+        self.entropy_bonus = entropy_bonus * len(sizes)  # ppo_step weighs the mean over decisions
+        self._generator = torch.Generator().manual_seed(seed)
+        with torch.random.fork_rng(devices=[]):
+            self.policy: Policy = (
+                FactorisedPolicy(sizes)
+                if kind == "factorised"
+                else LSTMPolicy(sizes, hidden=64, embedding=24, generator=self._generator)
+            )
+        self._optimiser = torch.optim.Adam(self.policy.parameters(), lr=learning_rate, betas=(0.9, 0.99))
+
+    def practise(self, value: Value, steps: int) -> Points:
+        """Train on a value function; what was sampled in the last steps.
+
+        Args:
+            value: points to what they are worth (N,).
+            steps: samples to draw and learn from.
+
+        Returns:
+            Points (a few times `samples`, decisions), with repeats.
+        """
+        recent = []
+        for _ in range(steps):
+            sequences, log_prob = self.policy.sample(self.samples, self._generator)
+            points = sequences.numpy()
+            worth = value(points)
+            advantages = torch.from_numpy((worth - worth.mean()) / (worth.std() + 1e-9)).float()
+            for _ in range(self.epochs):
+                ppo_step(
+                    self.policy,
+                    self._optimiser,
+                    sequences,
+                    log_prob,
+                    advantages,
+                    clip=0.2,
+                    entropy_bonus=self.entropy_bonus,
+                    max_grad_norm=10.0,
+                )
+            recent = [*recent, points][-_RECENT:]
+        return np.concatenate(recent)
+
+    @torch.no_grad()
+    def entropy(self) -> float:
+        """Mean over decisions, nats."""
+        sequences, _ = self.policy.sample(64, torch.Generator().manual_seed(0))
+        return float(self.policy.evaluate(sequences)[1].mean())
+
+    def state_dict(self) -> dict[str, Any]:
+        """Weights, optimiser, generator."""
+        return {
+            "policy": cloned(self.policy.state_dict()),
+            "optimiser": cloned(self._optimiser.state_dict()),
+            "generator": self._generator.get_state(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take what `state_dict` gave."""
+        self.policy.load_state_dict(state["policy"])
+        self._optimiser.load_state_dict(cloned(state["optimiser"]))
+        self._generator.set_state(state["generator"])
+
+
+def climb(value: Value, starts: Points, sizes: Sequence[int], rng: np.random.Generator, rounds: int = 6) -> Points:
+    """Local search on a value function: rounds of mutation, the best survive.
+
+    Args:
+        value: points to what they are worth (N,).
+        starts: (N, decisions).
+    """
+    found = starts
+    for _ in range(rounds):
+        found = np.unique(np.concatenate([found, mutants(found, 4, 2, sizes, rng)]), axis=0)
+        found = found[np.argsort(-value(found), kind="stable")[:128]]
+    return found
+
+
+def balanced_design(n: int, sizes: Sequence[int], rng: np.random.Generator) -> Points:
+    """First points in which every choice of a decision appears equally often, as nearly as may be.
+
+    Of 30 such designs the one whose decisions correlate least.
+
+    Returns:
+        (n, decisions).
+    """
+    best, least = None, np.inf
+    for _ in range(30):
+        points = np.stack([rng.permutation(np.resize(rng.permutation(size), n)) for size in sizes], axis=1)
+        hot = np.concatenate([np.eye(size)[points[:, d]] for d, size in enumerate(sizes)], axis=1)
+        hot = hot - hot.mean(axis=0)
+        correlation = float((np.triu(hot.T @ hot, 1) ** 2).sum())
+        if correlation < least:
+            best, least = points, correlation
+    assert best is not None
+    return best
