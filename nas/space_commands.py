@@ -9,6 +9,7 @@ import numpy as np
 import typer
 
 from nas.console import count, out, print_json, print_table
+from nas.options import JsonOption
 from results import file_stem, write_whole
 from search_space import InputError, StageSpace, cost, load_space, memory, parse_yaml
 
@@ -21,7 +22,6 @@ SetOption = Annotated[
 ]
 ClassesOption = Annotated[int, typer.Option("--classes", help="Classes for the cost.", min=1)]
 ChannelsOption = Annotated[int, typer.Option("--channels", help="Image channels for the cost.", min=1)]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")]
 
 
 def _load(given: str, overrides: list[str] | None) -> StageSpace:
