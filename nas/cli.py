@@ -112,12 +112,55 @@ def _print_end(name: str, outcome: str, patience: int) -> None:
             soft_wrap=True,
         )
     if order:
-        print_table(console.TRIAL_COLUMNS, [console.trial_row(order[0])])
+        _print_ranking(run, name, order[0])
         out.print(
             f"next: nas pareto {name} --plot pareto.png; nas export {name}@best -o network; "
             f"nas scale {name}@best",
             soft_wrap=True,
         )
+
+
+def _print_ranking(
+    run: Run, typed: str, best: Trial, trials: list[Trial] | None = None, title: str = ""
+) -> None:
+    """A table with the recommended candidate marked, and what RUN@best and RUN@observed stand for.
+
+    Args:
+        run: the search.
+        typed: what the user calls it.
+        best: of all observed rewards.
+        trials: the rows; by default the recommended and the best observed.
+        title: of the table.
+    """
+    with run.journal() as journal:
+        bet = journal.recommended()
+    recommended = bet or best
+    if trials is None:
+        trials = [recommended] if recommended.id == best.id else [recommended, best]
+    print_table(
+        ("", *console.TRIAL_COLUMNS),
+        [["*" if trial.id == recommended.id else "", *console.trial_row(trial)] for trial in trials],
+        title,
+    )
+    if bet is None:
+        text = (
+            f"candidate {best.id} has the best observed reward; nothing is recommended, so {typed}@best is it"
+        )
+    elif bet.id == best.id:
+        text = f"candidate {bet.id} is recommended and has the best observed reward ({typed}@best)"
+    else:
+        text = (
+            f"candidate {bet.id} is recommended ({typed}@best); candidate {best.id} has the best observed "
+            f"reward ({typed}@observed)"
+        )
+    out.print(text, soft_wrap=True)
+
+
+def _trial_json(trial: Trial | None, recommended: Trial | None) -> dict[str, Any] | None:
+    """The facts of a trial, and whether it is the recommended one."""
+    if trial is None:
+        return None
+    return {**trial.to_json(), "recommended": recommended is not None and trial.id == recommended.id}
 
 
 @app.command(name="ls")
@@ -166,7 +209,8 @@ def _status_json(run: Run) -> dict[str, Any]:
         "state": status.state,
         "counts": status.counts,
         "budget": status.budget,
-        "best": None if status.best is None else status.best.to_json(),
+        "best": _trial_json(status.best, status.recommended),
+        "recommended": _trial_json(status.recommended, status.recommended),
         "workers": status.workers,
         "candidates_per_hour": status.candidates_per_hour,
         "seconds_left": status.seconds_left,
@@ -186,7 +230,7 @@ def status(run: RunArgument, json_output: JsonOption = False) -> None:
     out.print(f"{found.name}: {now.state}; {counts}; of {now.budget or '?'}")
     out.print(f"workers {now.workers or '-'}; {rate} candidates an hour; {duration(now.seconds_left)} left")
     if now.best is not None:
-        print_table(console.TRIAL_COLUMNS, [console.trial_row(now.best)], title="best so far")
+        _print_ranking(found, run, now.best, title="best so far")
     failed = [trial for trial in found.trials() if trial.status == "failed"]
     for trial in failed[-5:]:
         out.print(f"candidate {trial.id} failed: {trial.error}", soft_wrap=True)
@@ -241,14 +285,16 @@ def top(
     number: Annotated[int, typer.Option("-n", help="How many.", min=1)] = 10,
     json_output: JsonOption = False,
 ) -> None:
-    """The best candidates by reward: nas top quickstart -n 5"""
-    order = ranked(open_run(run).trials())[:number]
+    """The best candidates by observed reward, the recommended one marked: nas top quickstart -n 5"""
+    found = open_run(run)
+    order = ranked(found.trials())
     if json_output:
-        print_json([trial.to_json() for trial in order])
+        recommended = found.recommended() if order else None
+        print_json([_trial_json(trial, recommended) for trial in order[:number]])
     elif not order:
         out.print("no candidate has finished yet")
     else:
-        print_table(console.TRIAL_COLUMNS, [console.trial_row(trial) for trial in order])
+        _print_ranking(found, run, order[0], order[:number])
 
 
 def main() -> None:

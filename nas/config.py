@@ -83,7 +83,8 @@ class BudgetConfig(_Section):
         patience: proposals in a row that bring no new network before the search ends.
         max_attempts: how often a candidate whose worker died is tried.
         max_failures: candidates in a row that may fail before the search gives up.
-        keep_weights: trained weights are kept of this many of the best candidates.
+        keep_weights: trained weights are kept of this many of the best candidates; where that is not none, of
+            the recommended one too.
     """
 
     candidates: Annotated[int, Field(ge=1, le=10_000_000)] = 48

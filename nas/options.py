@@ -10,7 +10,8 @@ RunArgument = Annotated[str, typer.Argument(help="A name under runs/, or a path.
 ArchArgument = Annotated[
     str,
     typer.Argument(
-        help="A reference (efficientnet_b0), a YAML or JSON file, RUN@best or RUN@17.", show_default=False
+        help="A reference (efficientnet_b0), a YAML or JSON file, RUN@best, RUN@observed or RUN@17.",
+        show_default=False,
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")]
