@@ -293,8 +293,7 @@ class Journal:
             "WHERE p.indices = ? AND t.status = 'done' ORDER BY p.id LIMIT 1",
             (dumps([int(index) for index in indices]),),
         ).fetchone()
-        last = self._db.execute("SELECT trial FROM recommendations ORDER BY version DESC LIMIT 1").fetchone()
-        if found is not None and found != last:
+        if found is not None and found[0] != self._last_recommended():
             self._db.execute("INSERT INTO recommendations VALUES (?, ?, ?)", (version, found[0], time.time()))
 
     # --- reading -------------------------------------------------------------------------------------
@@ -365,8 +364,14 @@ class Journal:
 
     def recommended(self) -> Trial | None:
         """The trial the controller bets on; None before it did, and in a journal of an older version."""
-        made = self.recommendations()
-        return self.trial(made[-1].trial) if made else None
+        if self._schema() < 2:
+            return None
+        last = self._last_recommended()
+        return None if last is None else self.trial(last)
+
+    def _last_recommended(self) -> int | None:
+        row = self._db.execute("SELECT trial FROM recommendations ORDER BY version DESC LIMIT 1").fetchone()
+        return None if row is None else int(row[0])
 
     def recommendations(self) -> list[Recommendation]:
         """Every change of the controller's bet, in order."""
