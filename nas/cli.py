@@ -17,10 +17,12 @@ from typing import Annotated, Any
 import typer
 
 from nas import console
+from nas.architecture_commands import architecture_app
 from nas.console import count, duration, out, percent, print_json, print_table, reward_text
+from nas.options import JsonOption, RunArgument
 from nas.space_commands import space_app
 from results import Run, Trial, front_of, list_runs, open_run, pareto_figure, ranked, save_figure, status_of
-from search_space import FieldError, InputError, cost, memory, stage_table
+from search_space import FieldError, InputError
 
 # typer keeps its own copy of click, or uses click, by its version; this is the base of its usage errors
 UsageError: Any = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
@@ -32,22 +34,8 @@ app = typer.Typer(
     help="Search for a network, look at what was found, scale it, take it away.",
 )
 
+app.add_typer(architecture_app)
 app.add_typer(space_app, name="space")
-
-RunArgument = Annotated[str, typer.Argument(help="A name under runs/, or a path.", show_default=False)]
-ArchArgument = Annotated[
-    str,
-    typer.Argument(
-        help="A reference (efficientnet_b0), a YAML or JSON file, RUN@best or RUN@17.", show_default=False
-    ),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")]
-ClassesOption = Annotated[
-    int | None, typer.Option("--classes", help="Classes for the cost; a run's own, else 1000.", min=1)
-]
-ChannelsOption = Annotated[
-    int | None, typer.Option("--channels", help="Image channels for the cost; a run's own, else 3.", min=1)
-]
 
 
 def _version(wanted: bool) -> None:
@@ -124,12 +112,55 @@ def _print_end(name: str, outcome: str, patience: int) -> None:
             soft_wrap=True,
         )
     if order:
-        print_table(console.TRIAL_COLUMNS, [console.trial_row(order[0])])
+        _print_ranking(run, name, order[0])
         out.print(
             f"next: nas pareto {name} --plot pareto.png; nas export {name}@best -o network; "
             f"nas scale {name}@best",
             soft_wrap=True,
         )
+
+
+def _print_ranking(
+    run: Run, typed: str, best: Trial, trials: list[Trial] | None = None, title: str = ""
+) -> None:
+    """A table with the recommended candidate marked, and what RUN@best and RUN@observed stand for.
+
+    Args:
+        run: the search.
+        typed: what the user calls it.
+        best: of all observed rewards.
+        trials: the rows; by default the recommended and the best observed.
+        title: of the table.
+    """
+    with run.journal() as journal:
+        bet = journal.recommended()
+    recommended = bet or best
+    if trials is None:
+        trials = [recommended] if recommended.id == best.id else [recommended, best]
+    print_table(
+        ("", *console.TRIAL_COLUMNS),
+        [["*" if trial.id == recommended.id else "", *console.trial_row(trial)] for trial in trials],
+        title,
+    )
+    if bet is None:
+        text = (
+            f"candidate {best.id} has the best observed reward; nothing is recommended, so {typed}@best is it"
+        )
+    elif bet.id == best.id:
+        text = f"candidate {bet.id} is recommended and has the best observed reward ({typed}@best)"
+    else:
+        text = (
+            f"candidate {bet.id} is recommended ({typed}@best); candidate {best.id} has the best observed "
+            f"reward ({typed}@observed)"
+        )
+    out.print(text, soft_wrap=True)
+
+
+def _trial_json(trial: Trial | None, recommended: Trial | None) -> dict[str, Any] | None:
+    """The facts of a trial, and whether it is the recommended one."""
+    if trial is None:
+        return None
+    return {**trial.to_json(), "recommended": recommended is not None and trial.id == recommended.id}
 
 
 @app.command(name="ls")
@@ -178,7 +209,8 @@ def _status_json(run: Run) -> dict[str, Any]:
         "state": status.state,
         "counts": status.counts,
         "budget": status.budget,
-        "best": None if status.best is None else status.best.to_json(),
+        "best": _trial_json(status.best, status.recommended),
+        "recommended": _trial_json(status.recommended, status.recommended),
         "workers": status.workers,
         "candidates_per_hour": status.candidates_per_hour,
         "seconds_left": status.seconds_left,
@@ -198,7 +230,7 @@ def status(run: RunArgument, json_output: JsonOption = False) -> None:
     out.print(f"{found.name}: {now.state}; {counts}; of {now.budget or '?'}")
     out.print(f"workers {now.workers or '-'}; {rate} candidates an hour; {duration(now.seconds_left)} left")
     if now.best is not None:
-        print_table(console.TRIAL_COLUMNS, [console.trial_row(now.best)], title="best so far")
+        _print_ranking(found, run, now.best, title="best so far")
     failed = [trial for trial in found.trials() if trial.status == "failed"]
     for trial in failed[-5:]:
         out.print(f"candidate {trial.id} failed: {trial.error}", soft_wrap=True)
@@ -253,178 +285,16 @@ def top(
     number: Annotated[int, typer.Option("-n", help="How many.", min=1)] = 10,
     json_output: JsonOption = False,
 ) -> None:
-    """The best candidates by reward: nas top quickstart -n 5"""
-    order = ranked(open_run(run).trials())[:number]
+    """The best candidates by observed reward, the recommended one marked: nas top quickstart -n 5"""
+    found = open_run(run)
+    order = ranked(found.trials())
     if json_output:
-        print_json([trial.to_json() for trial in order])
+        recommended = found.recommended() if order else None
+        print_json([_trial_json(trial, recommended) for trial in order[:number]])
     elif not order:
         out.print("no candidate has finished yet")
     else:
-        print_table(console.TRIAL_COLUMNS, [console.trial_row(trial) for trial in order])
-
-
-@app.command()
-def show(
-    architecture: ArchArgument,
-    classes: ClassesOption = None,
-    channels: ChannelsOption = None,
-    json_output: JsonOption = False,
-) -> None:
-    """One architecture as a table, with its cost: nas show efficientnet_b0"""
-    from nas.lookup import find_architecture
-
-    found = find_architecture(architecture)
-    network = found.architecture
-    classes, channels = classes or found.num_classes, channels or found.in_channels
-    macs, params = cost(network, classes, channels)
-    if json_output:
-        facts = {**network.to_dict(), "key": network.key, "macs": macs, "params": params}
-        facts |= {"num_classes": classes, "in_channels": channels}
-        facts |= {"memory": memory(network, classes, channels)}
-        facts |= {"table": [row.to_json() for row in stage_table(network, classes, channels)]}
-        facts |= {"trial": None if found.trial is None else found.trial.to_json()}
-        print_json(facts)
-        return
-    out.print(f"{network.name}  key {network.key[:16]}")
-    if found.origin:
-        out.print(found.origin, soft_wrap=True)
-    rows = stage_table(network, classes, channels)
-    print_table(
-        ("stage", "operator", "resolution", "channels", "layers", "receptive field", "MACs", "params"),
-        [
-            [
-                row.stage,
-                row.operator,
-                f"{row.resolution}x{row.resolution}",
-                row.channels,
-                row.layers,
-                row.receptive_field,
-                f"{row.macs:,}",
-                f"{row.params:,}",
-            ]
-            for row in rows
-        ],
-    )
-    out.print(
-        f"{macs:,} MACs (the papers' FLOPS), {params:,} parameters at {network.image_size} pixels, "
-        f"{classes} classes, {channels} input channels; "
-        f"{count(memory(network, classes, channels))}B of memory for one image",
-        soft_wrap=True,
-    )
-
-
-@app.command()
-def export(
-    architecture: ArchArgument,
-    output: Annotated[Path, typer.Option("-o", "--output", help="A file by its ending, or a folder.")],
-    kind: Annotated[
-        str | None, typer.Option("--format", help="yaml, json, timm or safetensors; else by the ending.")
-    ] = None,
-    json_output: JsonOption = False,
-) -> None:
-    """Write an architecture, with its weights where trained: nas export quickstart@best -o network/"""
-    from nas.lookup import find_architecture
-    from results import export as write_export
-
-    found = find_architecture(architecture)
-    files = write_export(
-        found.architecture,
-        output,
-        found.weights,
-        note=found.origin,
-        kind=kind,
-        num_classes=found.num_classes,
-        in_channels=found.in_channels,
-    )
-    if json_output:
-        print_json({"files": [str(path) for path in files]})
-        return
-    for path in files:
-        out.print(f"wrote {path}", soft_wrap=True)
-    if found.trial is not None and found.weights is None and kind is None:
-        out.print(
-            f"candidate {found.trial.id} has no weights: search.keep_weights says of how many they are kept"
-        )
-
-
-@app.command()
-def scale(
-    architecture: ArchArgument,
-    family: Annotated[
-        str | None, typer.Option("--family", help="efficientnet: the published factors of B0 to B7.")
-    ] = None,
-    phi: Annotated[
-        list[float] | None, typer.Option("--phi", help="The formula at this coefficient; repeatable.")
-    ] = None,
-    alpha: Annotated[float | None, typer.Option("--alpha", help="Depth base of the formula: 1.2.")] = None,
-    beta: Annotated[float | None, typer.Option("--beta", help="Width base: 1.1.")] = None,
-    gamma: Annotated[float | None, typer.Option("--gamma", help="Resolution base: 1.15.")] = None,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="A folder for the members.")] = None,
-    classes: ClassesOption = None,
-    channels: ChannelsOption = None,
-    json_output: JsonOption = False,
-) -> None:
-    """Compound scaling: nas scale quickstart@best, or nas scale efficientnet_b0 --phi 1 --phi 2
-
-    Without --phi the published factors of B1 to B7 are used, which are a table and not the formula
-    alpha^phi, beta^phi, gamma^phi.
-    """
-    from nas.lookup import find_architecture
-    from nas.scaling import ALPHA, BETA, GAMMA, compound_scale, efficientnet_family, scale_factor
-    from results import file_stem, write_whole
-
-    if family is not None and phi:
-        raise InputError("--family and --phi are two things: the published table, and the formula")
-    if family not in (None, "efficientnet"):
-        raise InputError(f"--family must be efficientnet, got {family!r}")
-    if not phi and (alpha, beta, gamma) != (None, None, None):
-        raise InputError("--alpha, --beta and --gamma are the formula's and need --phi")
-    if phi and len(set(phi)) < len(phi):
-        raise InputError("--phi gives a coefficient twice")
-    found = find_architecture(architecture)
-    base = found.architecture
-    if phi:
-        factors = (
-            ALPHA if alpha is None else alpha,
-            BETA if beta is None else beta,
-            GAMMA if gamma is None else gamma,
-        )
-        members = [compound_scale(base, p, *factors) for p in phi]
-        how = f"formula: MACs x {scale_factor(*factors):.3f} for each phi; rounding adds to it"
-    else:
-        members = efficientnet_family(base)
-        how = "published factors of EfficientNet-B0 to B7"
-    classes, channels = classes or found.num_classes, channels or found.in_channels
-    base_macs = cost(base, classes, channels).macs
-    facts = [m.to_json(classes, channels) for m in members]
-    if output is not None:
-        for member in members:
-            network = member.architecture
-            write_whole(output / f"{file_stem(network.name)}.yaml", network.save)
-    if json_output:
-        print_json(facts)
-        return
-    rows = [
-        [
-            f["name"],
-            "-" if f["phi"] is None else f"{f['phi']:g}",
-            f"{f['depth']:.3g}",
-            f"{f['width']:.3g}",
-            f["image_size"],
-            f["dropout"],
-            count(f["macs"]),
-            f"{f['macs'] / base_macs:.2f}",
-            count(f["params"]),
-        ]
-        for f in facts
-    ]
-    print_table(
-        ("name", "phi", "depth", "width", "image size", "dropout", "MACs", "x base", "params"),
-        rows,
-        title=how,
-    )
-    if output is not None:
-        out.print(f"wrote {len(members)} architectures to {output}", soft_wrap=True)
+        _print_ranking(found, run, order[0], order[:number])
 
 
 def main() -> None:

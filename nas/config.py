@@ -24,9 +24,9 @@ from pydantic_core import ErrorDetails
 
 from controller import CONTROLLERS, Objective
 from controller.factory import option_names
-from search_space import Document, FieldError, InputError, Limits, parse_yaml, read_yaml, resolve_space
+from search_space import Document, FieldError, InputError, Limits, read_yaml, resolve_space
 from search_space.errors import suggestion
-from search_space.yaml_io import dump_yaml
+from search_space.yaml_io import dump_yaml, parse_override, put
 from trainers import DATASETS, ProxyProtocol
 
 
@@ -83,7 +83,8 @@ class BudgetConfig(_Section):
         patience: proposals in a row that bring no new network before the search ends.
         max_attempts: how often a candidate whose worker died is tried.
         max_failures: candidates in a row that may fail before the search gives up.
-        keep_weights: trained weights are kept of this many of the best candidates.
+        keep_weights: trained weights are kept of this many of the best candidates; where that is not none, of
+            the recommended one too.
     """
 
     candidates: Annotated[int, Field(ge=1, le=10_000_000)] = 48
@@ -244,16 +245,8 @@ def _unknown(wrong: str, known: list[str]) -> str:
 
 def _override(data: dict[str, Any], override: str) -> str:
     """Put one ``key=value`` in its place; the key."""
-    key, equals, text = override.partition("=")
-    if not equals or not key:
-        raise InputError(f"--set {override}: must be key=value, such as search.candidates=8")
-    value = parse_yaml(text, f"--set {key}").data
-    *parents, last = key.split(".")
-    for parent in parents:
-        data = data.setdefault(parent, {})
-        if not isinstance(data, dict):
-            raise InputError(f"--set {key}: {parent} holds no keys")
-    data[last] = value
+    key, value = parse_override(override, "search.candidates=8")
+    put(data, key, value)
     return key
 
 

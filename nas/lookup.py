@@ -1,4 +1,5 @@
-"""From what a user types to an architecture: a reference name, a file, ``RUN@best`` or ``RUN@17``."""
+"""From what a user types to an architecture: a reference name, a file, ``RUN@best``, ``RUN@observed`` or
+``RUN@17``."""
 
 from __future__ import annotations
 
@@ -17,12 +18,14 @@ class Found:
     Attributes:
         architecture: the network.
         run, trial: the search that found it, if one did.
+        recommended: whether that search's controller bets on it.
         num_classes, in_channels: of the networks that were trained there; ImageNet's otherwise.
     """
 
     architecture: Architecture
     run: Run | None = None
     trial: Trial | None = None
+    recommended: bool = False
     num_classes: int = 1000
     in_channels: int = 3
 
@@ -42,9 +45,11 @@ class Found:
         trial = self.trial
         if trial.accuracy is None or trial.reward is None:
             return f"candidate {trial.id} of the search {self.run.name} ({trial.status})"
+        bet = " (recommended)" if self.recommended else ""
         return (
-            f"candidate {trial.id} of the search {self.run.name}: validation accuracy {trial.accuracy:.4f}, "
-            f"reward {trial.reward:.4f}, {self.num_classes} classes, {self.in_channels} input channels"
+            f"candidate {trial.id} of the search {self.run.name}{bet}: "
+            f"validation accuracy {trial.accuracy:.4f}, reward {trial.reward:.4f}, "
+            f"{self.num_classes} classes, {self.in_channels} input channels"
         )
 
 
@@ -65,14 +70,16 @@ def find_architecture(text: str | Path) -> Found:
     run = open_run(run_name)
     trial = run.trial(reference)
     with run.journal() as journal:
-        facts = journal.evaluator()
+        facts, bet = journal.evaluator(), journal.recommended()
+    recommended = bet is not None and bet.id == trial.id
     architecture = trial.network().renamed(f"{run.name}-{trial.id}")
     if facts is None:
-        return Found(architecture=architecture, run=run, trial=trial)
+        return Found(architecture=architecture, run=run, trial=trial, recommended=recommended)
     return Found(
         architecture=architecture,
         run=run,
         trial=trial,
+        recommended=recommended,
         num_classes=facts.num_classes,
         in_channels=facts.in_channels,
     )
@@ -82,7 +89,8 @@ def load_architecture(text: str | Path) -> Architecture:
     """An architecture by reference name, from a YAML or JSON file, or from a search.
 
     Args:
-        text: such as ``efficientnet_b0``, ``network.yaml``, ``quickstart@best``, ``runs/quickstart@17``.
+        text: such as ``efficientnet_b0``, ``network.yaml``, ``quickstart@best`` (the recommended),
+            ``quickstart@observed`` (the best observed), ``runs/quickstart@17``.
 
     Raises:
         InputError: nothing of that name, with the nearest.

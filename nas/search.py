@@ -49,7 +49,7 @@ class Search:
         patience: proposals in a row that bring no new network before the search ends.
         max_attempts: tries a candidate has whose workers die.
         max_failures: candidates in a row that may fail before the search gives up.
-        keep_weights: how many of the best keep their trained weights.
+        keep_weights: how many of the best keep their trained weights; the recommended one is kept besides.
         interrupts: whether the user wants to stop.
         listeners: who is told of results.
     """
@@ -100,6 +100,9 @@ class Search:
         """Catch up with what an interrupted session left undone."""
         self._learn()  # what finished, but was not told before an interruption
         self._drop_weights()
+        for path in self.run.weights_path(0).parent.glob("*"):  # left behind by a killed session
+            if path.stem not in map(str, self._kept):
+                path.unlink(missing_ok=True)
         for listener in self.listeners:
             listener.on_start(self.journal.counts())
 
@@ -170,6 +173,7 @@ class Search:
             self.exhausted = True
         if not all(is_new for _, is_new in answers):
             self._learn()  # a known network is answered from the journal
+            self._drop_weights()
 
     def _new_trial(self, proposal: Proposal) -> NewTrial:
         architecture = self.space.decode(proposal.indices)
@@ -203,28 +207,38 @@ class Search:
         )
 
     def _learn(self) -> None:
-        """Tell the controller every result it has not heard, in the order of arrival."""
-        for trial, rows in self.journal.untold():
+        """Tell the controller every result it has not heard, in order of arrival; then ask for its bet."""
+        untold = self.journal.untold()
+        for number, (trial, rows) in enumerate(untold, start=1):
             outcome = _outcome(trial, self.objective)
             self.controller.tell([self._proposal(row) for row in rows], [outcome] * len(rows))
             self._version += 1
-            self.journal.told(self._version, _saved(self.controller), [row.id for row in rows])
+            # a bet may cost the fit of a model: one is enough for results that are told together
+            bet = self._recommendation() if number == len(untold) else None
+            self.journal.told(self._version, _saved(self.controller), [row.id for row in rows], bet)
             self._log.controller(self.controller.diagnostics(), trial.arrival or 0)
+
+    def _recommendation(self) -> tuple[int, ...] | None:
+        """Indices of the network the controller bets on; None before the first success."""
+        try:
+            return tuple(self.controller.recommend())
+        except RuntimeError:
+            if self.journal.counts().get("done"):
+                raise  # not for want of a success
+            return None
 
     def _proposal(self, row: ProposalRow) -> Proposal:
         return Proposal(row.indices, self.space.choices(row.indices), row.log_prob)
 
-    def _drop_weights(self, finished: int | None = None) -> None:
-        """Keep trained weights of the best few; what is still open may be writing its own."""
+    def _drop_weights(self, *finished: int) -> None:
+        """Keep trained weights of the best few and of the recommended; what is still open may be writing its
+        own."""
         kept = {trial.id for trial in self._best[: self.keep_weights]}
-        if finished is not None:
-            if finished not in kept:
-                self.run.weights_path(finished).unlink(missing_ok=True)
-            files = [self.run.weights_path(i) for i in self._kept - kept]
-        else:
-            files = [p for p in self.run.weights_path(0).parent.glob("*") if p.stem not in map(str, kept)]
-        for path in files:
-            path.unlink(missing_ok=True)
+        recommended = self.journal.recommended() if self.keep_weights else None
+        if recommended is not None:
+            kept.add(recommended.id)
+        for trial_id in {*self._kept, *finished} - kept:
+            self.run.weights_path(trial_id).unlink(missing_ok=True)
         self._kept = kept
 
     def _announce(self, trial: Trial) -> None:

@@ -9,8 +9,10 @@ import numpy as np
 import typer
 
 from nas.console import count, out, print_json, print_table
+from nas.options import JsonOption
 from results import file_stem, write_whole
-from search_space import InputError, StageSpace, cost, load_space, memory, parse_yaml
+from search_space import StageSpace, cost, load_space, memory
+from search_space.yaml_io import parse_override
 
 space_app = typer.Typer(no_args_is_help=True, help="Look at a search space, and draw networks from it.")
 
@@ -21,16 +23,10 @@ SetOption = Annotated[
 ]
 ClassesOption = Annotated[int, typer.Option("--classes", help="Classes for the cost.", min=1)]
 ChannelsOption = Annotated[int, typer.Option("--channels", help="Image channels for the cost.", min=1)]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")]
 
 
 def _load(given: str, overrides: list[str] | None) -> StageSpace:
-    values: dict[str, Any] = {}
-    for override in overrides or []:
-        key, equals, text = override.partition("=")
-        if not equals or not key:
-            raise InputError(f"--set {override}: must be key=value, such as choices.kernel=[3,5,7]")
-        values[key] = parse_yaml(text, f"--set {key}").data
+    values = dict(parse_override(override, "choices.kernel=[3,5,7]") for override in overrides or [])
     return load_space(given, values)
 
 

@@ -16,7 +16,7 @@ from results.run import (
     run_path,
     status_of,
 )
-from results.schema import EvaluatorFacts, NewTrial, ProposalRow, Session
+from results.schema import EvaluatorFacts, NewTrial, ProposalRow, Recommendation, Session
 from results.tensorboard import TensorBoardLog
 from results.trial import STATUSES, Trial, ranked
 
@@ -28,6 +28,7 @@ __all__ = [
     "Journal",
     "NewTrial",
     "ProposalRow",
+    "Recommendation",
     "Run",
     "Session",
     "Status",

@@ -19,12 +19,14 @@ from typing import Any
 from urllib.parse import quote
 
 from results.schema import (
+    MIGRATIONS,
     SCHEMA,
     SCHEMA_VERSION,
     TRIAL_COLUMNS,
     EvaluatorFacts,
     NewTrial,
     ProposalRow,
+    Recommendation,
     Session,
     dumps,
     trial_from_row,
@@ -58,16 +60,22 @@ class Journal:
 
     @classmethod
     def open(cls, path: Path) -> Journal:
-        """A journal to read and write.
+        """A journal to read and write; one of an older version is brought to this one.
 
         Raises:
             InputError: no such file, not a journal, or one of a newer version.
         """
-        return cls._existing(path, "rw")
+        journal = cls._existing(path, "rw")
+        try:
+            journal._migrate()
+        except sqlite3.Error as error:
+            journal.close()
+            raise InputError(f"{path}: cannot be brought to schema {SCHEMA_VERSION}: {error}") from None
+        return journal
 
     @classmethod
     def read(cls, path: Path) -> Journal:
-        """A journal to read, perhaps while a search writes it; errors as in `open`."""
+        """A journal to read as it is, perhaps while a search writes it; errors as in `open`."""
         return cls._existing(path, "ro")
 
     @classmethod
@@ -91,6 +99,18 @@ class Journal:
             connection.close()
             raise InputError(f"{path}: is no journal of a search")
         return cls(connection, path)
+
+    def _schema(self) -> int:
+        return int(self._db.execute("PRAGMA user_version").fetchone()[0])
+
+    def _migrate(self) -> None:
+        if self._schema() == SCHEMA_VERSION:
+            return
+        with self._transaction():
+            for version in range(self._schema(), SCHEMA_VERSION):
+                for statement in MIGRATIONS[version]:
+                    self._db.execute(statement)
+            self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     def close(self) -> None:
         """Close the file; a writer folds the WAL into it."""
@@ -243,13 +263,38 @@ class Journal:
             )
         return cursor.rowcount == 1
 
-    def told(self, version: int, state: bytes, proposal_ids: Sequence[int]) -> None:
-        """Commit that proposals were told, with the controller's state after it."""
+    def told(
+        self,
+        version: int,
+        state: bytes,
+        proposal_ids: Sequence[int],
+        recommended: Sequence[int] | None = None,
+    ) -> None:
+        """Commit that proposals were told, with the controller's state after it.
+
+        Args:
+            version: of this tell.
+            state: the controller's, after it.
+            proposal_ids: what was told.
+            recommended: indices of the network the controller now bets on, noted where that is another than
+                before; None, and a network that was not trained with success, change nothing.
+        """
         with self._transaction():
             self._save_controller(version, state)
             self._db.executemany(
                 "UPDATE proposals SET told = ? WHERE id = ?", [(version, i) for i in proposal_ids]
             )
+            if recommended is not None:
+                self._recommend(version, recommended)
+
+    def _recommend(self, version: int, indices: Sequence[int]) -> None:
+        found = self._db.execute(
+            "SELECT t.id FROM proposals p JOIN trials t ON t.id = p.trial "
+            "WHERE p.indices = ? AND t.status = 'done' ORDER BY p.id LIMIT 1",
+            (dumps([int(index) for index in indices]),),
+        ).fetchone()
+        if found is not None and found[0] != self._last_recommended():
+            self._db.execute("INSERT INTO recommendations VALUES (?, ?, ?)", (version, found[0], time.time()))
 
     # --- reading -------------------------------------------------------------------------------------
 
@@ -316,6 +361,24 @@ class Journal:
         """Version and state of the controller, or None before the first ask."""
         row = self._db.execute("SELECT version, state FROM controller").fetchone()
         return None if row is None else (row[0], row[1])
+
+    def recommended(self) -> Trial | None:
+        """The trial the controller bets on; None before it did, and in a journal of an older version."""
+        if self._schema() < 2:
+            return None
+        last = self._last_recommended()
+        return None if last is None else self.trial(last)
+
+    def _last_recommended(self) -> int | None:
+        row = self._db.execute("SELECT trial FROM recommendations ORDER BY version DESC LIMIT 1").fetchone()
+        return None if row is None else int(row[0])
+
+    def recommendations(self) -> list[Recommendation]:
+        """Every change of the controller's bet, in order."""
+        if self._schema() < 2:
+            return []
+        rows = self._db.execute("SELECT version, trial, made_at FROM recommendations ORDER BY version")
+        return [Recommendation(*row) for row in rows]
 
     def evaluator(self) -> EvaluatorFacts | None:
         """What measures the candidates; None before the first session."""

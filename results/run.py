@@ -69,7 +69,7 @@ class Run:
         return data
 
     def weights_path(self, trial_id: int) -> Path:
-        """Where a candidate's weights are kept while it is among the best."""
+        """Where a candidate's weights are kept while it is among the best, or recommended."""
         return self.path / "weights" / f"{trial_id}.safetensors"
 
     @contextmanager
@@ -91,7 +91,7 @@ class Run:
             return journal.trials()
 
     def best(self) -> Trial:
-        """The finished candidate with the best reward.
+        """The finished candidate with the best observed reward.
 
         Raises:
             InputError: none has finished.
@@ -101,16 +101,31 @@ class Run:
             raise InputError(f"{self.name}: no candidate has finished yet")
         return order[0]
 
+    def recommended(self) -> Trial:
+        """The candidate the controller bets on; where it has named none, the best observed.
+
+        Raises:
+            InputError: none has finished.
+        """
+        with self.journal() as journal:
+            trial = journal.recommended()
+        return trial or self.best()
+
     def trial(self, reference: str) -> Trial:
-        """The trial that ``best`` or an id stands for.
+        """The trial that ``best`` (the recommended), ``observed`` (the best observed) or an id stands for.
 
         Raises:
             InputError: no such trial.
         """
         if reference == "best":
+            return self.recommended()
+        if reference == "observed":
             return self.best()
         if not reference.isdecimal():
-            raise InputError(f"{self.name}@{reference}: after @ comes best or the number of a candidate")
+            raise InputError(
+                f"{self.name}@{reference}: after @ comes best or the number of a candidate, or observed "
+                "(the best observed reward)"
+            )
         with self.journal() as journal:
             trial = journal.trial(int(reference))
         if trial is None:
@@ -264,6 +279,8 @@ class Status:
         state: ``running``, ``finished``, ``exhausted``, ``interrupted`` (by Ctrl-C), ``error``, or
             ``killed`` (no end was noted and nobody holds the folder).
         counts: trial status to number.
+        best: the best observed; None before the first result.
+        recommended: see `Run.recommended`; None before the first result.
         candidates_per_hour: results of the last session over its length; None before the first result.
         seconds_left: at that rate, while the search runs.
     """
@@ -271,6 +288,7 @@ class Status:
     state: str
     counts: dict[str, int]
     best: Trial | None
+    recommended: Trial | None
     budget: int | None
     workers: int | None
     candidates_per_hour: float | None
@@ -282,9 +300,10 @@ def status_of(run: Run) -> Status:
     running = run.is_running()
     with run.journal() as journal:
         trials, sessions = journal.trials(), journal.sessions()
+        recommended = journal.recommended()
         arrived = journal.finished_since(sessions[-1].started_at) if sessions else 0
         counts = journal.counts()
-    order = ranked(trials)
+    best = next(iter(ranked(trials)), None)
     budget = run.config().get("search", {}).get("candidates")
     rate, left = None, None
     if sessions and arrived:
@@ -297,7 +316,8 @@ def status_of(run: Run) -> Status:
     return Status(
         state=_state(running, sessions),
         counts=counts,
-        best=order[0] if order else None,
+        best=best,
+        recommended=recommended or best,
         budget=budget if isinstance(budget, int) else None,
         workers=sessions[-1].workers if sessions else None,
         candidates_per_hour=rate,

@@ -9,8 +9,13 @@ from typing import Any, NamedTuple
 
 from results.trial import Trial
 
-SCHEMA_VERSION = 1
-SCHEMA = """
+SCHEMA_VERSION = 2
+RECOMMENDATIONS = """CREATE TABLE recommendations (
+    version INTEGER PRIMARY KEY,
+    trial INTEGER NOT NULL REFERENCES trials (id),
+    made_at REAL NOT NULL
+)"""
+SCHEMA = f"""
 CREATE TABLE trials (
     id INTEGER PRIMARY KEY,
     key TEXT NOT NULL,
@@ -63,7 +68,10 @@ CREATE TABLE sessions (
     workers INTEGER,
     environment TEXT NOT NULL
 );
+{RECOMMENDATIONS};
 """
+# a version of the schema to what makes it the next
+MIGRATIONS: dict[int, tuple[str, ...]] = {1: (RECOMMENDATIONS,)}
 TRIAL_COLUMNS = (
     "id, key, protocol, seed, choices, architecture, macs, params, status, attempts, accuracy, reward, "
     "error, arrival, curve, seconds"
@@ -111,6 +119,20 @@ class EvaluatorFacts(NamedTuple):
     fingerprint: str
     num_classes: int
     in_channels: int
+
+
+class Recommendation(NamedTuple):
+    """A change of mind of the controller about the network to bet on.
+
+    Attributes:
+        version: of the tell after which it was made.
+        trial: the candidate.
+        made_at: Unix time.
+    """
+
+    version: int
+    trial: int
+    made_at: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from search_space.architecture import Architecture
 from search_space.errors import FieldError, InputError, suggestion
 from search_space.reference import REFERENCES, reference_name
 from search_space.stage_space import StageSpace, space_from_dict
-from search_space.yaml_io import Document, parse_yaml, read_yaml
+from search_space.yaml_io import Document, parse_yaml, put, read_yaml
 
 _FILE_ENDINGS = (".yaml", ".yml", ".json")
 
@@ -88,7 +88,10 @@ def resolve_space(
     data, documents = _extended(document, folder, [])
     if _is_file(document.source) and not isinstance(given, Document):
         data.setdefault("name", Path(document.source).stem)
-    data = _over(data, _nested(overrides or {}))
+    replaced: dict[str, Any] = {}
+    for key, value in (overrides or {}).items():
+        put(replaced, key, value)
+    data = _over(data, replaced)
     try:
         space_from_dict(data)
     except FieldError as error:
@@ -153,17 +156,3 @@ def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]
         old = both.get(key)
         both[key] = _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
     return both
-
-
-def _nested(overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Dotted keys as mappings in mappings."""
-    nested: dict[str, Any] = {}
-    for key, value in overrides.items():
-        *parents, last = key.split(".")
-        level = nested
-        for parent in parents:
-            level = level.setdefault(parent, {})
-            if not isinstance(level, dict):
-                raise InputError(f"--set {key}: {parent} holds no keys")
-        level[last] = value
-    return nested

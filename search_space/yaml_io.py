@@ -147,6 +147,36 @@ def read_yaml(path: Path | str) -> Document:
     return parse_yaml(text, str(path))
 
 
+def parse_override(text: str, example: str) -> tuple[str, Any]:
+    """The key and value of ``--set key=value``; the value is YAML.
+
+    Args:
+        text: what was typed.
+        example: how it could look, for the message.
+
+    Raises:
+        InputError: it is no ``key=value``, or the value is not YAML.
+    """
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise InputError(f"--set {text}: must be key=value, such as {example}")
+    return key, parse_yaml(value, f"--set {key}").data
+
+
+def put(data: dict[str, Any], key: str, value: Any) -> None:
+    """Put a value at a dotted key, in place; mappings on the way are made where they are missing.
+
+    Raises:
+        InputError: something on the way is no mapping.
+    """
+    *parents, last = key.split(".")
+    for parent in parents:
+        data = data.setdefault(parent, {})
+        if not isinstance(data, dict):
+            raise InputError(f"--set {key}: {parent} holds no keys")
+    data[last] = value
+
+
 def _collect_lines(node: yaml.Node, path: str, lines: dict[str, int]) -> None:
     if path:
         lines.setdefault(path, node.start_mark.line + 1)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from controller import CONTROLLERS
 from search_space import Decision, SearchSpace, load_space
 
 
@@ -25,6 +27,15 @@ def in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent.parent))  # workers import the tests' helpers
     return tmp_path
+
+
+@pytest.fixture
+def contrary(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The configuration's section of a controller that does not bet on the best observed."""
+    from tests.searching import Contrary
+
+    monkeypatch.setitem(CONTROLLERS, "contrary", Contrary)
+    return {"name": "contrary", "options": {}}
 
 
 @pytest.fixture(scope="session")

@@ -10,11 +10,13 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from controller import Outcome, Proposal
+from controller.random_search import RandomController
 from nas import SearchConfig, parse_config, run_search
 from search_space import Architecture
 from trainers import Measurement
@@ -73,6 +75,29 @@ class Scripted:
         if not self.diary.exists():
             return []
         return [line.split()[1] for line in self.diary.read_text().splitlines() if line.startswith(what)]
+
+
+class Contrary(RandomController):
+    """Proposes at random, and bets on the worst network it was told of: never the best observed."""
+
+    worst: tuple[float, tuple[int, ...]] | None = None
+
+    def _learn(self, proposals: Sequence[Proposal], outcomes: Sequence[Outcome | None]) -> None:
+        for proposal, outcome in zip(proposals, outcomes, strict=True):
+            if outcome is not None and (self.worst is None or outcome.reward < self.worst[0]):
+                self.worst = (outcome.reward, proposal.indices)
+
+    def recommend(self) -> tuple[int, ...]:
+        super().recommend()  # nothing without a success
+        assert self.worst is not None
+        return self.worst[1]
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "worst": self.worst}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        self.worst = state["worst"]
 
 
 def config(name: str = "t", **sections: dict[str, Any]) -> SearchConfig:

@@ -50,7 +50,8 @@ def test_json_of_every_command_that_prints_facts(run, capsys) -> None:
     top = document("top", "t", "-n", "3")
     assert [t["reward"] for t in top] == sorted((t["reward"] for t in top), reverse=True)
     assert len(top) == 3
-    assert top[0] == status["best"]
+    assert top[0] == status["best"] == status["recommended"]
+    assert [t["recommended"] for t in top] == [True, False, False]
     assert {"id", "status", "key", "accuracy", "macs", "params", "reward", "choices"} <= set(top[0])
     pareto = document("pareto", "t")
     assert set(pareto) == {"front", "hypervolume", "reference"}
@@ -71,6 +72,30 @@ def test_json_of_every_command_that_prints_facts(run, capsys) -> None:
     assert third["phi"] == 3
 
 
+def test_the_recommended_and_the_best_observed_are_told_apart(in_tmp: Path, capsys, contrary) -> None:
+    run_search(config(controller=contrary, search={"candidates": 5}), evaluator=Scripted(in_tmp / "diary"))
+    top = json.loads(nas(capsys, "top", "t", "--json")[1])
+    assert [trial["recommended"] for trial in top] == [False] * 4 + [True]
+    status = json.loads(nas(capsys, "status", "t", "--json")[1])
+    assert (status["best"], status["recommended"]) == (top[0], top[-1])
+    best, bet = top[0]["id"], top[-1]["id"]
+    words = (
+        f"candidate {bet} is recommended (t@best); candidate {best} has the best observed reward (t@observed)"
+    )
+    for arguments, rows in ((["top", "t"], 5), (["top", "t", "-n", "2"], 2), (["status", "t"], 2)):
+        code, out, _ = nas(capsys, *arguments)
+        assert (code, out.splitlines()[-1]) == (0, words)
+        table = [line.split()[:2] for line in out.splitlines()[:-1]]
+        assert (["*", str(bet)] in table) == (arguments != ["top", "t", "-n", "2"])
+        assert sum("mb" in line for line in out.splitlines()) == rows
+    assert f"candidate {bet} of the search t (recommended): " in nas(capsys, "show", "t@best")[1]
+    assert f"candidate {best} of the search t: " in nas(capsys, "show", "t@observed")[1]
+    assert json.loads(nas(capsys, "show", "t@observed", "--json")[1])["key"] == top[0]["key"]
+    assert nas(capsys, "export", "t@best", "-o", "net")[0] == 0
+    assert load_architecture("net/architecture.yaml").key == top[-1]["key"]
+    assert "(recommended)" in Path("net/architecture.yaml").read_text().splitlines()[0]
+
+
 def test_text_of_every_command(run, capsys) -> None:
     for arguments, words in [
         (["ls"], ["t ", "finished", "8/8"]),
@@ -79,7 +104,7 @@ def test_text_of_every_command(run, capsys) -> None:
             ["6 done, 2 failed", "candidate 2 failed: RuntimeError: CUDA out of memory (as if) ("],
         ),
         (["pareto", "t"], ["hypervolume 0.", "reference point accuracy 0 and 2 M macs"]),
-        (["top", "t"], ["reward", "mb"]),
+        (["top", "t"], ["reward", "mb", "is recommended and has the best observed reward (t@best)"]),
         (["show", "efficientnet_b0"], ["MBConv6, k5x5, SE 0.25", "112x112", "385,814,752 MACs", "5,288,548"]),
         (["show", "t@1"], ["candidate 1 of the search t", "10 classes, 1 input channels"]),
         (["scale", "efficientnet_b0"], ["efficientnet_b7", "published factors", "66.3 M"]),
@@ -222,7 +247,7 @@ def test_a_newer_journal_is_refused_by_every_command(run, capsys) -> None:
     for command in (["status", "t"], ["top", "t"], ["pareto", "t"], ["show", "t@best"]):
         code, out, err = nas(capsys, *command)
         assert (code, out) == (2, "")
-        assert "has schema 9, written by a newer version; this one reads up to 1" in err
+        assert "has schema 9, written by a newer version; this one reads up to 2" in err
 
 
 def test_text_of_users_is_never_markup(in_tmp: Path, capsys) -> None:

@@ -115,6 +115,10 @@ def test_overrides_replace_values_and_name_themselves_when_wrong() -> None:
         load_config(path, ["sarch.candidates=3"])
     with pytest.raises(InputError, match="must be key=value"):
         load_config(path, ["candidates"])
+    with pytest.raises(InputError, match="^--set seed.x: seed holds no keys$"):
+        load_config(path, ["seed=3", "seed.x=4"])
+    with pytest.raises(InputError, match="^--set choices.kernel: choices holds no keys$"):
+        load_space("digits", {"choices": 3, "choices.kernel": [3]})
 
 
 def test_a_space_file_is_found_beside_the_configuration(tmp_path, monkeypatch) -> None:

@@ -80,6 +80,7 @@ def test_kill_9_loses_no_result_and_trains_nothing_twice(in_tmp: Path, executor:
         assert not finished & set(begins[begun:])  # nor trained again
     trials = open_run("t").trials()
     assert [trial.status for trial in trials] == ["done"] * budget
+    assert open_run("t").recommended() == open_run("t").best()  # the bet of this controller
     settings = config("t", search={"candidates": budget})
     controller, saved = replayed(open_run("t"), settings)
     assert_equal_states(controller.state_dict(), saved)

@@ -118,9 +118,146 @@ def test_a_newer_schema_is_refused(journal: Journal) -> None:
         raw.execute("PRAGMA user_version = 99")
     for opened in (Journal.open, Journal.read):
         with pytest.raises(
-            InputError, match="has schema 99, written by a newer version; this one reads up to 1"
+            InputError, match="has schema 99, written by a newer version; this one reads up to 2"
         ):
             opened(journal.path)
+
+
+def test_a_recommendation_is_noted_when_it_changes_and_only_of_a_finished_network(journal: Journal) -> None:
+    rows = [((i,), None, new_trial(f"k{i}")) for i in range(4)]
+    journal.propose(1, b"", rows)
+    journal.finish(1, "done", accuracy=0.5, reward=0.4)
+    journal.finish(2, "done", accuracy=0.6, reward=0.5)
+    journal.finish(3, "failed", error="out of memory")
+    assert (journal.recommended(), journal.recommendations()) == (None, [])
+    journal.told(2, b"", [1], None)
+    assert journal.recommended() is None
+    # the second twice; one that failed, one that is open, one that nobody proposed; the first; the second
+    for version, indices in enumerate([(1,), (1,), (2,), (3,), (9,), (0,), (1,)], start=3):
+        journal.told(version, b"", [], indices)
+    made = journal.recommendations()
+    assert [(row.version, row.trial) for row in made] == [(3, 2), (8, 1), (9, 2)]
+    assert made[0].made_at <= made[1].made_at <= made[2].made_at
+    assert journal.recommended() == journal.trial(2)
+    reader = Journal.read(journal.path)
+    assert reader.recommended() == journal.trial(2)
+    reader.close()
+
+
+def test_a_recommendation_is_committed_with_what_was_told_or_not_at_all(journal: Journal) -> None:
+    propose(journal, 1, "k1")
+    journal.finish(1, "done", accuracy=0.5, reward=0.4)
+    journal.told(2, b"after", [1], (0,))
+    journal.propose(3, b"asked", [((1,), None, new_trial("k2"))])
+    journal.finish(2, "done", accuracy=0.5, reward=0.4)
+    with pytest.raises(sqlite3.IntegrityError):
+        journal.told(2, b"again", [2], (1,))  # a version is used once
+    assert journal.controller_state() == (3, b"asked")
+    assert [row.told for row in journal.proposals()] == [2, None]
+
+
+# the schema of version 1, as it was
+V1 = """
+CREATE TABLE trials (
+    id INTEGER PRIMARY KEY, key TEXT NOT NULL, protocol TEXT NOT NULL, seed INTEGER NOT NULL,
+    choices TEXT NOT NULL, architecture TEXT NOT NULL, macs INTEGER NOT NULL, params INTEGER NOT NULL,
+    status TEXT NOT NULL DEFAULT 'pending'
+        CHECK (status IN ('pending', 'running', 'done', 'failed', 'stopped')),
+    attempts INTEGER NOT NULL DEFAULT 0, accuracy REAL, reward REAL, error TEXT, arrival INTEGER UNIQUE,
+    curve TEXT NOT NULL DEFAULT '[]', seconds REAL NOT NULL DEFAULT 0, finished_at REAL,
+    UNIQUE (key, protocol, seed),
+    CHECK ((status = 'done') = (accuracy IS NOT NULL)),
+    CHECK ((status IN ('done', 'failed', 'stopped')) = (arrival IS NOT NULL))
+);
+CREATE INDEX trials_by_status ON trials (status, id);
+CREATE TABLE proposals (
+    id INTEGER PRIMARY KEY, trial INTEGER NOT NULL REFERENCES trials (id), indices TEXT NOT NULL,
+    log_prob REAL, asked INTEGER NOT NULL, told INTEGER
+);
+CREATE INDEX proposals_untold ON proposals (trial) WHERE told IS NULL;
+CREATE TABLE controller (
+    one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER NOT NULL, state BLOB NOT NULL
+);
+CREATE TABLE evaluator (
+    one INTEGER PRIMARY KEY CHECK (one = 1), fingerprint TEXT NOT NULL, num_classes INTEGER NOT NULL,
+    in_channels INTEGER NOT NULL
+);
+CREATE TABLE sessions (
+    id INTEGER PRIMARY KEY, started_at REAL NOT NULL, ended_at REAL, outcome TEXT, workers INTEGER,
+    environment TEXT NOT NULL
+);
+INSERT INTO trials (id, key, protocol, seed, choices, architecture, macs, params, status, accuracy, reward,
+                    arrival) VALUES (1, 'k1', 'p', 0, '{"a": 1}', '{}', 10, 5, 'done', 0.5, 0.4, 1);
+INSERT INTO proposals VALUES (1, 1, '[0]', -1.5, 1, NULL);
+INSERT INTO controller VALUES (1, 1, x'00');
+PRAGMA user_version = 1;
+"""
+
+
+@pytest.fixture
+def old(tmp_path):
+    """A journal of version 1 with one result that was not told."""
+    path = tmp_path / "old.db"
+    with sqlite3.connect(path) as raw:
+        raw.executescript(V1)
+    raw.close()
+    return path
+
+
+def tables(path) -> tuple[int, set[str]]:
+    raw = sqlite3.connect(path)
+    names = {row[0] for row in raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    (version,) = raw.execute("PRAGMA user_version").fetchone()
+    raw.close()
+    return version, names
+
+
+def test_a_journal_of_version_1_is_read_as_it_is(old) -> None:
+    before = old.read_bytes()
+    reader = Journal.read(old)
+    assert [trial.key for trial in reader.trials()] == ["k1"]
+    assert (reader.recommended(), reader.recommendations()) == (None, [])
+    writer = Journal.open(old)  # a reader that was there before sees what comes
+    writer.told(2, b"", [1], (0,))
+    assert reader.recommended() == reader.trial(1)
+    reader.close()
+    writer.close()
+    assert old.read_bytes() != before
+
+
+def test_reading_a_journal_of_version_1_changes_nothing(old) -> None:
+    before = old.read_bytes()
+    reader = Journal.read(old)
+    reader.recommendations()
+    reader.close()
+    assert old.read_bytes() == before
+
+
+def test_a_journal_of_version_1_is_migrated_when_it_is_written(old, tmp_path) -> None:
+    journal = Journal.open(old)
+    assert [trial.key for trial in journal.trials()] == ["k1"]
+    assert journal.recommendations() == []
+    ((trial, rows),) = journal.untold()
+    journal.told(2, b"after", [row.id for row in rows], (0,))
+    assert journal.recommended() == trial
+    journal.close()
+    Journal.create(tmp_path / "new.db").close()
+    assert tables(old) == tables(tmp_path / "new.db")
+    again = Journal.open(old)
+    assert again.recommended() == trial
+    again.close()
+
+
+def test_a_migration_that_fails_leaves_the_journal_as_it_was(old) -> None:
+    raw = sqlite3.connect(old)
+    raw.execute("CREATE TABLE recommendations (in_the_way)")
+    raw.close()
+    before = tables(old)
+    with pytest.raises(
+        InputError, match="cannot be brought to schema 2: table recommendations already exists"
+    ):
+        Journal.open(old)
+    assert tables(old) == before
 
 
 @pytest.mark.parametrize("content", [b"", b"no database at all, but long enough to look at" * 50])

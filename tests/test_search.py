@@ -169,7 +169,7 @@ def test_results_that_were_not_told_before_a_kill_are_told_on_resume(scripted: S
     run = open_run("t")
     # as if the process had died between committing a result and teaching the controller
     journal = Journal.open(run.journal_path)
-    journal.propose(7, journal.controller_state()[1], [((0,) * 20, -1.0, _new(run))])
+    journal.propose(7, journal.controller_state()[1], [((0,) * 20, -1.0, new_trial(run))])
     journal.start(4)
     journal.finish(4, "done", accuracy=0.7, reward=0.7)
     journal.close()
@@ -180,7 +180,7 @@ def test_results_that_were_not_told_before_a_kill_are_told_on_resume(scripted: S
         assert all(row.told is not None for row in again.proposals())
 
 
-def _new(run):
+def new_trial(run):
     from results import NewTrial
     from search_space import cost
 

@@ -1,0 +1,23 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+RunArgument = Annotated[str, typer.Argument(help="A name under runs/, or a path.", show_default=False)]
+ArchArgument = Annotated[
+    str,
+    typer.Argument(
+        help="A reference (efficientnet_b0), a YAML or JSON file, RUN@best, RUN@observed or RUN@17.",
+        show_default=False,
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")]
+ClassesOption = Annotated[
+    int | None, typer.Option("--classes", help="Classes for the cost; a run's own, else 1000.", min=1)
+]
+ChannelsOption = Annotated[
+    int | None, typer.Option("--channels", help="Image channels for the cost; a run's own, else 3.", min=1)
+]
