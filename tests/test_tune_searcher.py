@@ -388,7 +388,12 @@ def test_the_example_of_the_page_runs(in_tmp: Path) -> None:
         capture_output=True,
         text=True,
         timeout=200,
-        env={"HOME": str(in_tmp), "PYTHONPATH": str(PAGE.parent.parent), "OMP_NUM_THREADS": "1"},
+        env={
+            "HOME": str(in_tmp),
+            "PYTHONPATH": str(PAGE.parent.parent),
+            "OMP_NUM_THREADS": "1",
+            "RAY_USAGE_STATS_ENABLED": "0",
+        },
     )
     assert done.returncode == 0, done.stderr
     assert re.search(r"^\{'layers': \d, 'width': \d+\} 0\.[89]\d+$", done.stdout, re.MULTILINE)
