@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from nas.launch import SearchEnd, run_search
     from nas.lookup import load_architecture
     from nas.scaling import ScaledNetwork, compound_scale, efficientnet_family
+    from nas.tune_searcher import ControllerSearcher, architecture_of
     from results import Run, Trial, front_of, hypervolume, list_runs, open_run, pareto_front
     from search_space import (
         Architecture,
@@ -51,6 +52,7 @@ _HOMES = {
     "nas.launch": ("SearchEnd", "run_search"),
     "nas.lookup": ("load_architecture",),
     "nas.scaling": ("ScaledNetwork", "compound_scale", "efficientnet_family"),
+    "nas.tune_searcher": ("ControllerSearcher", "architecture_of"),
     "results": ("Run", "Trial", "front_of", "hypervolume", "list_runs", "open_run", "pareto_front"),
     "search_space": (
         "Architecture",
@@ -68,6 +70,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "Architecture",
     "CallableEvaluator",
+    "ControllerSearcher",
     "Cost",
     "Decision",
     "EfficientNetB0",
@@ -89,6 +92,7 @@ __all__ = [
     "SearchEnd",
     "SearchSpace",
     "Trial",
+    "architecture_of",
     "compound_scale",
     "cost",
     "create_controller",
