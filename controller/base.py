@@ -112,7 +112,7 @@ class Controller(ABC):
                 indices[decision] = choice
         return Proposal(tuple(indices), self.space.choices(indices))
 
-    def _asked(self, proposals: Sequence[Proposal]) -> None:
+    def _asked(self, proposals: Sequence[Proposal]) -> None:  # noqa: B027 -- most need not know
         """These go out; for controllers that remember what is outstanding."""
 
     @abstractmethod

@@ -105,7 +105,9 @@ class GaussianProcess:
         kernel = self._kernel(p, x, x)
         diagonal = torch.exp(p[-1]) + _JITTER
         for jitter in (0.0, 1e-5, 1e-3, 1e-1):
-            factor, failed = torch.linalg.cholesky_ex(kernel + (diagonal + jitter) * torch.eye(len(x)).double())
+            factor, failed = torch.linalg.cholesky_ex(
+                kernel + (diagonal + jitter) * torch.eye(len(x)).double()
+            )
             if not failed:
                 return factor
         raise RuntimeError("the surrogate's kernel is not positive definite")

@@ -1,7 +1,7 @@
 """Where a model-based controller looks for its next candidates.
 
 Two ways to points that a surrogate values: a policy that is trained on the surrogate (`Imagination`), and
-mutants of good points. Points are integer arrays (N, decisions).
+local search on it (`climb`). Points are integer arrays (N, decisions).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from controller.goal import ImaginationSettings
 from controller.mutation import mutants
 from controller.policy import FactorisedPolicy, LSTMPolicy, Policy, cloned, ppo_step
 
@@ -20,6 +21,7 @@ Points = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Value = Callable[[Points], Floats]
 _RECENT = 4  # the last steps' samples become candidates
+_ROUNDS = 8  # of local search
 
 
 class Imagination:
@@ -27,34 +29,23 @@ class Imagination:
 
     Args:
         sizes: number of choices of each decision.
-        kind: ``factorised`` or ``lstm``.
-        learning_rate: Adam's.
-        samples: points a step.
-        epochs: gradient steps on each sample.
-        entropy_bonus: weight of each decision's entropy.
+        settings: kind of policy, and how it practises.
         seed: of the first weights and of the samples.
     """
 
-    def __init__(
-        self,
-        sizes: Sequence[int],
-        kind: str,
-        learning_rate: float,
-        samples: int,
-        epochs: int,
-        entropy_bonus: float,
-        seed: int,
-    ) -> None:
-        self.samples, self.epochs = samples, epochs
-        self.entropy_bonus = entropy_bonus * len(sizes)  # ppo_step weighs the mean over decisions
+    def __init__(self, sizes: Sequence[int], settings: ImaginationSettings, seed: int) -> None:
+        self.samples, self.epochs = settings.samples, settings.epochs
+        self.entropy_bonus = settings.entropy_bonus * len(sizes)  # ppo_step weighs the mean over decisions
         self._generator = torch.Generator().manual_seed(seed)
         with torch.random.fork_rng(devices=[]):
             self.policy: Policy = (
                 FactorisedPolicy(sizes)
-                if kind == "factorised"
+                if settings.policy == "factorised"
                 else LSTMPolicy(sizes, hidden=64, embedding=24, generator=self._generator)
             )
-        self._optimiser = torch.optim.Adam(self.policy.parameters(), lr=learning_rate, betas=(0.9, 0.99))
+        self._optimiser = torch.optim.Adam(
+            self.policy.parameters(), lr=settings.learning_rate, betas=(0.9, 0.99)
+        )
 
     def practise(self, value: Value, steps: int) -> Points:
         """Train on a value function; what was sampled in the last steps.
@@ -66,7 +57,7 @@ class Imagination:
         Returns:
             Points (a few times `samples`, decisions), with repeats.
         """
-        recent = []
+        recent: list[Points] = []
         for _ in range(steps):
             sequences, log_prob = self.policy.sample(self.samples, self._generator)
             points = sequences.numpy()
@@ -107,7 +98,7 @@ class Imagination:
         self._generator.set_state(state["generator"])
 
 
-def climb(value: Value, starts: Points, sizes: Sequence[int], rng: np.random.Generator, rounds: int = 6) -> Points:
+def climb(value: Value, starts: Points, sizes: Sequence[int], rng: np.random.Generator) -> Points:
     """Local search on a value function: rounds of mutation, the best survive.
 
     Args:
@@ -115,7 +106,7 @@ def climb(value: Value, starts: Points, sizes: Sequence[int], rng: np.random.Gen
         starts: (N, decisions).
     """
     found = starts
-    for _ in range(rounds):
+    for _ in range(_ROUNDS):
         found = np.unique(np.concatenate([found, mutants(found, 4, 2, sizes, rng)]), axis=0)
         found = found[np.argsort(-value(found), kind="stable")[:128]]
     return found

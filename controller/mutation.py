@@ -10,7 +10,9 @@ import numpy.typing as npt
 Points = npt.NDArray[np.int64]
 
 
-def mutants(points: Points, each: int, changes: int, sizes: Sequence[int], rng: np.random.Generator) -> Points:
+def mutants(
+    points: Points, each: int, changes: int, sizes: Sequence[int], rng: np.random.Generator
+) -> Points:
     """Points that differ from given ones in a few decisions.
 
     Args:

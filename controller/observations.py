@@ -78,10 +78,10 @@ class Observations:
             self._pending.remove(tuple(indices))
         self.version += 1
         point = np.array(indices, dtype=np.int64)
-        row = np.array(
-            [_FAILED] * 3 if outcome is None else [outcome.accuracy, outcome.cost, outcome.reward]
-        )
-        same = (self.points == point).all(1) & ((self._values == row) | np.isnan(self._values) & np.isnan(row)).all(1)
+        row = np.array([_FAILED] * 3 if outcome is None else [outcome.accuracy, outcome.cost, outcome.reward])
+        same = (self.points == point).all(1) & (
+            (self._values == row) | np.isnan(self._values) & np.isnan(row)
+        ).all(1)
         if same.any():
             return
         if len(self) >= self.capacity:

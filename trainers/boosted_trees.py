@@ -100,7 +100,7 @@ class BoostedTrees:
                 if str(arrays["made_from"]) != made_from:
                     return None
                 return cls(**{name: arrays[name] for name in _ARRAYS})
-        except Exception:  # noqa: BLE001 -- a damaged cache can fail in many ways, and is fitted again
+        except Exception:  # a damaged cache can fail in many ways, and is fitted again
             return None
 
 

@@ -84,12 +84,10 @@ class TableEvaluator:
         return hashlib.sha256(parts.encode()).hexdigest()
 
     def accuracies(self, points: npt.ArrayLike) -> npt.NDArray[np.float64]:
-        """Accuracies (N,) without noise of points (N, decisions); NaN where neither table nor regressor knows."""
+        """Accuracies (N,) without noise of points (N, decisions); NaN where nothing is known."""
         x = np.ascontiguousarray(points, dtype=np.int64)
-        if self.trees is None:
-            found = np.full(len(x), np.nan)
-        else:
-            found = np.clip(self.trees.predict(x), 0.0, 1.0)
+        unknown = np.full(len(x), np.nan)
+        found = unknown if self.trees is None else np.clip(self.trees.predict(x), 0.0, 1.0)
         for number, point in enumerate(x):
             row = self._rows.get(point.tobytes())
             if row is not None:
@@ -135,8 +133,8 @@ def load_table_evaluator(source: TableSource, space: SearchSpace) -> TableEvalua
 def _trees(path: Path, table: Table) -> BoostedTrees:
     if len(table.points) < FEWEST:
         raise InputError(
-            f"{path}: holds {len(table.points)} networks, too few to predict others from (at least {FEWEST}); "
-            "surrogate: false looks up these alone"
+            f"{path}: holds {len(table.points)} networks, too few to predict others from (at least "
+            f"{FEWEST}); surrogate: false looks up these alone"
         )
     made_from = f"1 {table.fingerprint}"
     places = [path.with_name(f".{path.name}.trees.npz"), _cache_folder() / f"{table.fingerprint[:32]}.npz"]

@@ -180,7 +180,9 @@ def _index(path: Path, where: str, row: Mapping[str, Any], name: str, at: Mappin
     value = row.get(name)
     index = at.get(_plain(value))
     if index is None:
-        raise InputError(f"{path}{_place(where)}: {FieldError(name, f'is no choice of the space: {value!r}')}")
+        raise InputError(
+            f"{path}{_place(where)}: {FieldError(name, f'is no choice of the space: {value!r}')}"
+        )
     return index
 
 
