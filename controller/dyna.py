@@ -17,6 +17,7 @@ from controller.base import Controller, Outcome, Proposal
 from controller.front_goal import FrontGoal
 from controller.goal import Goal, ImaginationSettings
 from controller.imagination import balanced_design
+from controller.mutation import distinct
 from controller.objective import Objective
 from controller.observations import Observations
 from controller.reward_goal import RewardGoal
@@ -113,7 +114,8 @@ class DynaController(Controller):
 
     def _chosen(self, n: int) -> list[Indices]:
         """Up to `n` new points that the goal wants."""
-        candidates = np.unique(self._goal.candidates(n, self._seen), axis=0)
+        candidates = self._goal.candidates(n, self._seen)
+        candidates = candidates[distinct(candidates)]
         known = self._seen.known()
         new = np.array([point.tobytes() not in known for point in candidates], dtype=np.bool_)
         candidates = candidates[new & self._admissible(candidates)]

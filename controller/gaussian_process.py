@@ -120,16 +120,22 @@ class GaussianProcess:
         factor = self._factor(self.log_parameters, self._x)
         self._inverse = torch.linalg.solve_triangular(factor, torch.eye(len(bits)).double(), upper=False)
         self._alpha = self._inverse.T @ (self._inverse @ torch.from_numpy(scaled))
+        self._single = (self.log_parameters.float(), self._x.float(), self._inverse.T.float())
 
     # --- prediction ------------------------------------------------------------------------------------
 
     @torch.no_grad()
     def predict(self, bits: Floats) -> tuple[Floats, Floats]:
-        """Posterior mean (N,) and standard deviation (N,), without the noise of a measurement."""
-        kernel = self._kernel(self.log_parameters, torch.from_numpy(bits), self._x)
-        explained = (kernel @ self._inverse.T).square_().sum(1)
-        std = (self._variance() - explained).clamp(min=1e-10).sqrt() * self._std
-        return (kernel @ self._alpha).numpy() * self._std + self._mean, std.numpy()
+        """Posterior mean (N,) and standard deviation (N,), without the noise of a measurement.
+
+        In single precision, twice as fast: thousands of points are compared for every proposal.
+        """
+        log_parameters, x, inverse = self._single
+        kernel = self._kernel(log_parameters, torch.from_numpy(bits).float(), x)
+        explained = (kernel @ inverse).square_().sum(1).double()
+        std = (self._variance() - explained).clamp(min=1e-6).sqrt() * self._std
+        mean = (kernel @ self._alpha.float()).double()
+        return mean.numpy() * self._std + self._mean, std.numpy()
 
     @torch.no_grad()
     def mean(self, bits: Floats) -> Floats:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 
 from controller.goal import ImaginationSettings
-from controller.mutation import mutants
+from controller.mutation import distinct, mutants
 from controller.policy import FactorisedPolicy, LSTMPolicy, Policy, cloned, ppo_step
 
 Points = npt.NDArray[np.int64]
@@ -22,6 +22,8 @@ Floats = npt.NDArray[np.float64]
 Value = Callable[[Points], Floats]
 _RECENT = 4  # the last steps' samples become candidates
 _ROUNDS = 8  # of local search
+_PARENTS = 128  # of each round
+_KEPT = 300  # points that a batch is chosen from
 
 
 class Imagination:
@@ -105,11 +107,15 @@ def climb(value: Value, starts: Points, sizes: Sequence[int], rng: np.random.Gen
         value: points to what they are worth (N,).
         starts: (N, decisions).
     """
-    found = starts
+    found = starts[distinct(starts)]
+    worth = value(found)
     for _ in range(_ROUNDS):
-        found = np.unique(np.concatenate([found, mutants(found, 4, 2, sizes, rng)]), axis=0)
-        found = found[np.argsort(-value(found), kind="stable")[:128]]
-    return found
+        parents = found[np.argsort(-worth, kind="stable")[:_PARENTS]]
+        made = mutants(parents, 4, 2, sizes, rng)
+        found, worth = np.concatenate([found, made]), np.concatenate([worth, value(made)])
+        kept = distinct(found)
+        found, worth = found[kept], worth[kept]
+    return found[np.argsort(-worth, kind="stable")[:_KEPT]]
 
 
 def balanced_design(n: int, sizes: Sequence[int], rng: np.random.Generator) -> Points:

@@ -9,7 +9,7 @@ import numpy as np
 from controller.coding import Coding
 from controller.goal import Floats, Goal, ImaginationSettings, Points
 from controller.imagination import Imagination, climb
-from controller.mutation import mutants
+from controller.mutation import distinct, mutants
 from controller.observations import Observations
 from controller.surrogate import Surrogate
 from search_space import SearchSpace
@@ -67,7 +67,7 @@ class RewardGoal(Goal):
                 steps = max(4, steps // 3)
             imagined = self._imagination.practise(self._bound, steps)
             found = np.concatenate([imagined, mutants(best[:5], 10, 2, self.sizes, self.rng)])
-            found = np.unique(found, axis=0)
+            found = found[distinct(found)]
             found = found[np.argsort(-self._bound(found), kind="stable")[:64]]
             found = np.concatenate([found, best[:16]])
         return climb(self._bound, found, self.sizes, self.rng)
