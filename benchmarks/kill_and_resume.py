@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nas import load_config, load_space, open_run, run_search
-from nas.launch import proxy_evaluator
+from nas.launch import create_evaluator
 from search_space import Architecture
 from trainers import Evaluator, Measurement
 
@@ -62,7 +62,7 @@ class Noted:
 def search(candidates: int, resume: bool) -> None:
     """One session of the search, in this process."""
     config = load_config(CONFIG, [f"search.candidates={candidates}"])
-    evaluator = Noted(proxy_evaluator(config, load_space(config.space)), Path("diary").absolute())
+    evaluator = Noted(create_evaluator(config, load_space(config.space)), Path("diary").absolute())
     run_search(config, evaluator=evaluator, resume=resume)
 
 

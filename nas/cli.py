@@ -104,7 +104,9 @@ def _print_end(name: str, outcome: str, patience: int) -> None:
     trials = run.trials()
     order = ranked(trials)
     failed = sum(trial.status == "failed" for trial in trials)
-    out.print(f"{name}: {outcome}; {len(order)} networks trained, {failed} failed")
+    replayed = (run.config().get("evaluator") or {}).get("kind") == "table"
+    done = "looked up in a replay" if replayed else "trained"
+    out.print(f"{name}: {outcome}; {len(order)} networks {done}, {failed} failed")
     if outcome == "exhausted":
         out.print(
             f"{patience} proposals in a row brought no new network: the controller has settled, or the space "
@@ -295,6 +297,47 @@ def top(
         out.print("no candidate has finished yet")
     else:
         _print_ranking(found, run, order[0], order[:number])
+
+
+@app.command()
+def rediscovery(
+    run: RunArgument,
+    reference: Annotated[
+        str, typer.Option("--reference", help="A published network, or any other.")
+    ] = "efficientnet_b0",
+    json_output: JsonOption = False,
+) -> None:
+    """Has a search found a network as good as a published one: nas rediscovery rediscover_b0_table"""
+    from nas.lookup import load_architecture
+    from nas.rediscovery import SAMPLE
+    from nas.rediscovery import rediscovery as compare
+
+    found = compare(open_run(run), reference, load_architecture(reference))
+    if json_output:
+        print_json(found.to_json())
+        return
+    rows = [
+        (name, percent(s.accuracy), reward_text(s.reward), count(s.macs), s.candidate or "-")
+        for name, s in ((reference, found.reference), ("recommended", found.recommended))
+    ]
+    print_table(("network", "accuracy", "reward", "MACs", "candidate"), rows)
+    until = found.trainings_to_reward
+    reached = f"after {until} results" if until else f"by none of {found.networks}"
+    out.print(f"its reward or more: reached {reached}")
+    until = found.trainings_to_accuracy
+    reached = f"after {until} results" if until else f"by none of {found.networks}"
+    out.print(f"its accuracy or more at no more MACs: reached {reached}")
+    out.print(f"{found.networks} results, {found.rank - 1} of them with a higher reward than {reference}")
+    if found.percentile is not None:
+        out.print(f"{reference} is above {found.percentile:.2f} % of {SAMPLE:,} random networks of the space")
+    agree = found.decisions - len(found.differences)
+    out.print(
+        f"the recommended network agrees with it in {agree} of {found.decisions} decisions; it differs in"
+    )
+    for decision, (ours, theirs) in found.differences.items():
+        out.print(f"  {decision}: {ours}, and {theirs} in {reference}")
+    verdict = "rediscovered" if found.rediscovered else "not rediscovered"
+    out.print(f"{verdict}: {'a' if found.rediscovered else 'no'} network at least as good was measured")
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ from pydantic import (
     PlainSerializer,
     PlainValidator,
     ValidationError,
+    model_validator,
 )
 from pydantic_core import ErrorDetails
 
@@ -27,28 +28,38 @@ from controller.factory import option_names
 from search_space import Document, FieldError, InputError, Limits, read_yaml, resolve_space
 from search_space.errors import suggestion
 from search_space.yaml_io import dump_yaml, parse_override, put
-from trainers import DATASETS, ProxyProtocol
+from trainers import DATASETS, ProxyProtocol, TableSource
 
 
 def _specification(cls: type[Any]) -> PlainValidator:
     """Reads a mapping into a specification dataclass, which checks itself."""
+    return PlainValidator(lambda value: read_specification(cls, value))
+
+
+def read_specification(cls: type[Any], value: object) -> Any:
+    """An instance of a dataclass from a mapping.
+
+    Raises:
+        FieldError: an unknown or a missing key, or what the class refuses.
+    """
     names = list(cls.__dataclass_fields__)
+    if isinstance(value, cls):
+        return value
+    if not isinstance(value, dict):
+        raise FieldError("", f"must hold keys and values, got {value!r}")
+    for key in value:
+        if key not in names:
+            raise FieldError(str(key), f"is an unknown key{suggestion(str(key), names)}")
+    try:
+        return cls(**value)
+    except TypeError:
+        missing = next(f.name for f in fields(cls) if f.default is MISSING and f.name not in value)
+        raise FieldError(missing, "is missing") from None
 
-    def read(value: object) -> Any:
-        if isinstance(value, cls):
-            return value
-        if not isinstance(value, dict):
-            raise FieldError("", f"must hold keys and values, got {value!r}")
-        for key in value:
-            if key not in names:
-                raise FieldError(str(key), f"is an unknown key{suggestion(str(key), names)}")
-        try:
-            return cls(**value)
-        except TypeError:
-            missing = next(f.name for f in fields(cls) if f.default is MISSING and f.name not in value)
-            raise FieldError(missing, "is missing") from None
 
-    return PlainValidator(read)
+def _optional(cls: type[Any]) -> PlainValidator:
+    """The same, or null."""
+    return PlainValidator(lambda value: None if value is None else read_specification(cls, value))
 
 
 def _space(given: object) -> dict[str, Any]:
@@ -68,10 +79,31 @@ class DataConfig(_Section):
     name: str = "digits"
 
 
+def _evaluator(given: object) -> TableSource | None:
+    """A section ``evaluator``: a table to replay, or None for proxy training."""
+    if given is None or isinstance(given, TableSource):
+        return given
+    if not isinstance(given, dict):
+        raise FieldError("", f"must hold keys and values, got {given!r}")
+    values = dict(given)
+    kind = values.pop("kind", None)
+    if kind == "table":
+        return read_specification(TableSource, values)
+    if kind != "proxy":
+        raise FieldError("kind", "is missing" if kind is None else f"must be proxy or table, got {kind!r}")
+    for key in values:
+        raise FieldError(str(key), "is an unknown key; what proxy training does is said by data and protocol")
+    return None
+
+
+def _evaluator_data(source: TableSource | None) -> dict[str, Any]:
+    return {"kind": "proxy"} if source is None else {"kind": "table", **asdict(source)}
+
+
 class ControllerConfig(_Section):
     """Who proposes candidates; its options are those of the controller's class."""
 
-    name: str = "ppo"
+    name: str = "dyna"
     options: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -121,7 +153,9 @@ class SearchConfig(_Section):
         space: its contents, all filled in; a configuration may give a preset's name, a YAML file (relative
             to the configuration's), or a mapping that extends either.
         limits: what no candidate may exceed.
-        data, protocol: what the accuracy means.
+        evaluator: ``{kind: proxy}`` trains every candidate; ``{kind: table, …}`` replays published results
+            (`trainers.TableSource`).
+        data, protocol: what the accuracy of proxy training means; None where a table is replayed.
         objective: what is maximised.
         controller: who proposes.
         search: how long.
@@ -132,14 +166,34 @@ class SearchConfig(_Section):
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     space: Annotated[dict[str, Any], BeforeValidator(_space)]
     limits: Annotated[Limits, _specification(Limits), PlainSerializer(asdict)] = Limits()
-    data: DataConfig = DataConfig()
-    protocol: Annotated[ProxyProtocol, _specification(ProxyProtocol), PlainSerializer(asdict)] = (
-        ProxyProtocol()
+    evaluator: Annotated[TableSource | None, PlainValidator(_evaluator), PlainSerializer(_evaluator_data)] = (
+        None
     )
+    data: DataConfig | None = None
+    protocol: Annotated[
+        ProxyProtocol | None, _optional(ProxyProtocol), PlainSerializer(lambda p: p and asdict(p))
+    ] = None
     objective: Annotated[Objective, _specification(Objective), PlainSerializer(asdict)]
     controller: ControllerConfig = ControllerConfig()
     search: BudgetConfig = BudgetConfig()
     executor: ExecutorConfig = ExecutorConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_evaluator(cls, values: Any) -> Any:
+        """Data and protocol belong to proxy training, and are filled in there."""
+        if not isinstance(values, dict):
+            return values
+        evaluator = values.get("evaluator")
+        table = isinstance(evaluator, TableSource) or (
+            isinstance(evaluator, dict) and evaluator.get("kind") == "table"
+        )
+        for key in ("data", "protocol"):
+            if table and values.get(key) is not None:
+                raise FieldError(key, "is for proxy training, and the evaluator is a table")
+            if not table and values.get(key) is None:
+                values = {**values, key: {}}
+        return values
 
     def to_yaml(self) -> str:
         """The configuration with every default written out; `load_config` reads it back to an equal one."""
@@ -155,7 +209,9 @@ def resumable(field: str) -> bool:
 
     The processors of a worker are its torch threads, and accuracies are exact for one number of threads.
     """
-    return field == "name" or (field.startswith(("search.", "executor.")) and field != "executor.cpus")
+    if field in ("name", "evaluator.path"):  # the run knows the table by its contents
+        return True
+    return field.startswith(("search.", "executor.")) and field != "executor.cpus"
 
 
 def load_config(
@@ -188,6 +244,10 @@ def load_config(
         typed = any(key == "space" for key in overridden)  # a path on the command line starts there
         folder = Path() if typed else Path(path).parent
         data["space"] = _resolved_space(data["space"], document, folder)
+    evaluator = data.get("evaluator")
+    if isinstance(evaluator, dict) and isinstance(evaluator.get("path"), str):
+        folder = Path() if "evaluator.path" in overridden else Path(path).parent
+        evaluator["path"] = str((folder / evaluator["path"]).resolve())
     return parse_config(data, document, overridden)
 
 
@@ -229,7 +289,7 @@ def parse_config(
 
 def _check_names(config: SearchConfig) -> None:
     """Names that other packages own."""
-    if config.data.name not in DATASETS:
+    if config.data is not None and config.data.name not in DATASETS:
         raise FieldError("data.name", _unknown(config.data.name, list(DATASETS)))
     if config.controller.name not in CONTROLLERS:
         raise FieldError("controller.name", _unknown(config.controller.name, list(CONTROLLERS)))
@@ -257,7 +317,7 @@ def _field_error(details: ErrorDetails) -> FieldError:
         raise inner
     path = _dotted(details["loc"])
     if isinstance(inner, FieldError):
-        return FieldError(f"{path}.{inner.path}" if inner.path else path, inner.rule)
+        return FieldError(".".join(part for part in (path, inner.path) if part), inner.rule)
     if details["type"] == "extra_forbidden":
         known = _fields_at(details["loc"][:-1])
         return FieldError(path, f"is an unknown key{suggestion(str(details['loc'][-1]), known)}")

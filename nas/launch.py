@@ -15,7 +15,14 @@ from nas.interrupts import handled_interrupts
 from nas.search import Listener, Search
 from results import EvaluatorFacts, Journal, Run, create_run, run_path, write_whole
 from search_space import FieldError, InputError, SearchSpace, load_space
-from trainers import Evaluator, Executor, available_cpus, create_executor, load_dataset
+from trainers import (
+    Evaluator,
+    Executor,
+    available_cpus,
+    create_executor,
+    load_dataset,
+    load_table_evaluator,
+)
 
 Outcome = Literal["finished", "exhausted", "failing", "interrupted"]
 
@@ -34,10 +41,18 @@ class SearchEnd:
     outcome: Outcome
 
 
-def proxy_evaluator(config: SearchConfig, space: SearchSpace) -> Evaluator:
-    """The evaluator that a configuration describes: proxy training on its data."""
+def create_evaluator(config: SearchConfig, space: SearchSpace) -> Evaluator:
+    """The evaluator that a configuration describes: a table, or proxy training on its data.
+
+    Raises:
+        InputError: the table, or the data, cannot be used.
+    """
+    if config.evaluator is not None:
+        return load_table_evaluator(config.evaluator, space)
     from trainers.proxy import ProxyEvaluator, check_fit
 
+    assert config.data is not None
+    assert config.protocol is not None
     network = space.decode([0] * len(space.decisions))
     data = load_dataset(config.data.name, network.image_size)
     check_fit(network, config.protocol, data)
@@ -65,12 +80,11 @@ def run_search(
     """
     space = load_space(config.space)
     run = _existing(config) if resume else None
-    evaluator = evaluator or proxy_evaluator(config, space)
-    if config.limits.given():
-        try:
-            space = space.limited(config.limits, evaluator.num_classes, evaluator.in_channels)
-        except FieldError as error:
-            raise InputError(str(error)) from None
+    evaluator = evaluator or create_evaluator(config, space)
+    try:  # also without limits: controllers then know the costs of the networks that are trained
+        space = space.limited(config.limits, evaluator.num_classes, evaluator.in_channels)
+    except FieldError as error:
+        raise InputError(str(error)) from None
     controller = _controller(config, space)
     _check_executor(config)
     run = run or create_run(config.name, config.to_yaml())

@@ -1,10 +1,11 @@
-"""Data, proxy training, and the executors that run candidates."""
+"""Data, proxy training, replay of tables, and the executors that run candidates."""
 
 from trainers.data import DATASETS, Dataset, ImageSet, load_dataset
 from trainers.executor import Candidate, Executor, InlineExecutor, Result, available_cpus
 from trainers.factory import create_executor
 from trainers.measurement import CallableEvaluator, Evaluator, Measurement, evaluate
 from trainers.protocol import ProxyProtocol
+from trainers.table import TableEvaluator, TableSource, load_table_evaluator
 
 __all__ = [
     "DATASETS",
@@ -18,8 +19,11 @@ __all__ = [
     "Measurement",
     "ProxyProtocol",
     "Result",
+    "TableEvaluator",
+    "TableSource",
     "available_cpus",
     "create_executor",
     "evaluate",
     "load_dataset",
+    "load_table_evaluator",
 ]
