@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from controller.base import Controller, Outcome, Proposal
 from controller.front_goal import FrontGoal
@@ -122,6 +123,12 @@ class DynaController(Controller):
         if not len(candidates):
             return []
         return [tuple(point) for point in self._goal.chosen(n, candidates, self._seen).tolist()]
+
+    def _admissible(self, points: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+        """For a front no cost is ruled out by a reward: it wants the costly ones too."""
+        if isinstance(self._goal, FrontGoal):
+            return self.space.allowed(points)
+        return super()._admissible(points)
 
     def _asked(self, proposals: Sequence[Proposal]) -> None:
         for proposal in proposals:

@@ -37,10 +37,10 @@ class GaussianProcess:
         m = max(bits, 1)
         log_theta = math.log(1.0 / m)  # two random points are then about half a length scale apart
         self._prior = torch.cat(
-            [torch.zeros(bits), torch.full((bits,), log_theta), torch.tensor([0.0, 0.0, math.log(0.005)])]
+            [torch.zeros(bits), torch.full((bits,), log_theta), torch.tensor([0.0, 0.0, math.log(0.02)])]
         ).double()  # log of w, theta, a, b, noise
         self._spread = torch.cat(
-            [torch.ones(bits), torch.full((bits,), 2.0), torch.tensor([1.5, 1.5, 1.0])]
+            [torch.ones(bits), torch.full((bits,), 2.0), torch.tensor([1.5, 1.5, 2.0])]
         ).double()
         self.log_parameters = self._prior.clone()
         self.fitted = False  # the hyper-parameters

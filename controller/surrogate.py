@@ -37,12 +37,14 @@ class Surrogate:
         """Variance of a measurement, in the square of the values' unit."""
         return self._process.noise
 
-    def learn(self, points: Points, values: Floats, rng: np.random.Generator) -> None:
-        """Fit the hyper-parameters, if the data has grown by 15 % since they were."""
+    def learn(self, points: Points, values: Floats, rng: np.random.Generator) -> bool:
+        """Fit the hyper-parameters, if the data has grown by 15 % since they were; whether they were."""
         n = len(points)
-        if n < self._fitted_on or n >= max(_GROWTH * self._fitted_on, self._fitted_on + 1):
+        due = n < self._fitted_on or n >= max(_GROWTH * self._fitted_on, self._fitted_on + 1)
+        if due:
             self._process.fit_parameters(self._coding(points), values, rng)
             self._fitted_on = n
+        return due
 
     def condition(self, points: Points, values: Floats) -> None:
         """Condition on measurements; before any prediction."""
