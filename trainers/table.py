@@ -89,12 +89,10 @@ class TableEvaluator:
     def accuracies(self, points: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Accuracies (N,) without noise of points (N, decisions); NaN where nothing is known."""
         x = self.space.canonical(points)
-        unknown = np.full(len(x), np.nan)
-        found = unknown if self.trees is None else np.clip(self.trees.predict(x), 0.0, 1.0)
-        for number, point in enumerate(x):
-            row = self._rows.get(point.tobytes())
-            if row is not None:
-                found[number] = self.table.accuracy[row]
+        rows = np.array([self._rows.get(point.tobytes(), -1) for point in x], dtype=np.int64)
+        found = np.where(rows >= 0, self.table.accuracy[rows], np.nan)
+        if self.trees is not None and (rows < 0).any():
+            found[rows < 0] = np.clip(self.trees.predict(x[rows < 0]), 0.0, 1.0)
         return found
 
     def epochs(

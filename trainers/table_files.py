@@ -173,7 +173,7 @@ def _csv_rows(text: str, path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
                 raise InputError(f"{path}:{reader.line_num}: must have {len(header)} columns")
             yield f":{reader.line_num}", dict(row)
     except csv.Error as error:
-        raise InputError(f"{path}:{reader.line_num}: is no CSV: {error}") from None
+        raise InputError(f"{path}:{reader.reader.line_num}: is no CSV: {error}") from None
 
 
 def _repeated(names: Sequence[str]) -> str:
