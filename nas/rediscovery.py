@@ -101,7 +101,7 @@ def rediscovery(run: Run, name: str, reference: Architecture) -> Rediscovery:
     standings = [_standing(trial, config.objective) for trial in done]
     if isinstance(table, TableEvaluator):
         known = next((t.id for t in done if t.key == reference.key), None)
-        theirs = _looked_up(table, config, indices, cost(reference).macs, known)
+        theirs = _looked_up(table, config, name, indices, known)
         percentile = _percentile(table, space, config.objective, theirs.reward)
     else:
         theirs = _measured(run, name, reference, standings, done)
@@ -136,15 +136,14 @@ def _standing(trial: Trial, objective: Objective) -> Standing:
 
 
 def _looked_up(
-    table: TableEvaluator, config: SearchConfig, indices: Indices, macs: int, candidate: int | None
+    table: TableEvaluator, config: SearchConfig, name: str, indices: Indices, candidate: int | None
 ) -> Standing:
     accuracy = float(table.accuracies([indices])[0])
     if not np.isfinite(accuracy):
-        raise InputError("the reference is not in the table, and surrogate: false gives no other accuracy")
-    known = table.space.known_cost([indices], config.objective.cost)
-    assert known is not None
-    reward = config.objective.reward(accuracy, float(known[0]))
-    return Standing(accuracy=accuracy, macs=macs, reward=reward, candidate=candidate)
+        raise InputError(f"{name} is not in the table, and surrogate: false gives no other accuracy")
+    costs = cost(table.space.decode(indices), table.num_classes, table.in_channels)
+    reward = config.objective.reward(accuracy, float(getattr(costs, config.objective.cost)))
+    return Standing(accuracy=accuracy, macs=costs.macs, reward=reward, candidate=candidate)
 
 
 def _measured(
