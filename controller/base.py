@@ -99,18 +99,24 @@ class Controller(ABC):
         if self.objective is not None and self._best is not None:
             costs = self.space.known_cost(points, self.objective.cost)
             if costs is not None:
-                admissible &= self.objective.ceiling(costs) >= self._best[0]
+                best = self._best[0] - 1e-12 * abs(self._best[0])  # powers differ in their last bit
+                admissible &= self.objective.ceiling(costs) >= best
         return admissible
 
     def _repaired(self, proposal: Proposal) -> Proposal:
-        """Within the limits, and from there towards the best point seen, as far as is needed."""
-        indices = list(self.space.repaired(proposal.indices))
+        """Within the limits, and from there towards the best point seen, as far as is needed.
+
+        A best point that is beyond the limits itself was told by somebody else; limits come first.
+        """
+        within = self.space.repaired(proposal.indices)
+        indices = list(within)
         if self._best is not None:
             for decision, choice in enumerate(self._best[1]):
                 if self._admissible([indices])[0]:
                     break
                 indices[decision] = choice
-        return Proposal(tuple(indices), self.space.choices(indices))
+        found = tuple(indices) if self.space.allows(indices) else within
+        return Proposal(found, self.space.choices(found))
 
     def _asked(self, proposals: Sequence[Proposal]) -> None:  # noqa: B027 -- most need not know
         """These go out; for controllers that remember what is outstanding."""

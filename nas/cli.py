@@ -331,9 +331,8 @@ def rediscovery(
     if found.percentile is not None:
         out.print(f"{reference} is above {found.percentile:.2f} % of {SAMPLE:,} random networks of the space")
     agree = found.decisions - len(found.differences)
-    out.print(
-        f"the recommended network agrees with it in {agree} of {found.decisions} decisions; it differs in"
-    )
+    differs = "; it differs in" if found.differences else ""
+    out.print(f"the recommended network agrees with it in {agree} of {found.decisions} decisions{differs}")
     for decision, (ours, theirs) in found.differences.items():
         out.print(f"  {decision}: {ours}, and {theirs} in {reference}")
     verdict = "rediscovered" if found.rediscovered else "not rediscovered"

@@ -90,7 +90,9 @@ def _evaluator(given: object) -> TableSource | None:
     if kind == "table":
         return read_specification(TableSource, values)
     if kind != "proxy":
-        raise FieldError("kind", "is missing" if kind is None else f"must be proxy or table, got {kind!r}")
+        near = suggestion(str(kind), ["proxy", "table"])
+        rule = "is missing: proxy or table" if kind is None else f"must be proxy or table, got {kind!r}{near}"
+        raise FieldError("kind", rule)
     for key in values:
         raise FieldError(str(key), "is an unknown key; what proxy training does is said by data and protocol")
     return None
@@ -246,7 +248,8 @@ def load_config(
         data["space"] = _resolved_space(data["space"], document, folder)
     evaluator = data.get("evaluator")
     if isinstance(evaluator, dict) and isinstance(evaluator.get("path"), str):
-        folder = Path() if "evaluator.path" in overridden else Path(path).parent
+        typed = any(key in ("evaluator", "evaluator.path") for key in overridden)
+        folder = Path() if typed else Path(path).parent
         evaluator["path"] = str((folder / evaluator["path"]).resolve())
     return parse_config(data, document, overridden)
 

@@ -17,7 +17,7 @@ from controller import Objective
 from nas.config import SearchConfig, load_config
 from nas.launch import create_evaluator
 from results import Run, Trial
-from search_space import Architecture, Indices, InputError, StageSpace, cost, load_space
+from search_space import Architecture, FieldError, Indices, InputError, StageSpace, cost, load_space
 from trainers import TableEvaluator
 
 SAMPLE = 10_000  # random networks that a replayed reference is ranked among
@@ -47,10 +47,12 @@ class Rediscovery:
     Attributes:
         reference, recommended: the two networks.
         trainings_to_reward: results until the first with the reference's reward or more; None for never.
+            Candidates that failed are no results.
         trainings_to_accuracy: results until the first with its accuracy or more at no more MACs.
         rank: of the reference's reward among the run's networks; 1 is above all.
         networks: of the run, measured.
-        percentile: of its reward among random networks of the space; None where each would be a training.
+        percentile: of its reward among random networks of the space; None where each would be a training,
+            and where a table without a regressor does not hold them all.
         differences: decision to (recommended, reference) where the two differ.
         decisions: of the space.
     """
@@ -88,23 +90,24 @@ def rediscovery(run: Run, name: str, reference: Architecture) -> Rediscovery:
     """
     config = load_config(run.config_path)
     space = load_space(config.space)
-    if not space.contains(reference):
-        raise InputError(f"{name} is not in the space of {run.name}; nas space show says what is")
+    try:
+        indices = space.encode(reference)
+    except FieldError as error:
+        raise InputError(f"{name} is not in the space of {run.name}: {error}") from None
     done = sorted((t for t in run.trials() if t.status == "done"), key=lambda trial: trial.arrival or 0)
     if not done:
         raise InputError(f"{run.name}: no candidate has finished yet")
     table = create_evaluator(config, space) if config.evaluator is not None else None
     standings = [_standing(trial, config.objective) for trial in done]
-    indices = space.encode(reference)
     if isinstance(table, TableEvaluator):
         known = next((t.id for t in done if t.key == reference.key), None)
-        theirs = _looked_up(table, config, indices, cost(reference).macs, known)
+        theirs = _looked_up(table, config, name, indices, known)
         percentile = _percentile(table, space, config.objective, theirs.reward)
     else:
         theirs = _measured(run, name, reference, standings, done)
         percentile = None
     best = run.recommended()
-    choices = dict(zip([d.name for d in space.decisions], space.choices(indices), strict=True))
+    ours, other = space.choices(space.encode(best.network())), space.choices(indices)
     return Rediscovery(
         reference=theirs,
         recommended=_standing(best, config.objective),
@@ -116,9 +119,11 @@ def rediscovery(run: Run, name: str, reference: Architecture) -> Rediscovery:
         networks=len(standings),
         percentile=percentile,
         differences={
-            d: (best.choices[d], choice) for d, choice in choices.items() if best.choices[d] != choice
+            decision.name: (mine, its)
+            for decision, mine, its in zip(space.decisions, ours, other, strict=True)
+            if mine != its
         },
-        decisions=len(choices),
+        decisions=len(space.decisions),
     )
 
 
@@ -131,15 +136,14 @@ def _standing(trial: Trial, objective: Objective) -> Standing:
 
 
 def _looked_up(
-    table: TableEvaluator, config: SearchConfig, indices: Indices, macs: int, candidate: int | None
+    table: TableEvaluator, config: SearchConfig, name: str, indices: Indices, candidate: int | None
 ) -> Standing:
     accuracy = float(table.accuracies([indices])[0])
     if not np.isfinite(accuracy):
-        raise InputError("the reference is not in the table, and surrogate: false gives no other accuracy")
-    known = table.space.known_cost([indices], config.objective.cost)
-    assert known is not None
-    reward = config.objective.reward(accuracy, float(known[0]))
-    return Standing(accuracy=accuracy, macs=macs, reward=reward, candidate=candidate)
+        raise InputError(f"{name} is not in the table, and surrogate: false gives no other accuracy")
+    costs = cost(table.space.decode(indices), table.num_classes, table.in_channels)
+    reward = config.objective.reward(accuracy, float(getattr(costs, config.objective.cost)))
+    return Standing(accuracy=accuracy, macs=costs.macs, reward=reward, candidate=candidate)
 
 
 def _measured(
@@ -153,15 +157,17 @@ def _measured(
     )
 
 
-def _percentile(table: TableEvaluator, space: StageSpace, objective: Objective, reward: float) -> float:
-    """The share (0 to 100) of random networks below a reward; those the table does not know are left out."""
+def _percentile(
+    table: TableEvaluator, space: StageSpace, objective: Objective, reward: float
+) -> float | None:
+    """The share (0 to 100) of random networks below a reward; None where some of them are not known."""
     rng = np.random.default_rng(0)
-    points = np.array([space.random(rng) for _ in range(SAMPLE)])
+    points = np.stack([rng.integers(len(d.choices), size=SAMPLE) for d in space.decisions], axis=1)
     accuracy, costs = table.accuracies(points), space.known_cost(points, objective.cost)
     assert costs is not None
-    rewards = [
-        objective.reward(float(a), float(c)) for a, c in zip(accuracy, costs, strict=True) if np.isfinite(a)
-    ]
+    if not np.isfinite(accuracy).all():
+        return None
+    rewards = [objective.reward(float(a), float(c)) for a, c in zip(accuracy, costs, strict=True)]
     return 100.0 * float(np.mean(np.array(rewards) < reward))
 
 

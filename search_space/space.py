@@ -138,6 +138,12 @@ class SearchSpace:
             return False
         return True
 
+    def canonical(self, points: npt.ArrayLike) -> npt.NDArray[np.int64]:
+        """Of many points (N, decisions) those that `encode` gives for the same architectures."""
+        import numpy as np
+
+        return np.array(points, dtype=np.int64)
+
     def allows(self, indices: Sequence[int]) -> bool:
         """Whether controllers may propose this point; without limits every one."""
         return True

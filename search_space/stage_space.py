@@ -199,6 +199,11 @@ class StageSpace(SearchSpace):
         """
         return self.tables(num_classes, in_channels).cost(indices)
 
+    def canonical(self, points: npt.ArrayLike) -> npt.NDArray[np.int64]:
+        """See `SearchSpace.canonical`; operations, squeeze-and-excitation and skips may say one thing in
+        several ways."""
+        return self._own_tables().canonical(points)
+
     # --- limits ----------------------------------------------------------------------------------------
 
     def known_cost(self, points: npt.ArrayLike, cost: str) -> npt.NDArray[np.float64] | None:
@@ -236,6 +241,8 @@ class StageSpace(SearchSpace):
 
     def allowed(self, points: npt.ArrayLike) -> npt.NDArray[np.bool_]:
         """Whether points are within the limits."""
+        if not self.limits.given():
+            return super().allowed(points)
         return self._own_tables().excess(points, self.limits) <= 1.0
 
     def repaired(self, indices: Sequence[int]) -> Indices:

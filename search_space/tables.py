@@ -75,6 +75,7 @@ class StageTables:
         self._stem_macs, self._stem_params, side = stem_cost(skeleton.stem, in_channels, skeleton.image_size)
         self._stem_peak = stem_peak(skeleton.stem, in_channels, skeleton.image_size)
         self._tables: list[_Table] = []
+        self._firsts: list[Ints] = []  # made when they are needed
         before, column = [skeleton.stem.channels], 0
         for number, choices in enumerate(offered):
             table = _table(number, choices, before, side, column, make_stage)
@@ -112,6 +113,24 @@ class StageTables:
         """Bytes (N,) of points (N, decisions), as `search_space.memory` counts them."""
         _, params, peak = self._evaluate(self._checked(indices), peaks=True)
         return 4 * (params + peak)
+
+    def canonical(self, indices: npt.ArrayLike) -> Ints:
+        """For points (N, decisions) the first whose stages build the same, as `StageSpace.encode` gives it.
+
+        Raises:
+            FieldError: the wrong shape, or an index out of range.
+        """
+        points = self._checked(indices).astype(np.int64)
+        before: npt.NDArray[Any] = np.zeros(len(points), dtype=np.int64)
+        if not self._firsts:
+            self._firsts = [_first_of_equals(table) for table in self._tables]
+        for table, firsts in zip(self._tables, self._firsts, strict=True):
+            combination = points[:, table.columns] @ np.array(table.radix, dtype=np.int64)
+            first = firsts[before, combination]
+            for column, weight in zip(table.columns, table.radix, strict=True):
+                points[:, column] = first // weight % self._sizes[column]
+            before = points[:, table.width_column] if table.width_column is not None else 0 * before
+        return points
 
     def _checked(self, indices: npt.ArrayLike) -> npt.NDArray[np.int32]:
         points = np.asarray(indices)
@@ -307,6 +326,15 @@ def _table(
         width_column=column + names.index("filters") if "filters" in choices else None,
         width_of=np.array([widths.index(stage.channels) for stage in stages], dtype=np.int64),
     )
+
+
+def _first_of_equals(table: _Table) -> Ints:
+    """For each width before (rows) and combination the first combination that builds the same blocks."""
+    rows = []
+    for blocks in table.blocks:
+        first: dict[tuple[Block, ...], int] = {}
+        rows.append([first.setdefault(built, number) for number, built in enumerate(blocks)])
+    return np.array(rows, dtype=np.int64)
 
 
 def _headed(skeleton: Architecture, width: int) -> Architecture:

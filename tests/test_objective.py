@@ -1,5 +1,7 @@
 """Rewards, by the papers' formulas."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,6 +37,22 @@ def test_more_accuracy_and_less_cost_never_hurt(accuracy: float, cost: float) ->
     objective = Objective(target=1e6)
     assert objective.reward(accuracy, cost) >= objective.reward(accuracy * 0.9, cost)
     assert objective.reward(accuracy, cost) >= objective.reward(accuracy, cost * 1.1)
+
+
+@given(
+    st.lists(st.floats(1.0, 1e12), min_size=1, max_size=5),
+    st.floats(1e3, 1e9),
+    st.sampled_from(["product", "absolute"]),
+    st.floats(-2.0, 0.0),
+    st.floats(-2.0, 0.0),
+)
+def test_the_ceiling_is_the_reward_of_a_perfect_accuracy(
+    costs: list[float], target: float, form: Any, alpha: float, beta: float
+) -> None:
+    objective = Objective(target=target, form=form, alpha=alpha, beta=beta)
+    rewards = [objective.reward(1.0, cost) for cost in costs]
+    assert objective.ceiling(costs) == pytest.approx(rewards, rel=1e-13)
+    assert (objective.ceiling(costs) >= [objective.reward(0.99, cost) for cost in costs]).all()
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from controller import CONTROLLERS, create_controller
+from controller import CONTROLLERS, Objective, Outcome, Proposal, create_controller
+from controller.base import DRAWS
+from controller.random_search import RandomController
 from search_space import (
+    Decision,
     FieldError,
     InputError,
     Limits,
+    SearchSpace,
     cost,
     load_space,
     memory,
@@ -215,6 +219,99 @@ def test_controllers_propose_within_limits_however_tight(name: str, limits: Limi
             value = memory(network) if cost_name == "memory" else getattr(cost(network), cost_name)
             assert value <= limit
     controller.tell(controller.ask(20), [None] * 20)
+
+
+def test_known_costs_are_those_of_the_networks_that_are_meant() -> None:
+    whole = load_space(TINY)
+    points = every_point(whole)[::97]
+    for space, meant in ((whole, (1000, 3)), (whole.limited(Limits(), 7, 1), (7, 1))):
+        costs = [cost(space.decode(point), *meant) for point in points]
+        assert space.known_cost(points, "macs").tolist() == [c.macs for c in costs]
+        assert space.known_cost(points, "params").tolist() == [c.params for c in costs]
+        assert space.known_cost(points, "latency") is None
+    plain = SearchSpace([Decision("a", (1, 2))])
+    assert plain.known_cost([[0]], "macs") is None
+
+
+def test_allowed_says_of_many_points_what_allows_says_of_each() -> None:
+    whole = load_space(TINY)
+    points = every_point(whole)[::97]
+    macs = np.sort(whole.known_cost(points, "macs"))
+    limited = whole.limited(Limits(macs=float(macs[len(macs) // 2])))
+    assert limited.allowed(points).tolist() == [limited.allows(point) for point in points]
+    assert 0 < limited.allowed(points).sum() < len(points)
+    for space in (whole, whole.limited(Limits()), whole.limited(Limits(), 7, 1)):  # nothing is limited
+        assert space.allowed(points).all()
+        assert all(space.allows(point) and space.repaired(point) == point for point in points)
+    plain = SearchSpace([Decision("a", (1, 2))])
+    assert plain.allowed([[0], [1], [0]]).tolist() == [True] * 3
+    assert plain.canonical([[1], [0]]).tolist() == [[1], [0]]
+
+
+HARD = Objective(target=20e6, alpha=0.0, beta=-1.0)
+
+
+@pytest.mark.parametrize("name", CONTROLLERS)
+@pytest.mark.parametrize("limits", [Limits(), Limits(params=2.5e6)], ids=["free", "limited"])
+def test_controllers_do_not_propose_what_arithmetic_rules_out(name: str, limits: Limits) -> None:
+    space = load_space("tiny-imagenet").limited(limits)
+    options = {"first": 4, "steps": 2} if name == "dyna" else {}
+    controller = create_controller(name, space, 0, HARD, **options)
+    cheap = space.repaired(space.tables().extremes("macs").smallest_at)
+    proposal = Proposal(cheap, space.choices(cheap))
+    macs = float(space.known_cost([cheap], "macs")[0])
+    assert macs < HARD.target < space.tables().extremes("macs").largest / 3
+    for _ in range(2):
+        batch = controller.ask(6)
+        told = [*batch, proposal]
+        costs = space.known_cost([p.indices for p in told], "macs").tolist()
+        controller.tell(told, [Outcome(0.3, c, HARD.reward(0.3, c)) for c in costs])
+    controller.tell([proposal], [Outcome(0.8, macs, 0.8)])
+    points = [p.indices for p in controller.ask(20)]
+    assert len(points) == 20
+    assert space.allowed(points).all()
+    assert (space.known_cost(points, "macs") <= HARD.target / 0.8).all()
+    controller.tell([proposal], [Outcome(1.0, macs, 1.0)])  # nothing can be better: as good is not ruled out
+    points = [p.indices for p in controller.ask(5)]
+    assert space.allowed(points).all()
+    assert (space.known_cost(points, "macs") <= HARD.target).all()
+
+
+class Stubborn(RandomController):
+    """Draws the most expensive point, always, and counts."""
+
+    drawn = 0
+
+    def _draw(self, n: int) -> list[Proposal]:
+        self.drawn += n
+        point = self.space.tables().extremes("macs").largest_at
+        return [Proposal(point, self.space.choices(point), -1.0)] * n
+
+
+def test_what_is_drawn_in_vain_is_drawn_a_bounded_number_of_times_and_then_repaired() -> None:
+    space = load_space("digits")
+    costs = space.tables().extremes("macs")
+    objective = Objective(target=float(costs.smallest), alpha=0.0, beta=-1.0)
+    controller = Stubborn(space, 0, objective)
+    assert [p.log_prob for p in controller.ask(2)] == [-1.0, -1.0]
+    assert controller.drawn == 2
+    best = costs.smallest_at
+    controller.tell([Proposal(best, space.choices(best))], [Outcome(0.9, float(costs.smallest), 0.9)])
+    repaired = controller.ask(3)
+    assert controller.drawn == 2 + 3 * (DRAWS + 1)
+    assert [p.log_prob for p in repaired] == [None] * 3
+    assert (space.known_cost([p.indices for p in repaired], "macs") <= costs.smallest / 0.9).all()
+    assert all(p.choices == space.choices(p.indices) for p in repaired)
+
+
+def test_limits_come_before_a_best_point_that_is_beyond_them() -> None:
+    whole = load_space("digits")
+    ends = whole.tables().extremes("macs")
+    space = whole.limited(Limits(macs=2.0 * ends.smallest))
+    controller = Stubborn(space, 0, Objective(target=1e6))
+    told = Proposal(ends.largest_at, space.choices(ends.largest_at))  # by somebody who knows no limits
+    controller.tell([told], [Outcome(1.0, float(ends.largest), 5.0)])
+    assert space.allowed([p.indices for p in controller.ask(4)]).all()
 
 
 def test_repairing_changes_few_stages_and_allowed_points_not_at_all() -> None:

@@ -7,6 +7,7 @@ unlike a pickled model; evaluation walks all trees at once and is fast for one p
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -57,11 +58,11 @@ class BoostedTrees:
 
     def predict(self, points: npt.ArrayLike) -> Floats:
         """Values (N,) at points (N, features)."""
-        x = np.asarray(points, dtype=np.float64)
+        x = np.asarray(points, dtype=np.float32)  # as scikit-learn compares them
         parts = [self._predict(x[start : start + _CHUNK]) for start in range(0, len(x), _CHUNK)]
         return np.concatenate(parts) if parts else np.empty(0)
 
-    def _predict(self, x: Floats) -> Floats:
+    def _predict(self, x: npt.NDArray[np.float32]) -> Floats:
         trees = np.arange(len(self.left))
         node = np.zeros((len(x), len(trees)), dtype=np.int32)  # (N, T)
         rows = np.arange(len(x))[:, None]
@@ -73,8 +74,9 @@ class BoostedTrees:
     def digest(self) -> str:
         """SHA-256 of everything that decides a prediction."""
         hashed = hashlib.sha256()
-        for name in _ARRAYS:
+        for name in _ARRAYS[:-1]:
             hashed.update(np.ascontiguousarray(getattr(self, name)).tobytes())
+        hashed.update(self.scalars[:3].tobytes())  # how good it is decides nothing
         return hashed.hexdigest()
 
     def save(self, path: Path, made_from: str) -> None:
@@ -84,7 +86,7 @@ class BoostedTrees:
             path: whole or not at all.
             made_from: identifies the data, for `load`.
         """
-        unfinished = path.with_name(f".{path.name}.{hashlib.sha256(made_from.encode()).hexdigest()[:8]}.npz")
+        unfinished = path.with_name(f".{path.name}.{os.getpid()}.npz")
         arrays = {name: getattr(self, name) for name in _ARRAYS}
         try:
             np.savez_compressed(unfinished, made_from=np.array(made_from), **arrays)

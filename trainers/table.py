@@ -16,12 +16,14 @@ import numpy as np
 import numpy.typing as npt
 
 from search_space import Architecture, FieldError, InputError, SearchSpace
-from search_space.fields import check_bool, check_float
+from search_space.fields import as_floats, check_bool, check_float
+from trainers import boosted_trees
 from trainers.boosted_trees import BoostedTrees, fit_boosted_trees
 from trainers.measurement import Measurement
 from trainers.table_files import Table, read_table
 
 FEWEST = 20  # networks to fit a regressor on
+_OURS = ("accuracy", "exact_accuracy", "in_table")  # of a measurement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +53,7 @@ class TableSource:
         check_bool("percent", self.percent)
         check_bool("surrogate", self.surrogate)
         check_float("noise", self.noise, 0.0, 50.0)
+        as_floats(self, "noise")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -80,18 +83,16 @@ class TableEvaluator:
     def fingerprint(self) -> str:
         """Of the table, the regressor and the noise."""
         trees = "none" if self.trees is None else self.trees.digest()
-        parts = f"table {self.table.fingerprint} {trees} {self.noise:g}"
+        parts = f"table {self.table.fingerprint} {trees} {float(self.noise)!r}"
         return hashlib.sha256(parts.encode()).hexdigest()
 
     def accuracies(self, points: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Accuracies (N,) without noise of points (N, decisions); NaN where nothing is known."""
-        x = np.ascontiguousarray(points, dtype=np.int64)
-        unknown = np.full(len(x), np.nan)
-        found = unknown if self.trees is None else np.clip(self.trees.predict(x), 0.0, 1.0)
-        for number, point in enumerate(x):
-            row = self._rows.get(point.tobytes())
-            if row is not None:
-                found[number] = self.table.accuracy[row]
+        x = self.space.canonical(points)
+        rows = np.array([self._rows.get(point.tobytes(), -1) for point in x], dtype=np.int64)
+        found = np.where(rows >= 0, self.table.accuracy[rows], np.nan)
+        if self.trees is not None and (rows < 0).any():
+            found[rows < 0] = np.clip(self.trees.predict(x[rows < 0]), 0.0, 1.0)
         return found
 
     def epochs(
@@ -103,15 +104,16 @@ class TableEvaluator:
             FieldError: the architecture is not in the space.
             LookupError: it is not in the table, and there is no regressor.
         """
-        point = np.array([self.space.encode(architecture)], dtype=np.int64)
-        exact = float(self.accuracies(point)[0])
+        point = np.array(self.space.encode(architecture), dtype=np.int64)
+        exact = float(self.accuracies([point])[0])
         if not np.isfinite(exact):
             raise LookupError("the network is not in the table")
         row = self._rows.get(point.tobytes())
         metrics = {"exact_accuracy": exact, "in_table": float(row is not None)}
         if row is not None:
-            values = {name: float(column[row]) for name, column in self.table.metrics.items()}
-            metrics |= {name: value for name, value in values.items() if np.isfinite(value)}
+            for name, column in self.table.metrics.items():
+                if np.isfinite(column[row]):
+                    metrics[f"table {name}" if name in _OURS else name] = float(column[row])
         noisy = exact + 0.01 * self.noise * _standard_normal(f"{architecture.key} {seed}")
         yield Measurement(accuracy=min(1.0, max(0.0, noisy)), metrics=metrics)
 
@@ -136,7 +138,7 @@ def _trees(path: Path, table: Table) -> BoostedTrees:
             f"{path}: holds {len(table.points)} networks, too few to predict others from (at least "
             f"{FEWEST}); surrogate: false looks up these alone"
         )
-    made_from = f"1 {table.fingerprint}"
+    made_from = f"1 {table.fingerprint} {boosted_trees.SETTINGS}"
     places = [path.with_name(f".{path.name}.trees.npz"), _cache_folder() / f"{table.fingerprint[:32]}.npz"]
     for place in places:
         trees = BoostedTrees.load(place, made_from)

@@ -1,0 +1,228 @@
+"""Rediscovery, on a table whose answers are known by hand."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from controller import CONTROLLERS, Outcome, Proposal
+from controller.random_search import RandomController
+from nas import InputError, parse_config, run_search
+from nas.rediscovery import rediscovery
+from results import Run
+from search_space import Architecture, StageSpace, cost, load_space
+from search_space.yaml_io import dump_yaml
+from tests.searching import Scripted
+from tests.searching import config as proxy_config
+from tests.tables import SPACE, write_csv
+from tests.test_cli import nas
+from tests.test_stage_space import every_point
+from trainers import boosted_trees
+
+# two decisions, eight networks; more layers and larger kernels cost more
+TWO: dict[str, Any] = {
+    **SPACE,
+    "stages": [{**SPACE["stages"][0], "choices": {"kernel": [3, 5, 7, 9], "layers": [0, 1]}}],
+    "choices": {},
+}
+ACCURACY = {
+    (0, 0): 0.60, (0, 1): 0.61, (1, 0): 0.70, (1, 1): 0.62,
+    (2, 0): 0.71, (2, 1): 0.63, (3, 0): 0.69, (3, 1): 0.72,
+}  # fmt: skip
+ORDER = [(0, 0), (1, 1), (2, 0), (1, 0), (3, 0)]  # what is proposed, one after the other
+
+
+class Listed(RandomController):
+    """Proposes `ORDER`, and after that again."""
+
+    asked = 0
+
+    def _draw(self, n: int) -> list[Proposal]:
+        points = [ORDER[(self.asked + i) % len(ORDER)] for i in range(n)]
+        self.asked += n
+        return [Proposal(point, self.space.choices(point)) for point in points]
+
+    def _admissible(self, points: Any) -> Any:
+        return self.space.allowed(points)
+
+    def _learn(self, proposals: Sequence[Proposal], outcomes: Sequence[Outcome | None]) -> None:
+        pass
+
+
+@pytest.fixture
+def space() -> StageSpace:
+    return load_space(TWO)
+
+
+@pytest.fixture
+def folder(in_tmp: Path, space: StageSpace, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """With the table; searches in it propose `ORDER`."""
+    monkeypatch.setitem(CONTROLLERS, "listed", Listed)
+    names = [decision.name for decision in space.decisions]
+    write_csv(
+        in_tmp / "t.csv",
+        [{**dict(zip(names, space.choices(p), strict=True)), "accuracy": a} for p, a in ACCURACY.items()],
+    )
+    return in_tmp
+
+
+def searched(folder: Path, candidates: int = 5, **evaluator: Any) -> Run:
+    """A replay that proposed the first of `ORDER`; the reward is the accuracy alone."""
+    return run_search(
+        parse_config(
+            {
+                "name": "t",
+                "space": TWO,
+                "evaluator": {
+                    "kind": "table", "path": str(folder / "t.csv"), "surrogate": False, **evaluator,
+                },
+                "objective": {"target": 1e6, "alpha": 0.0, "beta": 0.0},
+                "controller": {"name": "listed"},
+                "search": {"candidates": candidates, "keep_weights": 0},
+                "executor": {"kind": "inline"},
+            }
+        )
+    ).run  # fmt: skip
+
+
+def test_the_space_is_as_the_answers_suppose(space) -> None:
+    assert list(ACCURACY) == every_point(space)
+    macs = [cost(space.decode(point)).macs for point in every_point(space)]
+    assert macs[::2] == sorted(macs[::2])
+    assert all(one < two for one, two in zip(macs[::2], macs[1::2], strict=True))
+
+
+@pytest.mark.parametrize(
+    ("reference", "to_reward", "to_accuracy", "rank", "below", "candidate"),
+    [
+        ((1, 0), 3, 4, 2, 5, 4),  # the third is better and larger, the fourth is the reference itself
+        ((3, 0), 3, 3, 3, 4, 5),  # the third is better and smaller
+        ((3, 1), None, None, 1, 7, None),  # the best of all, which was not proposed
+        ((0, 1), 2, 4, 5, 1, None),
+        ((0, 0), 1, 1, 5, 0, 1),
+    ],
+)
+def test_a_replay_beside_a_reference(
+    folder, space, reference, to_reward, to_accuracy, rank: int, below: int, candidate
+) -> None:
+    found = rediscovery(searched(folder), "it", space.decode(reference))
+    assert found.trainings_to_reward == to_reward
+    assert found.trainings_to_accuracy == to_accuracy
+    assert (found.rank, found.networks) == (rank, 5)
+    assert found.percentile == pytest.approx(100 * below / 8, abs=1.5)  # of 10,000 draws
+    assert found.rediscovered == (to_reward is not None)
+    assert (found.reference.accuracy, found.reference.reward) == (ACCURACY[reference],) * 2
+    assert found.reference.macs == cost(space.decode(reference)).macs
+    assert found.reference.candidate == candidate
+    assert (found.recommended.accuracy, found.recommended.candidate) == (0.71, 3)
+    ours, theirs = space.choices((2, 0)), space.choices(reference)
+    names = [decision.name for decision in space.decisions]
+    expected = {n: (a, b) for n, a, b in zip(names, ours, theirs, strict=True) if a != b}
+    assert (found.differences, found.decisions) == (expected, 2)
+
+
+def test_noise_is_no_rediscovery(folder, space) -> None:
+    found = rediscovery(searched(folder, noise=20.0), "it", space.decode((3, 1)))
+    assert (found.rediscovered, found.rank) == (False, 1)  # however lucky a measurement was
+    assert found.recommended.accuracy in ACCURACY.values()
+
+
+@pytest.mark.filterwarnings("ignore::Warning:trainers.boosted_trees")  # one point is held out
+def test_the_reference_itself_is_found_by_a_regressor_too(folder, space, monkeypatch) -> None:
+    monkeypatch.setattr(boosted_trees, "SETTINGS", {**boosted_trees.SETTINGS, "n_estimators": 20})
+    monkeypatch.setattr("trainers.table.FEWEST", 7)
+    lines = (folder / "t.csv").read_text().splitlines(keepends=True)
+    (folder / "t.csv").write_text("".join(lines[:5] + lines[6:]))  # without (2, 0), which is predicted then
+    found = rediscovery(searched(folder, surrogate=True), "it", space.decode((2, 0)))
+    assert found.reference.candidate == 3
+    assert found.trainings_to_reward is not None
+    assert found.trainings_to_reward <= 3
+    assert found.percentile is not None
+
+
+def test_an_incomplete_table_alone_gives_no_percentile_and_perhaps_no_reference(folder, space) -> None:
+    lines = (folder / "t.csv").read_text().splitlines(keepends=True)
+    (folder / "t.csv").write_text("".join(lines[:-1]))
+    run = searched(folder)
+    found = rediscovery(run, "it", space.decode((1, 0)))
+    assert (found.percentile, found.rank) == (None, 2)
+    json.dumps(found.to_json(), allow_nan=False)
+    with pytest.raises(InputError, match="it is not in the table, and surrogate: false"):
+        rediscovery(run, "it", space.decode((3, 1)))
+
+
+def test_a_reference_of_another_space_says_where_it_leaves_it(folder, space) -> None:
+    run = searched(folder)
+    with pytest.raises(InputError, match="b0 is not in the space of t: stages must number 1, got 7"):
+        rediscovery(run, "b0", load_space("accel-nasbench").decode([0] * 28))
+    wide = load_space({**TWO, "stages": [{**TWO["stages"][0], "choices": {"kernel": [11]}}]})
+    with pytest.raises(InputError, match=r"wide is not in the space of t: stage1.kernel must be one of 3, 5"):
+        rediscovery(run, "wide", wide.decode([0]))
+
+
+def trained(folder: Path, candidates: int, acts: dict[int, str]) -> Run:
+    """A search of the digits space without a table."""
+    settings = proxy_config(controller={"name": "random", "options": {}}, search={"candidates": candidates})
+    return run_search(settings, evaluator=Scripted(folder / "diary", acts=acts)).run
+
+
+def test_a_run_without_results_is_refused(in_tmp: Path) -> None:
+    run = trained(in_tmp, candidates=2, acts={1: "raise", 2: "raise"})
+    with pytest.raises(InputError, match="t: no candidate has finished yet"):
+        rediscovery(run, "it", run.trials()[0].network())
+
+
+def test_where_candidates_are_trained_the_reference_must_be_one_of_them(in_tmp: Path) -> None:
+    run = trained(in_tmp, candidates=6, acts={2: "raise"})
+    done = [trial for trial in run.trials() if trial.status == "done"]
+    for number, trial in enumerate(done, start=1):
+        found = rediscovery(run, "it", trial.network())
+        assert found.reference.candidate == trial.id
+        assert found.trainings_to_reward is not None
+        assert found.trainings_to_reward <= number
+        assert found.rank == 1 + sum((t.reward or 0) > (trial.reward or 0) for t in done)
+        assert (found.percentile, found.networks) == (None, 5)
+    best = rediscovery(run, "it", run.best().network())
+    assert (best.rank, best.differences, best.recommended) == (1, {}, best.reference)
+    keys = {trial.key for trial in done}
+    space = load_space("digits")
+    rng = np.random.default_rng(0)
+    missing = next(n for _ in range(100) if (n := space.decode(space.random(rng))).key not in keys)
+    failed = next(trial for trial in run.trials() if trial.status == "failed").network()
+    for network in (missing, failed):
+        with pytest.raises(InputError, match="it was not trained in t, and nothing else compares"):
+            rediscovery(run, "it", network)
+
+
+def written(network: Architecture, path: Path) -> str:
+    path.write_text(dump_yaml(network.to_dict()))
+    return str(path)
+
+
+def test_the_command_says_it_in_words_and_in_json(folder, space, capsys) -> None:
+    searched(folder)
+    best, good = written(space.decode((3, 1)), folder / "best.yaml"), space.decode((2, 0))
+    code, out, err = nas(capsys, "rediscovery", "t", "--reference", best, "--json")
+    assert (code, err) == (0, "")
+    facts = json.loads(out)
+    assert facts["rediscovered"] is False
+    assert (facts["trainings_to_reward"], facts["rank"], facts["networks"]) == (None, 1, 5)
+    assert facts["reference"] == {
+        "accuracy": 0.72, "macs": cost(space.decode((3, 1))).macs, "reward": 0.72, "candidate": None,
+    }  # fmt: skip
+    assert facts["differences"] == {"stage1.kernel": [7, 9], "stage1.layers": [1, 2]}
+    code, out, _ = nas(capsys, "rediscovery", "t", "--reference", best)
+    assert code == 0
+    assert "its reward or more: reached by none of 5" in out
+    assert "5 results, 0 of them with a higher reward" in out
+    assert "agrees with it in 0 of 2 decisions; it differs in" in out
+    assert out.splitlines()[-1] == "not rediscovered: no network at least as good was measured"
+    code, out, _ = nas(capsys, "rediscovery", "t", "--reference", written(good, folder / "good.yaml"))
+    assert "its reward or more: reached after 3 results" in out
+    assert "agrees with it in 2 of 2 decisions\n" in out
+    assert out.splitlines()[-1] == "rediscovered: a network at least as good was measured"
+    code, _, err = nas(capsys, "rediscovery", "t")
+    assert (code, err) == (2, "nas: efficientnet_b0 is not in the space of t: stages must number 1, got 7\n")
