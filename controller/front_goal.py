@@ -24,7 +24,8 @@ class FrontGoal(Goal):
     """Batches for the gain in hypervolume, were every accuracy at its upper confidence bound.
 
     Accuracy is a surrogate's; the cost is the space's arithmetic where there is one, else a second
-    surrogate's. The reference point lies a tenth of the range beyond the worst values measured.
+    surrogate's. The reference point lies a tenth beyond the costliest of some random points, or of those
+    measured, and a tenth of the range below the lowest accuracy: the costly end of the front is wanted too.
 
     Args:
         space, beta, settings, rng: see `Goal`.
@@ -44,7 +45,9 @@ class FrontGoal(Goal):
         coding = Coding(space)
         self._accuracy = Surrogate(coding)
         self._log_cost = Surrogate(coding)
-        self._knows_cost = space.known_cost(self.random(1), objective.cost) is not None
+        self._sample = self.random(512)  # of the space, for the reference point
+        self._sample = self._sample[space.allowed(self._sample)]
+        self._knows_cost = space.known_cost(self._sample, objective.cost) is not None
         self._version = -1
 
     def learn(self, seen: Observations) -> None:
@@ -104,7 +107,7 @@ class FrontGoal(Goal):
         done = seen.succeeded
         accuracy, cost = seen.accuracy[done], seen.cost[done]
         worst = accuracy.min() - 0.1 * np.ptp(accuracy)
-        most = cost.max() + 0.1 * np.ptp(cost)
+        most = 1.1 * float(np.concatenate([cost, self._cost(self._sample)]).max())
         if len(seen.pending):
             accuracy = np.append(accuracy, self._bound(seen.pending))
             cost = np.append(cost, self._cost(seen.pending))

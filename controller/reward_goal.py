@@ -15,7 +15,6 @@ from controller.surrogate import Surrogate
 from search_space import SearchSpace
 
 _WARP = 0.2
-_NOISES = 4.0
 _SHORTLIST = 300
 _MANY = 300  # measurements from which a step of practice costs enough to take fewer
 
@@ -23,9 +22,8 @@ _MANY = 300  # measurements from which a step of practice costs enough to take f
 class RewardGoal(Goal):
     """Upper confidence bounds on a warped reward.
 
-    The reward is warped, ``-log(1 + (max - reward) / scale)``: differences among the best count, those among
-    the worst hardly. The scale is a fifth of the spread from the first to the ninth decile, and some standard
-    deviations of the noise more, lest luck be magnified.
+    The reward is warped, ``-log(1 + (max - reward) / scale)`` with a fifth of the spread from the first to
+    the ninth decile as the scale: differences among the best count, those among the worst hardly.
     """
 
     def __init__(
@@ -36,31 +34,16 @@ class RewardGoal(Goal):
         self._imagination = None
         if settings.policy != "none":
             self._imagination = Imagination(self.sizes, settings, int(rng.integers(2**31)))
-        self._noise = 0.0  # standard deviation of a reward, as far as is known
         self._version = -1  # of the measurements that the surrogate is conditioned on
 
     def learn(self, seen: Observations) -> None:
         """See `Goal.learn`."""
-        if self._surrogate.learn(seen.points, self._warped(seen), self.rng):
-            self._condition(seen)
-            reward = seen.reward[seen.succeeded]
-            slope = self._scale(reward) + reward.max() - np.median(reward)  # of the reward by the warped one
-            self._noise = float(np.sqrt(self._surrogate.noise) * slope)
+        self._surrogate.learn(seen.points, _warped(seen), self.rng)
         self._version = -1
-
-    def _scale(self, reward: Floats) -> float:
-        low, high = np.quantile(reward, [0.1, 0.9])
-        spread = high - low if high > low else reward.max() - reward.min()
-        return float(_WARP * spread + _NOISES * self._noise) + 1e-12
-
-    def _warped(self, seen: Observations) -> Floats:
-        """Warped rewards (N,); a failure counts as the worst of those that succeeded."""
-        reward = np.where(seen.succeeded, seen.reward, np.nanmin(seen.reward))
-        return -np.log1p((reward.max() - reward) / self._scale(reward))
 
     def _condition(self, seen: Observations) -> None:
         if self._version != seen.version:
-            self._surrogate.condition(seen.points, self._warped(seen))
+            self._surrogate.condition(seen.points, _warped(seen))
             self._version = seen.version
 
     def _bound(self, points: Points) -> Floats:
@@ -113,19 +96,22 @@ class RewardGoal(Goal):
     def state_dict(self) -> dict[str, Any]:
         """See `Goal.state_dict`."""
         policy = None if self._imagination is None else self._imagination.state_dict()
-        return {
-            "surrogate": self._surrogate.state_dict(),
-            "imagination": policy,
-            "noise": self._noise,
-        }
+        return {"surrogate": self._surrogate.state_dict(), "imagination": policy}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """See `Goal.load_state_dict`."""
         self._surrogate.load_state_dict(state["surrogate"])
         if self._imagination is not None:
             self._imagination.load_state_dict(state["imagination"])
-        self._noise = state["noise"]
         self._version = -1
+
+
+def _warped(seen: Observations) -> Floats:
+    """Warped rewards (N,); a failure counts as the worst of those that succeeded."""
+    reward = np.where(seen.succeeded, seen.reward, np.nanmin(seen.reward))
+    low, high = np.quantile(reward, [0.1, 0.9])
+    spread = high - low if high > low else reward.max() - reward.min()
+    return -np.log1p((reward.max() - reward) / (_WARP * spread + 1e-12))
 
 
 def _as_if_measured(covariance: Floats, index: int, noise: float) -> Floats:

@@ -37,14 +37,12 @@ class Surrogate:
         """Variance of a measurement, in the square of the values' unit."""
         return self._process.noise
 
-    def learn(self, points: Points, values: Floats, rng: np.random.Generator) -> bool:
-        """Fit the hyper-parameters, if the data has grown by 15 % since they were; whether they were."""
+    def learn(self, points: Points, values: Floats, rng: np.random.Generator) -> None:
+        """Fit the hyper-parameters, if the data has grown by 15 % since they were."""
         n = len(points)
-        due = n < self._fitted_on or n >= max(_GROWTH * self._fitted_on, self._fitted_on + 1)
-        if due:
+        if n < self._fitted_on or n >= max(_GROWTH * self._fitted_on, self._fitted_on + 1):
             self._process.fit_parameters(self._coding(points), values, rng)
             self._fitted_on = n
-        return due
 
     def condition(self, points: Points, values: Floats) -> None:
         """Condition on measurements; before any prediction."""
