@@ -100,12 +100,15 @@ class Observations:
         """Tensors of a size that does not depend on how much is stored."""
         points = np.zeros((self.capacity, self.points.shape[1]), dtype=np.int16)
         values = np.zeros((self.capacity, 3))
-        points[: len(self)], values[: len(self)] = self.points, self._values
+        points[: len(self)], values[: len(self)] = self.points, np.nan_to_num(self._values)
+        failed = np.zeros(self.capacity, dtype=np.bool_)
+        failed[: len(self)] = ~self.succeeded
         pending = np.zeros((self.outstanding, self.points.shape[1]), dtype=np.int16)
         pending[: len(self._pending)] = self.pending
         return {
             "points": torch.from_numpy(points),
             "values": torch.from_numpy(values),
+            "failed": torch.from_numpy(failed),
             "pending": torch.from_numpy(pending),
             "numbers": [len(self), len(self._pending), self.version],
         }
@@ -115,4 +118,5 @@ class Observations:
         n, waiting, self.version = state["numbers"]
         self.points = state["points"][:n].numpy().astype(np.int64)
         self._values = state["values"][:n].numpy().copy()
+        self._values[state["failed"][:n].numpy()] = _FAILED
         self._pending = [tuple(point) for point in state["pending"][:waiting].tolist()]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from search_space import StageSpace
+from trainers import TableEvaluator, TableSource, load_table_evaluator
 
 SPACE: dict[str, Any] = {
     "name": "small",
@@ -48,3 +49,12 @@ def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> Path:
     """Rows as JSON lines; the path."""
     path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     return path
+
+
+def load(path: Path, space: StageSpace, **values: Any) -> TableEvaluator:
+    return load_table_evaluator(TableSource(path=str(path), **values), space)
+
+
+def accuracy(evaluator: TableEvaluator, network: Any, seed: int = 0) -> float:
+    (measured,) = evaluator.epochs(network, seed)
+    return measured.accuracy

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from controller import Outcome, Proposal, create_controller
+from controller import CONTROLLERS, Outcome, Proposal, create_controller
 from nas import InputError, load_architecture, load_config, open_run, run_search
 from results import Journal, ranked
 from search_space import load_space
@@ -20,9 +20,18 @@ def scripted(in_tmp: Path) -> Scripted:
     return Scripted(in_tmp / "diary")
 
 
+FEW = {
+    "dyna": {"first": 6},
+    "ppo": {"batch": 4, "hidden": 16},
+    "evolution": {"population": 6, "tournament": 3},
+}
+
+
 def replayed(run, settings):
     """A controller that is asked and told just as the journal says."""
-    space = load_space(settings.space)
+    with run.journal() as journal:
+        facts = journal.evaluator()
+    space = load_space(settings.space).limited(settings.limits, facts.num_classes, facts.in_channels)
     controller = create_controller(
         settings.controller.name, space, settings.seed, settings.objective, **settings.controller.options
     )
@@ -80,16 +89,19 @@ def test_a_search_trains_its_budget_and_rewards_by_the_objective(scripted: Scrip
         assert trial.network().key == trial.key
 
 
-def test_the_journal_replays_to_the_controllers_state(scripted: Scripted) -> None:
-    settings = config(search={"candidates": 11})
+@pytest.mark.parametrize("name", CONTROLLERS)
+def test_the_journal_replays_to_the_controllers_state(scripted: Scripted, name: str) -> None:
+    settings = config(search={"candidates": 24}, controller={"name": name, "options": FEW.get(name, {})})
     run = run_search(settings, evaluator=Scripted(scripted.diary, acts={3: "raise"})).run
     controller, saved = replayed(run, settings)
     assert_equal_states(controller.state_dict(), saved)
 
 
-def test_the_same_seed_gives_the_same_journal(in_tmp: Path) -> None:
+@pytest.mark.parametrize("controller", ["ppo", "dyna"])
+def test_the_same_seed_gives_the_same_journal(in_tmp: Path, controller: str) -> None:
     def facts(name: str):
-        run = run_search(config(name), evaluator=Scripted(in_tmp / f"{name}.diary")).run
+        settings = config(name, controller={"name": controller, "options": {}}, search={"candidates": 20})
+        run = run_search(settings, evaluator=Scripted(in_tmp / f"{name}.diary")).run
         return [(t.key, t.accuracy, t.reward, t.arrival, t.choices) for t in run.trials()]
 
     assert facts("one") == facts("two")
@@ -119,7 +131,7 @@ choices: {op: [mbconv1], kernel: [3, 5], se_ratio: [0], filters: [1.0], layers: 
 """
 
 
-@pytest.mark.parametrize("controller", ["ppo", "random"])
+@pytest.mark.parametrize("controller", CONTROLLERS)
 def test_a_space_that_is_used_up_ends_the_search_with_every_network_once(
     scripted: Scripted, controller: str
 ) -> None:
@@ -157,11 +169,19 @@ def test_resuming_a_finished_search_trains_nothing(scripted: Scripted) -> None:
     assert len(scripted.lines("begin")) == 6
 
 
-def test_an_interrupted_search_and_an_undisturbed_one_are_the_same(in_tmp: Path) -> None:
-    whole = run_search(config("whole"), evaluator=Scripted(in_tmp / "a")).run
-    run_search(config("parts", search={"candidates": 2}), evaluator=Scripted(in_tmp / "b"))
-    parts = run_search(config("parts"), evaluator=Scripted(in_tmp / "b"), resume=True).run
+@pytest.mark.parametrize("name", CONTROLLERS)
+def test_an_interrupted_search_and_an_undisturbed_one_are_the_same(in_tmp: Path, name: str) -> None:
+    section = {"name": name, "options": FEW.get(name, {})}
+
+    def settings(run: str, candidates: int):
+        return config(run, controller=section, search={"candidates": candidates})
+
+    whole = run_search(settings("whole", 18), evaluator=Scripted(in_tmp / "a")).run
+    run_search(settings("parts", 7), evaluator=Scripted(in_tmp / "b"))
+    run_search(settings("parts", 12), evaluator=Scripted(in_tmp / "b"), resume=True)
+    parts = run_search(settings("parts", 18), evaluator=Scripted(in_tmp / "b"), resume=True).run
     assert [t.key for t in whole.trials()] == [t.key for t in parts.trials()]
+    assert whole.recommended().key == parts.recommended().key
 
 
 def test_results_that_were_not_told_before_a_kill_are_told_on_resume(scripted: Scripted) -> None:
