@@ -2,6 +2,7 @@
 
     python benchmarks/controller_time.py                          dyna on Accel-NASBench's space
     python benchmarks/controller_time.py --controller ppo --results 500
+    python benchmarks/controller_time.py --library                the surrogate's fit beside scikit-learn's
 
 Rewards are made up (a smooth function of the choices with noise): only the time is measured.
 """
@@ -12,6 +13,7 @@ import argparse
 import os
 import statistics
 import time
+import warnings
 
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[_name] = "1"
@@ -20,6 +22,8 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
 from controller import CONTROLLERS, Controller, Objective, Outcome, Proposal, create_controller  # noqa: E402
+from controller.coding import Coding  # noqa: E402
+from controller.gaussian_process import GaussianProcess  # noqa: E402
 from search_space import load_space  # noqa: E402
 
 
@@ -48,6 +52,29 @@ def milliseconds(controller: Controller, batch: int, rounds: int, rng: np.random
     return statistics.median(times)
 
 
+def beside_the_library(space_name: str, results: int = 200) -> None:
+    """One fit of the hyper-parameters: our Gaussian process, and scikit-learn's with a length scale a bit."""
+    from sklearn.gaussian_process import GaussianProcessRegressor
+    from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
+
+    space, rng = load_space(space_name), np.random.default_rng(0)
+    coding = Coding(space)
+    bits = coding(np.array([space.random(rng) for _ in range(results)]))
+    values = bits @ rng.standard_normal(coding.bits) + 0.3 * rng.standard_normal(results)
+    ours = GaussianProcess(coding.bits)
+    ours.fit_parameters(bits[:20], values[:20], rng)  # torch starts up
+    times = []
+    kernel = ConstantKernel() * RBF(np.full(coding.bits, 3.0)) + WhiteKernel(0.02)
+    for fit in (
+        lambda: ours.fit_parameters(bits, values, rng),
+        lambda: GaussianProcessRegressor(kernel, normalize_y=True).fit(bits, values),
+    ):
+        began = time.process_time()
+        fit()
+        times.append(time.process_time() - began)
+    print(f"one fit on {results} results: {times[0]:.2f} s; scikit-learn's {times[1]:.2f} s")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -55,7 +82,12 @@ def main() -> None:
     parser.add_argument("--controller", default="dyna", choices=CONTROLLERS)
     parser.add_argument("--space", default="accel-nasbench")
     parser.add_argument("--results", type=int, nargs="+", default=[50, 200, 500, 1000, 2000, 5000])
+    parser.add_argument("--library", action="store_true")
     given = parser.parse_args()
+    if given.library:
+        warnings.simplefilter("ignore")
+        beside_the_library(given.space)
+        return
     torch.set_num_threads(1)
     print(f"{given.controller}, {given.space}: milliseconds a proposal")
     print(f"{'results':>8} {'one by one':>11} {'batches of 8':>13}")
