@@ -22,7 +22,7 @@ from nas.console import count, duration, out, percent, print_json, print_table, 
 from nas.options import JsonOption, RunArgument
 from nas.space_commands import space_app
 from results import Run, Trial, front_of, list_runs, open_run, pareto_figure, ranked, save_figure, status_of
-from search_space import FieldError, InputError
+from search_space import FieldError, InputError, load_space
 
 # typer keeps its own copy of click, or uses click, by its version; this is the base of its usage errors
 UsageError: Any = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
@@ -77,6 +77,7 @@ def search(
     """
     from nas.config import load_config
     from nas.launch import run_search
+    from trainers import load_table_evaluator
 
     if config is None:
         if not (run and resume):
@@ -84,8 +85,13 @@ def search(
         config = open_run(run).config_path
     settings = load_config(config, overrides, name=run)
     budget = settings.search.candidates
+    evaluator = None
+    if settings.evaluator is not None:
+        with console.err.status("reading the table; a regressor is fitted to it once"):
+            evaluator = load_table_evaluator(settings.evaluator, load_space(settings.space))
+        console.err.print(evaluator.description, soft_wrap=True)
     with console.stdout_to_stderr(), console.SearchProgress(budget) as progress:
-        end = run_search(settings, resume=resume, listeners=[progress])
+        end = run_search(settings, resume=resume, evaluator=evaluator, listeners=[progress])
     if json_output:
         print_json(_status_json(end.run))
     else:
@@ -316,6 +322,8 @@ def rediscovery(
     if json_output:
         print_json(found.to_json())
         return
+    if found.replay is not None:
+        out.print(found.replay, soft_wrap=True)
     rows = [
         (name, percent(s.accuracy), reward_text(s.reward), count(s.macs), s.candidate or "-")
         for name, s in ((reference, found.reference), ("recommended", found.recommended))

@@ -55,6 +55,7 @@ class Rediscovery:
             and where a table without a regressor does not hold them all.
         differences: decision to (recommended, reference) where the two differ.
         decisions: of the space.
+        replay: what was replayed, and how good its regressor is; None where candidates were trained.
     """
 
     reference: Standing
@@ -66,6 +67,7 @@ class Rediscovery:
     percentile: float | None
     differences: dict[str, tuple[Any, Any]]
     decisions: int
+    replay: str | None
 
     @property
     def rediscovered(self) -> bool:
@@ -124,6 +126,7 @@ def rediscovery(run: Run, name: str, reference: Architecture) -> Rediscovery:
             if mine != its
         },
         decisions=len(space.decisions),
+        replay=table.description if isinstance(table, TableEvaluator) else None,
     )
 
 

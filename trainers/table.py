@@ -80,6 +80,18 @@ class TableEvaluator:
             self._rows[point.tobytes()] = row
 
     @property
+    def description(self) -> str:
+        """One line: what is replayed, and how good the regressor is on networks it has not seen."""
+        known = f"replay of {len(self.table.points):,} trained networks"
+        if self.trees is None:
+            return f"{known}; others fail"
+        quality = self.trees.quality
+        return (
+            f"{known}; the accuracy of others is a regressor's (on networks held out from its fit: "
+            f"R2 {quality.r2:.3f}, Kendall's tau {quality.tau:.3f})"
+        )
+
+    @property
     def fingerprint(self) -> str:
         """Of the table, the regressor and the noise."""
         trees = "none" if self.trees is None else self.trees.digest()
