@@ -2,6 +2,8 @@
 
 import io
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -264,3 +266,10 @@ def test_the_baseline_moves_with_the_rewards() -> None:
         controller.tell(batch, [Outcome(0.5, 1.0, reward)] * 2)
         expected = reward if step == 0 else 0.75 * expected + 0.25 * reward
         assert controller.diagnostics()["baseline"] == pytest.approx(expected)
+
+
+def test_the_example_of_the_docs_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parent.parent / "docs" / "controllers.md").read_text()
+    (example,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(example, {})
+    assert capsys.readouterr().out.strip() in example
