@@ -7,14 +7,16 @@ import json
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from controller.objective import Objective
+from controller.torch_state import single_threaded
 from search_space import FieldError, Indices, SearchSpace
+from search_space.fields import as_floats
 
 DRAWS = 8  # tries to draw a point within the limits before one is repaired
 
@@ -52,6 +54,7 @@ class Outcome:
         for name in ("accuracy", "cost", "reward"):
             if not math.isfinite(getattr(self, name)):
                 raise FieldError(name, f"must be finite, got {getattr(self, name)}")
+        as_floats(self, "accuracy", "cost", "reward")
 
 
 class Controller(ABC):
@@ -72,7 +75,9 @@ class Controller(ABC):
         self.space = space
         self.objective = objective
         self._best: tuple[float, Indices] | None = None
+        self._to_beat: float | None = None  # the best reward that an accuracy of at most 1 has given
 
+    @single_threaded
     def ask(self, n: int) -> list[Proposal]:
         """`n` candidates, drawn now; they may repeat earlier ones.
 
@@ -87,19 +92,22 @@ class Controller(ABC):
                 break
             drawn = self._draw(n - len(proposals))
             admissible = self._admissible([proposal.indices for proposal in drawn])
-            proposals += [p for p, fits in zip(drawn, admissible, strict=True) if fits]
+            kept = [p for p, fits in zip(drawn, admissible, strict=True) if fits]
+            self._asked(kept)
+            proposals += kept
         if len(proposals) < n:
-            proposals += [self._repaired(proposal) for proposal in self._draw(n - len(proposals))]
-        self._asked(proposals)
+            repaired = [self._repaired(proposal) for proposal in self._draw(n - len(proposals))]
+            self._asked(repaired)
+            proposals += repaired
         return proposals
 
     def _admissible(self, points: npt.ArrayLike) -> npt.NDArray[np.bool_]:
         """Which points (N, decisions) are worth a training, as far as arithmetic goes: (N,)."""
         admissible = self.space.allowed(points)
-        if self.objective is not None and self._best is not None:
+        if self.objective is not None and self._to_beat is not None:
             costs = self.space.known_cost(points, self.objective.cost)
             if costs is not None:
-                best = self._best[0] - 1e-12 * abs(self._best[0])  # powers differ in their last bit
+                best = self._to_beat - 1e-12 * abs(self._to_beat)  # powers differ in their last bit
                 admissible &= self.objective.ceiling(costs) >= best
         return admissible
 
@@ -125,6 +133,7 @@ class Controller(ABC):
     def _draw(self, n: int) -> list[Proposal]:
         """`n` candidates from the policy, at least one, without regard to limits."""
 
+    @single_threaded
     def tell(self, proposals: Sequence[Proposal], outcomes: Sequence[Outcome | None]) -> None:
         """What came of proposals; None for a candidate that failed.
 
@@ -133,10 +142,17 @@ class Controller(ABC):
         """
         if len(proposals) != len(outcomes):
             raise FieldError("outcomes", f"must number {len(proposals)}, got {len(outcomes)}")
+        proposals = [replace(p, indices=tuple(int(i) for i in p.indices)) for p in proposals]
         for proposal, outcome in zip(proposals, outcomes, strict=True):
             self.space.choices(proposal.indices)
-            if outcome is not None and (self._best is None or outcome.reward > self._best[0]):
-                self._best = (outcome.reward, tuple(proposal.indices))
+            if outcome is None:
+                continue
+            if self._best is None or outcome.reward > self._best[0]:
+                self._best = (outcome.reward, proposal.indices)
+            # rewards that the objective cannot give (accuracies in percent, say) rule nothing out
+            possible = self.objective is not None and outcome.accuracy <= 1.0 and outcome.cost > 0
+            if possible and outcome.reward <= self.objective.ceiling([outcome.cost])[0] + 1e-9:  # type: ignore[union-attr]
+                self._to_beat = max(outcome.reward, self._to_beat or outcome.reward)
         self._learn(proposals, outcomes)
 
     @abstractmethod
@@ -157,7 +173,12 @@ class Controller(ABC):
         """Everything `load_state_dict` needs, as tensors and plain values (safe to load with
         ``torch.load(weights_only=True)``); bounded in size, however much was told."""
         best = None if self._best is None else [self._best[0], list(self._best[1])]
-        return {"controller": type(self).__name__, "space": self._fingerprint(), "best": best}
+        return {
+            "controller": type(self).__name__,
+            "space": self._fingerprint(),
+            "best": best,
+            "to_beat": self._to_beat,
+        }
 
     def _fingerprint(self) -> str:
         """Of the decisions: names and choices."""
@@ -176,6 +197,7 @@ class Controller(ABC):
             raise ValueError("state is of another space: its decisions differ")
         best = state["best"]
         self._best = None if best is None else (best[0], tuple(best[1]))
+        self._to_beat = state.get("to_beat")
 
     def diagnostics(self) -> dict[str, float]:
         """Scalars that describe the policy now, for curves; empty where there is no policy."""

@@ -8,6 +8,7 @@ points chosen before had been measured (GP-BUCB, Desautels et al. 2014).
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,14 +19,17 @@ from controller.base import Controller, Outcome, Proposal
 from controller.front_goal import FrontGoal
 from controller.goal import Goal, ImaginationSettings
 from controller.imagination import balanced_design
-from controller.mutation import distinct
+from controller.mutation import Points, distinct
 from controller.objective import Objective
 from controller.observations import Observations
 from controller.reward_goal import RewardGoal
+from controller.torch_state import single_threaded
 from search_space import FieldError, Indices, SearchSpace
 from search_space.fields import check_choice, check_float, check_int
 
 _FEWEST = 4  # successes before a surrogate is asked
+_SMALL = 4096  # points of a space that are all looked at
+_TRIES = 20
 
 
 class DynaController(Controller):
@@ -110,12 +114,23 @@ class DynaController(Controller):
         if len(points) < n and self._ready():
             points += self._chosen(n - len(points))
         while len(points) < n:  # nothing is known yet, or nothing is new
-            points.append(self.space.random(self._rng))
+            points.append(self._unlike(points))
         return [Proposal(indices, self.space.choices(indices)) for indices in points]
+
+    def _unlike(self, points: Sequence[Indices]) -> Indices:
+        """A random point; a new one, if that is found in a few tries."""
+        known = self._seen.known() | {np.array(point, dtype=np.int64).tobytes() for point in points}
+        for _ in range(_TRIES):
+            point = self.space.random(self._rng)
+            if np.array(point, dtype=np.int64).tobytes() not in known:
+                break
+        return point
 
     def _chosen(self, n: int) -> list[Indices]:
         """Up to `n` new points that the goal wants."""
-        candidates = self._goal.candidates(n, self._seen)
+        candidates = self._goal.candidates(n, self._seen, self._admissible)
+        if self.space.size <= _SMALL:
+            candidates = np.concatenate([candidates, self._every_point()])
         candidates = candidates[distinct(candidates)]
         known = self._seen.known()
         new = np.array([point.tobytes() not in known for point in candidates], dtype=np.bool_)
@@ -123,6 +138,11 @@ class DynaController(Controller):
         if not len(candidates):
             return []
         return [tuple(point) for point in self._goal.chosen(n, candidates, self._seen).tolist()]
+
+    def _every_point(self) -> Points:
+        """All points of a small space (N, decisions)."""
+        sizes = [range(len(decision.choices)) for decision in self.space.decisions]
+        return np.array(list(itertools.product(*sizes)), dtype=np.int64)
 
     def _admissible(self, points: npt.ArrayLike) -> npt.NDArray[np.bool_]:
         """For a front no cost is ruled out by a reward: it wants the costly ones too."""
@@ -134,6 +154,7 @@ class DynaController(Controller):
         for proposal in proposals:
             self._seen.ask(proposal.indices)
 
+    @single_threaded
     def recommend(self) -> Indices:
         """Of the networks measured the one with the best posterior mean: the best observed owes part of its
         reward to luck.

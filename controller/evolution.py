@@ -42,18 +42,20 @@ class EvolutionController(Controller):
         self.population, self.tournament = population, tournament
         self._sizes = [len(decision.choices) for decision in space.decisions]
         self._rng = np.random.default_rng(seed)
-        self._drawn = 0  # of the first, random population
+        self._proposed = 0  # up to the size of the first, random population
         self._living: list[tuple[Indices, float]] = []  # oldest first
 
     def _draw(self, n: int) -> list[Proposal]:
-        points = []
+        points: list[Indices] = []
         for _ in range(n):
-            if self._drawn < self.population or not self._living:
+            if self._proposed + len(points) < self.population or not self._living:
                 points.append(self.space.random(self._rng))
-                self._drawn += 1
             else:
                 points.append(self._child())
         return [Proposal(indices, self.space.choices(indices)) for indices in points]
+
+    def _asked(self, proposals: Sequence[Proposal]) -> None:
+        self._proposed = min(self.population, self._proposed + len(proposals))
 
     def _child(self) -> Indices:
         size = min(self.tournament, len(self._living))
@@ -79,7 +81,7 @@ class EvolutionController(Controller):
         return {
             **super().state_dict(),
             "generator": self._rng.bit_generator.state,
-            "drawn": self._drawn,
+            "proposed": self._proposed,
             "living": [[list(indices), reward] for indices, reward in self._living],
         }
 
@@ -87,5 +89,5 @@ class EvolutionController(Controller):
         """See `Controller.load_state_dict`."""
         super().load_state_dict(state)
         self._rng.bit_generator.state = state["generator"]
-        self._drawn = state["drawn"]
+        self._proposed = state["proposed"]
         self._living = [(tuple(indices), reward) for indices, reward in state["living"]]

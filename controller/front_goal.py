@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
 
 from controller.coding import Coding
-from controller.goal import Floats, Goal, ImaginationSettings, Points
+from controller.goal import Admissible, Floats, Goal, ImaginationSettings, Points, demoted
 from controller.imagination import Imagination
 from controller.mutation import mutants
 from controller.objective import Objective
@@ -52,10 +54,10 @@ class FrontGoal(Goal):
 
     def learn(self, seen: Observations) -> None:
         """See `Goal.learn`."""
-        self._accuracy.learn(seen.points, _accuracies(seen), self.rng)
+        self._accuracy.learn(seen.points, _accuracies(seen), seen.measured, self.rng)
         if not self._knows_cost:
             done = seen.succeeded
-            self._log_cost.learn(seen.points[done], np.log(seen.cost[done]), self.rng)
+            self._log_cost.learn(seen.points[done], _log(seen.cost[done]), seen.measured, self.rng)
         self._version = -1
 
     def _condition(self, seen: Observations) -> None:
@@ -64,7 +66,7 @@ class FrontGoal(Goal):
         self._accuracy.condition(seen.points, _accuracies(seen))
         if not self._knows_cost:
             done = seen.succeeded
-            self._log_cost.condition(seen.points[done], np.log(seen.cost[done]))
+            self._log_cost.condition(seen.points[done], _log(seen.cost[done]))
         self._version = seen.version
 
     def _cost(self, points: Points) -> Floats:
@@ -83,7 +85,7 @@ class FrontGoal(Goal):
             [self.objective.reward(float(a), float(c)) for a, c in zip(accuracy, cost, strict=True)]
         )
 
-    def candidates(self, n: int, seen: Observations) -> Points:
+    def candidates(self, n: int, seen: Observations, admissible: Admissible) -> Points:
         """What policies sample that practise for several trade-offs, and mutants of the front."""
         self._condition(seen)
         done = np.flatnonzero(seen.succeeded)
@@ -95,12 +97,13 @@ class FrontGoal(Goal):
             return np.concatenate(found)
         for exponent in -(10.0 ** self.rng.uniform(*_EXPONENTS, size=_WEIGHTS)):
             policy = Imagination(self.sizes, self.settings, int(self.rng.integers(2**31)))
-            found.append(policy.practise(lambda points: self._weighted(points, exponent), 10))  # noqa: B023
+            found.append(policy.practise(partial(self._weighted, exponent, admissible), 10))
         return np.concatenate(found)
 
-    def _weighted(self, points: Points, exponent: float) -> Floats:
+    def _weighted(self, exponent: float, admissible: Admissible, points: Points) -> Floats:
         """Logarithm of MnasNet's product with an exponent of its own."""
-        return np.log(np.maximum(self._bound(points), 1e-3)) + exponent * np.log(self._cost(points))
+        value = np.log(np.maximum(self._bound(points), 1e-3)) + exponent * _log(self._cost(points))
+        return demoted(value, admissible(points))
 
     def chosen(self, n: int, candidates: Points, seen: Observations) -> Points:
         """One after the other the largest gain, each as if those before it were on the front."""
@@ -123,13 +126,22 @@ class FrontGoal(Goal):
 
     def state_dict(self) -> dict[str, Any]:
         """See `Goal.state_dict`."""
-        return {"accuracy": self._accuracy.state_dict(), "log_cost": self._log_cost.state_dict()}
+        return {
+            "accuracy": self._accuracy.state_dict(),
+            "log_cost": self._log_cost.state_dict(),
+            "sample": torch.from_numpy(self._sample.astype(np.int32)),
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """See `Goal.load_state_dict`."""
         self._accuracy.load_state_dict(state["accuracy"])
         self._log_cost.load_state_dict(state["log_cost"])
+        self._sample = state["sample"].numpy().astype(np.int64)
         self._version = -1
+
+
+def _log(cost: Floats) -> Floats:
+    return np.log(np.maximum(cost, 1e-9))
 
 
 def _accuracies(seen: Observations) -> Floats:

@@ -36,6 +36,13 @@ class ImaginationSettings:
     entropy_bonus: float
 
 
+def demoted(values: Floats, admissible: npt.NDArray[np.bool_]) -> Floats:
+    """Values (N,) of which those that are not admissible are below all others."""
+    if admissible.all():
+        return values
+    return np.where(admissible, values, values - np.ptp(values) - 1.0)
+
+
 class Goal(ABC):
     """Models what was measured, and chooses what to measure next.
 
@@ -57,8 +64,8 @@ class Goal(ABC):
         """More was measured: fit hyper-parameters where due."""
 
     @abstractmethod
-    def candidates(self, n: int, seen: Observations) -> Points:
-        """Points to choose a batch of `n` from, repeats and known ones among them."""
+    def candidates(self, n: int, seen: Observations, admissible: Admissible) -> Points:
+        """Points to choose a batch of `n` from; some may be known, or repeated, or not admissible."""
 
     @abstractmethod
     def chosen(self, n: int, candidates: Points, seen: Observations) -> Points:

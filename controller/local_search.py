@@ -39,7 +39,7 @@ class LocalSearchController(Controller):
         self._restart()
 
     def _restart(self) -> None:
-        self._random_left = self.first
+        self._random_left = self.first  # results to wait for before the climb
         self._top: tuple[Indices, float] | None = None  # of this climb
         self._moves: list[Move] = []  # not yet tried, next one last
 
@@ -50,8 +50,7 @@ class LocalSearchController(Controller):
     def _next(self) -> Indices:
         if self._random_left == 0 and self._top is not None and not self._moves:
             self._restart()
-        if self._random_left > 0 or self._top is None:  # or nothing of the first points has come back
-            self._random_left = max(0, self._random_left - 1)
+        if self._random_left > 0 or self._top is None:
             return self.space.random(self._rng)
         decision, choice = self._moves.pop()
         neighbour = list(self._top[0])
@@ -60,6 +59,7 @@ class LocalSearchController(Controller):
 
     def _learn(self, proposals: Sequence[Proposal], outcomes: Sequence[Outcome | None]) -> None:
         for proposal, outcome in zip(proposals, outcomes, strict=True):
+            self._random_left = max(0, self._random_left - 1)
             if outcome is not None and (self._top is None or outcome.reward > self._top[1]):
                 self._top = (tuple(proposal.indices), outcome.reward)
                 self._moves = self._shuffled_moves(self._top[0])

@@ -30,6 +30,7 @@ class Observations:
         points: (N, decisions).
         accuracy, cost, reward: (N,); NaN of a candidate that failed.
         version: counts changes.
+        measured: counts rows, also those that have given way.
     """
 
     def __init__(self, decisions: int, capacity: int, outstanding: int = 256) -> None:
@@ -38,6 +39,7 @@ class Observations:
         self._values = np.empty((0, 3))  # accuracy, cost, reward
         self._pending: list[Indices] = []
         self.version = 0
+        self.measured = 0
 
     def __len__(self) -> int:
         return len(self.points)
@@ -86,6 +88,7 @@ class Observations:
             return
         if len(self) >= self.capacity:
             self._forget()
+        self.measured += 1
         self.points = np.concatenate([self.points, point[None]])
         self._values = np.concatenate([self._values, row[None]])
 
@@ -98,24 +101,24 @@ class Observations:
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors of a size that does not depend on how much is stored."""
-        points = np.zeros((self.capacity, self.points.shape[1]), dtype=np.int16)
+        points = np.zeros((self.capacity, self.points.shape[1]), dtype=np.int32)
         values = np.zeros((self.capacity, 3))
         points[: len(self)], values[: len(self)] = self.points, np.nan_to_num(self._values)
         failed = np.zeros(self.capacity, dtype=np.bool_)
         failed[: len(self)] = ~self.succeeded
-        pending = np.zeros((self.outstanding, self.points.shape[1]), dtype=np.int16)
+        pending = np.zeros((self.outstanding, self.points.shape[1]), dtype=np.int32)
         pending[: len(self._pending)] = self.pending
         return {
             "points": torch.from_numpy(points),
             "values": torch.from_numpy(values),
             "failed": torch.from_numpy(failed),
             "pending": torch.from_numpy(pending),
-            "numbers": [len(self), len(self._pending), self.version],
+            "numbers": [len(self), len(self._pending), self.version, self.measured],
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Become the store that gave this state."""
-        n, waiting, self.version = state["numbers"]
+        n, waiting, self.version, self.measured = state["numbers"]
         self.points = state["points"][:n].numpy().astype(np.int64)
         self._values = state["values"][:n].numpy().copy()
         self._values[state["failed"][:n].numpy()] = _FAILED

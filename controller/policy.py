@@ -16,6 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+MOST = 20.0  # of a log-ratio: a result may come so late that its ratio overflows
+
 
 class Policy(nn.Module):
     """A distribution over sequences of choices."""
@@ -51,7 +53,7 @@ def ppo_step(
         max_grad_norm: gradients are scaled down to this.
     """
     log_prob, entropy = policy.evaluate(sequences)
-    ratio = (log_prob - old_log_prob).exp()  # (B,)
+    ratio = (log_prob - old_log_prob).clamp(-MOST, MOST).exp()  # (B,)
     clipped = ratio.clamp(1 - clip, 1 + clip)
     gain = torch.min(ratio * advantages, clipped * advantages).mean()
     loss = -gain - entropy_bonus * entropy.mean()

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from controller.base import Controller, Outcome, Proposal
 from controller.objective import Objective
-from controller.policy import Policy, cloned
+from controller.policy import MOST, Policy, cloned
 from search_space import SearchSpace
 
 
@@ -124,7 +124,7 @@ class PolicyGradientController(Controller):
     def _observe(self, sequences: Tensor, old_log_prob: Tensor) -> dict[str, float]:
         """What the update did, for the curves; KL by the low-variance estimate (r - 1) - log r."""
         log_prob, entropy = self.policy.evaluate(sequences)
-        log_ratio = log_prob - old_log_prob
+        log_ratio = (log_prob - old_log_prob).clamp(-MOST, MOST)
         return {
             "entropy": float(entropy.mean()),
             "approx_kl": float((log_ratio.exp() - 1 - log_ratio).mean()),

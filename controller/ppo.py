@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from controller.objective import Objective
-from controller.policy import LSTMPolicy, ppo_step
+from controller.policy import MOST, LSTMPolicy, ppo_step
 from controller.policy_gradient import PolicyGradientController
 from search_space import SearchSpace
 from search_space.fields import check_float, check_int
@@ -92,6 +92,6 @@ class PPOController(PolicyGradientController):
     @torch.no_grad()
     def _observe(self, sequences: Tensor, old_log_prob: Tensor) -> dict[str, float]:
         """See `PolicyGradientController`; and the share of ratios that the clip has reached."""
-        ratio = (self.policy.evaluate(sequences)[0] - old_log_prob).exp()
+        ratio = (self.policy.evaluate(sequences)[0] - old_log_prob).clamp(-MOST, MOST).exp()
         clipped = float(((ratio - 1).abs() > self.clip).float().mean())
         return {**super()._observe(sequences, old_log_prob), "clip_fraction": clipped}

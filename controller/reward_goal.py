@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from controller.coding import Coding
-from controller.goal import Floats, Goal, ImaginationSettings, Points
+from controller.goal import Admissible, Floats, Goal, ImaginationSettings, Points, demoted
 from controller.imagination import Imagination, climb
 from controller.mutation import distinct, mutants
 from controller.observations import Observations
@@ -38,7 +38,7 @@ class RewardGoal(Goal):
 
     def learn(self, seen: Observations) -> None:
         """See `Goal.learn`."""
-        self._surrogate.learn(seen.points, _warped(seen), self.rng)
+        self._surrogate.learn(seen.points, _warped(seen), seen.measured, self.rng)
         self._version = -1
 
     def _condition(self, seen: Observations) -> None:
@@ -50,14 +50,22 @@ class RewardGoal(Goal):
         mean, std = self._surrogate.predict(points)
         return mean + self.beta * std
 
+    def _value(self, points: Points, admissible: Admissible) -> Floats:
+        """The bound; of points that may not be proposed less than of any other."""
+        return demoted(self._bound(points), admissible(points))
+
     def worth(self, seen: Observations) -> Floats:
         """Posterior mean of the warped reward."""
         self._condition(seen)
         return self._surrogate.mean(seen.points)
 
-    def candidates(self, n: int, seen: Observations) -> Points:
+    def candidates(self, n: int, seen: Observations, admissible: Admissible) -> Points:
         """Samples of the policy after some practice, and what local search makes of them and of the best."""
         self._condition(seen)
+
+        def value(points: Points) -> Floats:
+            return self._value(points, admissible)
+
         best = seen.points[np.argsort(-self.worth(seen), kind="stable")[:32]]
         if self._imagination is None:
             found = np.concatenate([best, self.random(32)])
@@ -65,12 +73,12 @@ class RewardGoal(Goal):
             steps = max(6, min(self.settings.steps, self.settings.steps * n // 8))
             if len(seen) >= _MANY:
                 steps = max(4, steps // 3)
-            imagined = self._imagination.practise(self._bound, steps)
+            imagined = self._imagination.practise(value, steps)
             found = np.concatenate([imagined, mutants(best[:5], 10, 2, self.sizes, self.rng)])
             found = found[distinct(found)]
-            found = found[np.argsort(-self._bound(found), kind="stable")[:64]]
+            found = found[np.argsort(-value(found), kind="stable")[:64]]
             found = np.concatenate([found, best[:16]])
-        return climb(self._bound, found, self.sizes, self.rng)
+        return climb(value, found, self.sizes, self.rng)
 
     def chosen(self, n: int, candidates: Points, seen: Observations) -> Points:
         """One after the other the highest bound, each as if those before it and the outstanding ones had

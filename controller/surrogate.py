@@ -37,12 +37,17 @@ class Surrogate:
         """Variance of a measurement, in the square of the values' unit."""
         return self._process.noise
 
-    def learn(self, points: Points, values: Floats, rng: np.random.Generator) -> None:
-        """Fit the hyper-parameters, if the data has grown by 15 % since they were."""
-        n = len(points)
-        if n < self._fitted_on or n >= max(_GROWTH * self._fitted_on, self._fitted_on + 1):
+    def learn(self, points: Points, values: Floats, measured: int, rng: np.random.Generator) -> None:
+        """Fit the hyper-parameters, if 15 % more was measured since they were.
+
+        Args:
+            points, values: what is remembered, (N, decisions) and (N,).
+            measured: how much was measured in all.
+            rng: for the fit.
+        """
+        if measured >= max(_GROWTH * self._fitted_on, self._fitted_on + 1):
             self._process.fit_parameters(self._coding(points), values, rng)
-            self._fitted_on = n
+            self._fitted_on = measured
 
     def condition(self, points: Points, values: Floats) -> None:
         """Condition on measurements; before any prediction."""
