@@ -44,7 +44,7 @@ class Replay:
         self.accuracy: list[float] = []
         self.macs: list[float] = []
         self.observed: list[float] = []
-        self.recommended: list[float] = []  # true reward of the recommendation, after each evaluation
+        self.recommended: list[float] = []  # true reward of the recommendation, where one was made
         self.seconds = 0.0  # processor time spent in here
 
     @property
@@ -71,18 +71,21 @@ class Replay:
         return rewards(np.array(self.accuracy), np.array(self.macs))
 
     def recommend(self, point: Sequence[int]) -> None:
-        """The search would now bet on this point."""
+        """The search bets on this point from here on; within a batch it still bet on the one before."""
         at = self.points.index(tuple(point))
-        true = float(rewards(np.array(self.accuracy[at]), np.array(self.macs[at])))
-        self.recommended += [true] * (len(self.points) - len(self.recommended))
+        before = self.recommended[-1:] or [float("nan")]
+        self.recommended += before * (len(self.points) - len(self.recommended) - 1)
+        self.recommended.append(float(rewards(np.array(self.accuracy[at]), np.array(self.macs[at]))))
 
     def bets(self) -> Floats:
         """True reward of the recommendation after each evaluation; the best observed, where none was made."""
-        if self.recommended:
-            return np.array(self.recommended)
         best = np.maximum.accumulate(self.observed)
         is_best = np.concatenate([[True], best[1:] > best[:-1]])
-        return self.true[np.maximum.accumulate(np.where(is_best, np.arange(len(best)), 0))]
+        observed = self.true[np.maximum.accumulate(np.where(is_best, np.arange(len(best)), 0))]
+        if not self.recommended:
+            return observed
+        made = np.array(self.recommended)
+        return np.where(np.isnan(made), observed, made)
 
 
 def drive(controller: Controller, replay: Replay, batch: int) -> None:

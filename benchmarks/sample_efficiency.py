@@ -31,6 +31,7 @@ from search_space import load_space  # noqa: E402
 from trainers.table import TableEvaluator, TableSource, load_table_evaluator  # noqa: E402
 
 RESULTS = Path("runs/sample_efficiency.jsonl")
+MEASURED = 1  # raise it when a controller, or what is measured, changes: older rows then no longer count
 NOISE = 0.31  # accuracy points; what Accel-NASBench's authors saw between seeds
 
 
@@ -103,7 +104,7 @@ def run_job(table: str, job: Job) -> dict[str, Any]:
     began = time.process_time()
     METHODS[job.method].search(replay, job.seed)
     seconds = time.process_time() - began - replay.seconds
-    row = {**job._asdict(), "ms_per_proposal": 1000.0 * seconds / job.budget}
+    row = {**job._asdict(), "measured": MEASURED, "ms_per_proposal": 1000.0 * seconds / job.budget}
     if job.kind == "front":
         return row | {"accuracy": _short(replay.accuracy), "macs": replay.macs}
     return row | {"true": _short(replay.true.tolist()), "recommended": _short(replay.bets().tolist())}
@@ -132,8 +133,11 @@ def read_results() -> dict[Job, dict[str, Any]]:
             row = json.loads(line)
         except ValueError:
             continue
-        found[Job(row["method"], row["kind"], row["seed"], row["budget"])] = row
-    return found
+        job = Job(row["method"], row["kind"], row["seed"], row["budget"])
+        if row["measured"] == MEASURED and job.method in METHODS:
+            found[job] = row
+    wanted = set(jobs(max((job.seed for job in found), default=0), []))
+    return {job: row for job, row in found.items() if job in wanted}
 
 
 def run(table: str, seeds: int, methods: list[str], workers: int) -> None:

@@ -100,6 +100,7 @@ def report(evaluator: TableEvaluator, rows: list[Row], seeds: int, page: Path | 
     """Print the tables, draw the figure, and put the tables into a page if one is given."""
     truth = Truth(evaluator)
     rows = [row for row in rows if row["seed"] <= seeds]
+    truth.best = max([truth.best, *(max(row["true"]) for row in rows if "true" in row)])
     assert evaluator.trees is not None
     quality = evaluator.trees.quality
     lines = [
