@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from controller import CONTROLLERS, Controller, Objective, Outcome, Proposal, create_controller
-from search_space import Decision, FieldError, InputError, SearchSpace
+from search_space import Decision, FieldError, InputError, Limits, SearchSpace, load_space
 
 SPACES = {
     "one choice": SearchSpace([Decision("only", ("x",))]),
@@ -273,3 +273,49 @@ def test_the_example_of_the_docs_runs(capsys: pytest.CaptureFixture[str]) -> Non
     (example,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     exec(example, {})
     assert capsys.readouterr().out.strip() in example
+
+
+@everyone
+def test_numbers_of_numpy_and_calls_without_gradients_are_fine(name: str) -> None:
+    controller = make(name, SPACES["mixed"])
+    for _ in range(4):
+        proposals = controller.ask(6)
+        theirs = [Proposal(tuple(np.array(p.indices)), p.choices, p.log_prob) for p in proposals]
+        with torch.no_grad():
+            controller.tell(
+                theirs, [Outcome(*np.float64([0.5, 1.0, reward_of(p.indices)])) for p in proposals]
+            )
+    buffer = io.BytesIO()
+    torch.save(controller.state_dict(), buffer)
+    buffer.seek(0)
+    make(name, SPACES["mixed"]).load_state_dict(torch.load(buffer, weights_only=True))
+
+
+@pytest.mark.parametrize("name", ["ppo", "reinforce"])
+def test_a_result_that_comes_far_too_late_does_not_destroy_the_policy(name: str) -> None:
+    space = SPACES["200 decisions"]
+    controller = create_controller(name, space, 0, batch=2)
+    stale = [Proposal(p.indices, p.choices, (p.log_prob or 0.0) - 200.0) for p in controller.ask(2)]
+    controller.tell(stale, [Outcome(0.5, 1.0, 0.1), Outcome(0.5, 1.0, 0.9)])
+    controller.ask(2)
+    assert all(math.isfinite(value) for value in controller.diagnostics().values())
+
+
+@everyone
+def test_accuracies_in_percent_rule_nothing_out(name: str) -> None:
+    space, objective = load_space("digits"), Objective(target=1e6)
+    controller = create_controller(name, space, 0, objective)
+    for _ in range(4):
+        proposals = controller.ask(8)
+        controller.tell(proposals, [Outcome(90.0 + i, 1e6, 90.0 + i) for i in range(8)])
+    assert len({p.indices for p in controller.ask(8)}) > 2
+
+
+def test_first_points_that_were_beyond_the_limits_do_not_count_as_proposed() -> None:
+    whole = load_space("digits")
+    macs = whole.known_cost([whole.random(np.random.default_rng(s)) for s in range(300)], "macs")
+    assert macs is not None
+    space = whole.limited(Limits(macs=float(np.quantile(macs, 0.1))))
+    controller = create_controller("evolution", space, 0, population=20, tournament=5)
+    controller.ask(5)
+    assert controller._proposed == 5  # type: ignore[attr-defined]
