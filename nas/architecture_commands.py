@@ -94,7 +94,8 @@ def export(
         out.print(f"wrote {path}", soft_wrap=True)
     if found.trial is not None and found.weights is None and kind is None:
         out.print(
-            f"candidate {found.trial.id} has no weights: search.keep_weights says of how many they are kept"
+            f"candidate {found.trial.id} has no weights: when it finished it was neither recommended nor among the "
+            "best search.keep_weights"
         )
 
 

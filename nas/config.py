@@ -125,7 +125,7 @@ class BudgetConfig(_Section):
     patience: Annotated[int, Field(ge=1)] = 160
     max_attempts: Annotated[int, Field(ge=1, le=100)] = 3
     max_failures: Annotated[int, Field(ge=1)] = 20
-    keep_weights: Annotated[int, Field(ge=0, le=100_000)] = 3
+    keep_weights: Annotated[int, Field(ge=0, le=100_000)] = 10
 
 
 class ExecutorConfig(_Section):

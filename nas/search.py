@@ -68,7 +68,7 @@ class Search:
         patience: int = 160,
         max_attempts: int = 3,
         max_failures: int = 20,
-        keep_weights: int = 3,
+        keep_weights: int = 10,
         interrupts: Interrupts | None = None,
         listeners: Sequence[Listener] = (),
     ) -> None:
