@@ -94,8 +94,9 @@ def export(
         out.print(f"wrote {path}", soft_wrap=True)
     if found.trial is not None and found.weights is None and kind is None:
         out.print(
-            f"candidate {found.trial.id} has no weights: when it finished it was neither recommended nor among the "
-            "best search.keep_weights"
+            f"candidate {found.trial.id} has no weights: when it finished it was neither recommended nor "
+            "among the best search.keep_weights",
+            soft_wrap=True,
         )
 
 
