@@ -200,13 +200,16 @@ def _cell(values: Floats, budget: int) -> str:
 def _draw(rows: list[Row], truth: Truth) -> None:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(15, 4.6), layout="constrained")
+    figure = Figure(figsize=(15, 5.2), layout="constrained")
     panels = figure.subplots(1, 3)
     curves: list[tuple[str, str, Callable[[Row], Floats]]] = [
         ("exact", "without noise: regret of the best seen", lambda row: _regret(row, truth)),
         ("noisy", "noise 0.31 points: true regret of the recommendation", lambda r: _bet_regret(r, truth)),
         ("front", "accuracy and MACs: share of the hypervolume", lambda row: _volumes(row, truth)),
     ]
+    methods = list(dict.fromkeys(row["method"] for row in rows))
+    colours = {method: f"C{number % 10}" for number, method in enumerate(methods)}
+    styles = {method: "--" if number >= 10 else "-" for number, method in enumerate(methods)}
     for panel, (kind, title, curve) in zip(panels, curves, strict=True):
         mine = [row for row in rows if row["kind"] == kind]
         for method in dict.fromkeys(row["method"] for row in mine):
@@ -215,11 +218,13 @@ def _draw(rows: list[Row], truth: Truth) -> None:
             x = np.arange(1, lines.shape[1] + 1) * (1 if kind != "front" else 10)
             low, middle, high = np.quantile(lines, [0.25, 0.5, 0.75], axis=0)
             ours = method.startswith("dyna")
-            drawn = panel.plot(x, middle, label=method, linewidth=2 if ours else 1)[0]
-            panel.fill_between(x, low, high, alpha=0.15, color=drawn.get_color())
+            colour = colours[method]
+            width = 2 if ours else 1
+            panel.plot(x, middle, styles[method], label=method, linewidth=width, color=colour)
+            panel.fill_between(x, low, high, alpha=0.12, color=colour)
         panel.set_title(title)
         panel.set_xlabel("networks")
-        panel.legend(fontsize=7)
+        panel.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.13), ncol=3)
         panel.grid(alpha=0.3)
         if kind != "front":
             panel.set_yscale("log")
