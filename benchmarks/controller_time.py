@@ -2,7 +2,7 @@
 
     python benchmarks/controller_time.py                          dyna on Accel-NASBench's space
     python benchmarks/controller_time.py --controller ppo --results 500
-    python benchmarks/controller_time.py --library                the surrogate's fit beside scikit-learn's
+    python benchmarks/controller_time.py --compare                the surrogate's fit beside scikit-learn's
 
 Rewards are made up (a smooth function of the choices with noise): only the time is measured.
 """
@@ -82,9 +82,9 @@ def main() -> None:
     parser.add_argument("--controller", default="dyna", choices=CONTROLLERS)
     parser.add_argument("--space", default="accel-nasbench")
     parser.add_argument("--results", type=int, nargs="+", default=[50, 200, 500, 1000, 2000, 5000])
-    parser.add_argument("--library", action="store_true")
+    parser.add_argument("--compare", action="store_true")
     given = parser.parse_args()
-    if given.library:
+    if given.compare:
         warnings.simplefilter("ignore")
         beside_the_library(given.space)
         return
