@@ -14,29 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from search_space.architecture import Architecture
+from search_space.convolutions import Conv2d, DepthwiseConv2d, PointwiseConv2d, SameConv2d, same_pad
 from search_space.stage import Block
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {"swish": nn.SiLU, "relu": nn.ReLU, "relu6": nn.ReLU6}
-
-
-class Conv2d(nn.Conv2d):
-    """Convolution with the reference's initialisation."""
-
-    def reset_parameters(self) -> None:
-        """Draw new weights."""
-        fan_out = self.kernel_size[0] * self.kernel_size[1] * self.out_channels // self.groups
-        nn.init.normal_(self.weight, 0.0, math.sqrt(2.0 / fan_out))
-        if self.bias is not None:
-            nn.init.zeros_(self.bias)
-
-
-class SameConv2d(Conv2d):
-    """Convolution with TensorFlow's SAME padding: an odd pixel of padding goes right and below."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, C', ceil(H / stride), ceil(W / stride))."""
-        (kernel, _), (stride, _) = self.kernel_size, self.stride
-        return super().forward(_same_pad(x, kernel, stride))
 
 
 class SameMaxPool2d(nn.MaxPool2d):
@@ -47,12 +28,7 @@ class SameMaxPool2d(nn.MaxPool2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to (N, C, ceil(H / stride), ceil(W / stride))."""
-        return super().forward(_same_pad(x, 3, 2, float("-inf")))
-
-
-def _same_pad(x: Tensor, kernel: int, stride: int, value: float = 0.0) -> Tensor:
-    high, wide = (max((-(-side // stride) - 1) * stride + kernel - side, 0) for side in x.shape[-2:])
-    return functional.pad(x, (wide // 2, wide - wide // 2, high // 2, high - high // 2), value=value)
+        return super().forward(same_pad(x, 3, 2, float("-inf")))
 
 
 class Classifier(nn.Linear):
@@ -75,10 +51,15 @@ class Maker:
 
     def activation(self) -> nn.Module:
         """A new activation."""
-        return self.activation_class(inplace=True)
+        # in place, swish would keep a copy of its input for the gradient
+        return self.activation_class(inplace=self.activation_class is not nn.SiLU)
 
     def conv(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
         """A convolution without bias; the sides divide by the stride, rounded up."""
+        if groups == inputs == outputs and kernel > 1:
+            return DepthwiseConv2d(inputs, kernel, stride, same=self.same)
+        if kernel == stride == groups == 1:
+            return PointwiseConv2d(inputs, outputs, bias=False)
         if self.same and stride > 1 and kernel > 1:  # else both paddings agree, kernels being odd
             return SameConv2d(inputs, outputs, kernel, stride, groups=groups, bias=False)
         return Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
@@ -117,7 +98,7 @@ class DropPath(nn.Module):
             return x
         keep = 1.0 - self.rate
         mask = torch.empty((len(x), 1, 1, 1), dtype=x.dtype, device=x.device).bernoulli_(keep)
-        return x * mask / keep
+        return x * mask.div_(keep)
 
 
 class PoolSkip(nn.Module):
@@ -139,9 +120,9 @@ class SqueezeExcite(nn.Module):
 
     def __init__(self, channels: int, squeezed: int, activation: nn.Module) -> None:
         super().__init__()
-        self.reduce = Conv2d(channels, squeezed, 1)
+        self.reduce = PointwiseConv2d(channels, squeezed, bias=True)
         self.activation = activation
-        self.expand = Conv2d(squeezed, channels, 1)
+        self.expand = PointwiseConv2d(squeezed, channels, bias=True)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to the same."""
