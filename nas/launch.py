@@ -54,7 +54,11 @@ def create_evaluator(config: SearchConfig, space: SearchSpace) -> Evaluator:
     assert config.data is not None
     assert config.protocol is not None
     network = space.decode([0] * len(space.decisions))
-    data = load_dataset(config.data.name, network.image_size)
+    try:
+        image_size = config.protocol.network(network).image_size
+    except FieldError as error:
+        raise InputError(f"protocol: {error}") from None
+    data = load_dataset(config.data.name, image_size)
     check_fit(network, config.protocol, data)
     return ProxyEvaluator(config.protocol, data)
 

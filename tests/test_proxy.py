@@ -1,5 +1,6 @@
 """Proxy training on real handwritten digits."""
 
+import contextlib
 from dataclasses import replace
 
 import numpy as np
@@ -8,10 +9,12 @@ import torch
 from safetensors.torch import load_file
 
 from nas import FieldError, InputError, load_weights
-from search_space import SearchSpace, load_space
+from search_space import SearchSpace, cost, load_space
 from trainers import ImageSet, ProxyProtocol, load_dataset
 from trainers.data import load_digits_test
-from trainers.proxy import ProxyEvaluator, TrainingDivergedError, _Batches, _shifted, measure, train_candidate
+from trainers.device_data import DeviceImages, EpochPlan, shifted, subset_of
+from trainers.proxy import ProxyEvaluator, TrainingDivergedError, measure, train_candidate
+from trainers.training_step import TrainingStep
 
 SMALLEST = [0] * 20
 QUICK = ProxyProtocol(epochs=1)
@@ -67,7 +70,7 @@ def test_saved_weights_give_the_measured_accuracy(tmp_path, digits_space: Search
     *_, last = train_candidate(architecture, QUICK, digits, 0, weights_path=path)
     model = architecture.build(digits.num_classes, digits.in_channels).to(memory_format=torch.channels_last)
     load_weights(model, path)
-    accuracy, _ = measure(model, _Batches(digits.validation, digits, "cpu"))
+    accuracy, _ = measure(model, DeviceImages(digits.validation, digits, "cpu"))
     assert accuracy == last.accuracy
     assert [p.name for p in path.parent.iterdir()] == ["1.safetensors"]  # no half-written file
     assert all(tensor.is_contiguous() for tensor in load_file(path).values())
@@ -107,7 +110,7 @@ def test_shifts_move_whole_images_and_fill_with_zero() -> None:
     seen = set()
     generator = torch.Generator().manual_seed(0)
     for _ in range(200):
-        moved = _shifted(images, 1, generator)
+        moved = shifted(images, torch.randint(0, 3, (2, 2), generator=generator), 1)
         assert moved.shape == images.shape
         for image, original in zip(moved, images, strict=True):
             offsets = [
@@ -132,17 +135,192 @@ def _rolled(image: torch.Tensor, dy: int, dx: int) -> torch.Tensor:
 
 
 def test_batches_are_normalised_and_channels_last(digits) -> None:
-    batches = _Batches(digits.train, digits, "cpu")
-    x, labels = batches.batch(torch.arange(len(batches)))
+    images = DeviceImages(digits.train, digits, "cpu")
+    x = images.normalised(images.fetched(torch.arange(len(images))))
     assert x.shape == (1200, 1, 32, 32)
     assert x.mean().item() == pytest.approx(0.0, abs=1e-3)
     assert x.std().item() == pytest.approx(1.0, abs=1e-3)
-    assert torch.equal(labels, torch.from_numpy(digits.train.labels))
-    flipped, _ = batches.batch(torch.arange(500), flip=True, generator=torch.Generator().manual_seed(0))
-    same = (flipped == x[:500]).flatten(1).all(1)
-    mirrored = (flipped == x[:500].flip(3)).flatten(1).all(1)
-    assert (same | mirrored).all()
-    assert 200 < mirrored.sum() < 300
+    assert torch.equal(images.labels, torch.from_numpy(digits.train.labels))
+
+
+def _plan(protocol: ProxyProtocol, images: int) -> EpochPlan:
+    plan = EpochPlan.empty(images, protocol, torch.device("cpu"))
+    plan.draw(images, protocol, torch.Generator().manual_seed(0))
+    return plan
+
+
+def test_an_epoch_sees_every_image_once_and_mirrors_half() -> None:
+    protocol = ProxyProtocol(batch=100, shift=0, flip=True)
+    plan = _plan(protocol, 1050)
+    assert plan.order.shape == (10, 100)
+    assert len(set(plan.order.flatten().tolist())) == 1000
+    raw = torch.randint(0, 255, (100, 8, 8, 3), dtype=torch.uint8)
+    flipped = plan.augmented(raw, torch.tensor([3]), 0)
+    same = (flipped == raw).flatten(1).all(1)
+    mirrored = (flipped == raw.flip(2)).flatten(1).all(1)
+    assert (same ^ mirrored).all()
+    assert torch.equal(mirrored, plan.mirrored[3])
+    assert 25 < mirrored.sum() < 75
+
+
+def test_crops_keep_the_area_they_are_asked_for_and_stay_inside() -> None:
+    plan = _plan(ProxyProtocol(batch=500, crop_area=0.25), 5000)
+    height, width, vertical, horizontal = plan.crops.unbind(1)
+    area = height * width
+    assert 0.2 < area.min() < 0.3  # a side that would be longer than the image is cut
+    assert area.max() <= 1.0
+    assert ((height / width) <= 4 / 3 + 1e-4).all()
+    assert (vertical.abs() + height <= 1.0001).all()
+    assert (horizontal.abs() + width <= 1.0001).all()
+    # a horizontal ramp from -1 to 1: the crop's mean is its centre, its range is its width
+    ramp = torch.linspace(-1 + 1 / 64, 1 - 1 / 64, 64).expand(500, 1, 64, 64)
+    cropped = plan.cropped(ramp.contiguous(), torch.tensor([0]))
+    torch.testing.assert_close(cropped.mean((1, 2, 3)), horizontal[0], atol=0.02, rtol=0)
+    torch.testing.assert_close(
+        cropped[:, 0].amax((1, 2)) - cropped[:, 0].amin((1, 2)), 2 * width[0] * 63 / 64, atol=0.04, rtol=0
+    )
+
+
+def test_a_subset_keeps_the_classes_share_and_smaller_ones_lie_in_larger_ones() -> None:
+    labels = np.repeat(np.arange(4), [400, 200, 100, 300])
+    small, large = subset_of(labels, 100), subset_of(labels, 500)
+    assert set(small) <= set(large)
+    assert np.bincount(labels[small]).tolist() == [40, 20, 10, 30]
+    assert (np.diff(small) > 0).all()
+    assert subset_of(labels, 1000).tolist() == list(range(1000))
+
+
+def test_a_subset_is_all_that_is_trained_on(digits_space: SearchSpace, digits) -> None:
+    chosen = subset_of(digits.train.labels, 256)
+    few = replace(digits, train=ImageSet(digits.train.images[chosen], digits.train.labels[chosen]))
+    network = digits_space.decode(SMALLEST)
+    (one,) = train_candidate(network, replace(QUICK, subset=256), digits, 0)
+    (other,) = train_candidate(network, QUICK, few, 0)
+    assert (one.accuracy, one.metrics["train_loss"]) == (other.accuracy, other.metrics["train_loss"])
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"optimiser": "adamw", "learning_rate": 3e-3},
+        {"optimiser": "rmsprop", "learning_rate": 3e-3},
+        {"schedule": "linear", "warmup": 0.1},
+        {"schedule": "constant", "warmup": 0.0, "learning_rate": 0.03},
+        {"crop_area": 0.5, "shift": 0},
+        {"width": 1.5},
+        {"ema": 0.9},
+        {"precision": "bfloat16"},
+        {"label_smoothing": 0.1, "momentum": 0.0},
+    ],
+)
+def test_every_way_of_training_learns_and_repeats(settings, digits_space: SearchSpace, digits) -> None:
+    protocol = ProxyProtocol(epochs=2, **settings)
+    network = digits_space.decode(SMALLEST)
+    runs = [list(train_candidate(network, protocol, digits, 0)) for _ in range(2)]
+    assert [m.accuracy for m in runs[0]] == [m.accuracy for m in runs[1]]
+    assert runs[0][-1].accuracy > 0.5
+    assert protocol.hash("d") != ProxyProtocol(epochs=2).hash("d")
+
+
+@pytest.mark.parametrize("schedule", ["one_cycle", "linear", "constant"])
+def test_the_rate_rises_to_its_height_and_falls_to_nothing(schedule) -> None:
+    protocol = ProxyProtocol(schedule=schedule, learning_rate=0.5, warmup=0.2)
+    rates = protocol.learning_rates(1000)
+    assert rates.argmax() == pytest.approx(200, abs=1)
+    assert rates.max() == pytest.approx(0.5, rel=0.01)
+    assert (np.diff(rates[:199]) > 0).all()
+    assert rates[0] < 0.01
+    if schedule == "constant":
+        assert (rates[200:] == 0.5).all()
+    else:
+        assert (np.diff(rates[201:]) < 0).all()
+        assert rates[-1] < 0.01
+
+
+def test_a_thinner_and_smaller_proxy_stands_for_the_candidate(digits_space: SearchSpace) -> None:
+    candidate = digits_space.decode(SMALLEST)
+    proxy = ProxyProtocol(width=0.5, image_size=16).network(candidate)
+    assert proxy.image_size == 16
+    assert [s.repeats for s in proxy.stages] == [s.repeats for s in candidate.stages]
+    assert cost(proxy).params < 0.5 * cost(candidate).params
+    assert ProxyProtocol(image_size=32).network(candidate) is candidate
+    data = load_dataset("digits", 16)
+    (measured,) = train_candidate(candidate, ProxyProtocol(epochs=1, image_size=16), data, 0)
+    assert measured.accuracy > 0.1
+
+
+def test_several_seeds_are_averaged(digits_space: SearchSpace, digits) -> None:
+    network = digits_space.decode(SMALLEST)
+    protocol = ProxyProtocol(epochs=1, seeds=3, subset=256)
+    measured = list(ProxyEvaluator(protocol, digits, "cpu").epochs(network, 1))
+    assert [m.final for m in measured] == [False, False, True]
+    alone = [next(train_candidate(network, protocol, digits, seed)).accuracy for seed in (3, 4, 5)]
+    assert measured[-1].accuracy == pytest.approx(sum(alone) / 3)
+    assert len(set(alone)) > 1
+
+
+def test_images_that_do_not_live_on_the_device_train_the_same(digits_space: SearchSpace, digits) -> None:
+    losses = []
+    for resident in (True, False):
+        torch.manual_seed(0)
+        model = digits_space.decode(SMALLEST).build(10, 1).to(memory_format=torch.channels_last)
+        images = DeviceImages(digits.train, digits, "cpu", resident=resident)
+        losses.append(TrainingStep(model, images, QUICK, torch.Generator().manual_seed(0)).epoch())
+    assert losses[0] == losses[1]
+
+
+def test_a_captured_step_trains_as_one_that_is_run(monkeypatch, digits_space: SearchSpace, digits) -> None:
+    """The order of events on a GPU, with stand-ins for its streams and its graph."""
+    replayed = []
+
+    class Stream:
+        def wait_stream(self, other: object) -> None:
+            pass
+
+    class Graph:
+        def __init__(self, step) -> None:
+            self.replay = lambda: (replayed.append(1), step())
+
+    monkeypatch.setattr(torch.cuda, "Stream", Stream)
+    monkeypatch.setattr(torch.cuda, "current_stream", Stream)
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: contextlib.nullcontext())
+    monkeypatch.setattr(TrainingStep, "_captured", lambda self: Graph(self._step))
+    network = digits_space.decode(SMALLEST)
+    for subset in (64, 256):  # fewer steps an epoch than the warm-up has, and more
+        protocol = ProxyProtocol(epochs=2, subset=subset, ema=0.9)
+        plain, graphed = (
+            [m.metrics["train_loss"] for m in train_candidate(network, protocol, digits, 0, graph=graph)]
+            for graph in (False, True)
+        )
+        assert plain == graphed
+    assert len(replayed) == (2 * 2 - 3) + (2 * 8 - 3)
+
+
+def test_a_loss_that_is_no_number_ends_the_epoch_at_once(digits_space: SearchSpace, digits) -> None:
+    model = digits_space.decode(SMALLEST).build(10, 1)
+    training = TrainingStep(model, DeviceImages(digits.train, digits, "cpu"), QUICK, torch.Generator())
+    torch.nn.init.constant_(model.classifier.bias, float("nan"))
+    assert np.isnan(training.epoch())
+    assert training._row.item() == 1
+
+
+def test_a_loss_far_above_guessing_is_divergence(monkeypatch, digits_space: SearchSpace, digits) -> None:
+    monkeypatch.setattr(TrainingStep, "epoch", lambda self: 24.0)
+    with pytest.raises(TrainingDivergedError, match="the training loss is 24 in epoch 1"):
+        next(train_candidate(digits_space.decode(SMALLEST), QUICK, digits, 0))
+
+
+def test_data_that_cannot_be_trained_on_are_refused(digits_space: SearchSpace, digits) -> None:
+    network = digits_space.decode(SMALLEST)
+    cases = {
+        "protocol.subset must be at most 1200": (replace(QUICK, subset=1201), digits),
+        "protocol.batch must be at most 20, protocol.subset, got 32": (replace(QUICK, subset=20), digits),
+        "digits has one class only": (QUICK, replace(digits, class_names=("0",))),
+        "takes 16-pixel images": (replace(QUICK, image_size=16), digits),
+    }
+    for message, (protocol, data) in cases.items():
+        with pytest.raises(InputError, match=message):
+            next(train_candidate(network, protocol, data, 0))
 
 
 def test_the_evaluator_knows_what_identifies_a_measurement(digits) -> None:

@@ -1,32 +1,38 @@
 """Proxy training: a few short epochs on one device, from images that live in memory as uint8.
 
-Augmentation and normalisation work on whole batches; tensors are channels last, which torch's CPU
-convolutions and tensor cores both want.
+Tensors are channels last, which torch's CPU convolutions and tensor cores both want.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
 from search_space import Architecture, InputError
-from trainers.data import Dataset, ImageSet
+from trainers.data import Dataset
+from trainers.device_data import DeviceImages, subset_of
 from trainers.measurement import Measurement
 from trainers.protocol import ProxyProtocol
+from trainers.training_step import TrainingStep
+
+DIVERGED = 10.0  # times the loss of guessing: an epoch's mean above it is no training
+KEPT_ON_GPU = 4  # parts of data sets that a process leaves on its GPU between candidates
+
+_on_gpu: dict[tuple[str, str, int | None, str], DeviceImages] = {}
 
 
 class TrainingDivergedError(RuntimeError):
-    """The loss stopped being a number."""
+    """The loss stopped being a number, or went far above that of guessing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +71,23 @@ class ProxyEvaluator:
         device = self.device
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
-        return train_candidate(
-            architecture, self.protocol, self.data, seed, device=device, weights_path=weights_path
-        )
+        accuracies: list[float] = []
+        for number in range(self.protocol.seeds):
+            last = number == self.protocol.seeds - 1
+            for measurement in train_candidate(
+                architecture,
+                self.protocol,
+                self.data,
+                seed * self.protocol.seeds + number,  # no two seeds of a search share a training
+                device=device,
+                weights_path=weights_path if last else None,
+            ):
+                if not measurement.final:
+                    yield measurement
+                    continue
+                accuracies.append(measurement.accuracy)
+                accuracy = measurement.accuracy if not last else sum(accuracies) / len(accuracies)
+                yield replace(measurement, accuracy=accuracy, final=last)
 
 
 def train_candidate(
@@ -77,19 +97,21 @@ def train_candidate(
     seed: int,
     *,
     device: str = "cpu",
+    graph: bool | None = None,
     weights_path: Path | None = None,
 ) -> Iterator[Measurement]:
-    """Train and measure, epoch by epoch.
+    """Train once and measure, epoch by epoch.
 
     On a CPU the same arguments give the same accuracies to the last bit. The global generator is used
     (weights, dropout), but left as it was found whenever an epoch is handed out.
 
     Args:
-        architecture: what to train, at its own image size.
-        protocol: how.
+        architecture: the candidate.
+        protocol: how it is trained, also at which image size and width.
         data: images of that size.
         seed: of weights, order and augmentation.
         device: where.
+        graph: capture the steps as a CUDA graph; None does so on a GPU.
         weights_path: where to leave the trained weights (safetensors), if anywhere.
 
     Yields:
@@ -97,40 +119,31 @@ def train_candidate(
 
     Raises:
         InputError: the data do not fit the architecture or the protocol.
-        TrainingDivergedError: the loss is not finite.
+        TrainingDivergedError: the loss is not finite, or an epoch's is ten times that of guessing.
     """
     check_fit(architecture, protocol, data)
     began = time.perf_counter()
+    network = protocol.network(architecture)
     devices = [torch.device(device)] if device.startswith("cuda") else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
-        model = architecture.build(data.num_classes, data.in_channels, bn_momentum=protocol.bn_momentum)
+        model = network.build(data.num_classes, data.in_channels, bn_momentum=protocol.bn_momentum)
         model = model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         random_state = _random_state(devices)
-    order = torch.Generator().manual_seed(seed)
-    train, validation = _Batches(data.train, data, device), _Batches(data.validation, data, device)
-    optimiser = torch.optim.SGD(
-        _parameter_groups(model, protocol.weight_decay),
-        lr=protocol.learning_rate,
-        momentum=protocol.momentum,
-        nesterov=protocol.momentum > 0,
-    )
-    steps = len(data.train) // protocol.batch
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, protocol.learning_rate, total_steps=steps * protocol.epochs + 1, cycle_momentum=False
-    )
+    train, validation = (_images(data, part, protocol, device) for part in ("train", "validation"))
+    training = TrainingStep(model, train, protocol, torch.Generator().manual_seed(seed), graph)
     for epoch in range(1, protocol.epochs + 1):
         with torch.random.fork_rng(devices=devices):
             _set_random_state(random_state, devices)
-            train_loss = _train_epoch(model, train, protocol, optimiser, schedule, order)
+            train_loss = training.epoch()
             random_state = _random_state(devices)
-        if not np.isfinite(train_loss):
-            raise TrainingDivergedError(f"the training loss is {train_loss} in epoch {epoch}")
-        accuracy, validation_loss = measure(model, validation)
-        if not np.isfinite(validation_loss):
+        if not train_loss <= DIVERGED * math.log(data.num_classes):
+            raise TrainingDivergedError(f"the training loss is {train_loss:g} in epoch {epoch}")
+        accuracy, validation_loss = measure(training.measured, validation, protocol.precision)
+        if not math.isfinite(validation_loss):
             raise TrainingDivergedError(f"the validation loss is {validation_loss} in epoch {epoch}")
         if weights_path is not None and epoch == protocol.epochs:
-            save_weights(model, architecture, weights_path)
+            save_weights(training.measured, network, weights_path)
         yield Measurement(
             accuracy=accuracy,
             final=epoch == protocol.epochs,
@@ -144,106 +157,61 @@ def train_candidate(
 
 
 def check_fit(architecture: Architecture, protocol: ProxyProtocol, data: Dataset) -> None:
-    if data.image_size != architecture.image_size:
+    """Refuse data that a candidate cannot be trained on.
+
+    Raises:
+        InputError: with the field and the bound.
+    """
+    image_size = protocol.network(architecture).image_size
+    if data.image_size != image_size:
         raise InputError(
-            f"{architecture.name} takes {architecture.image_size}-pixel images, "
-            f"{data.name} holds {data.image_size}-pixel ones"
+            f"{architecture.name} takes {image_size}-pixel images, {data.name} holds {data.image_size}-pixel "
+            "ones"
         )
+    if data.num_classes < 2:
+        raise InputError(f"{data.name} has one class only, there is nothing to tell apart")
     if 2 * protocol.shift >= data.image_size:
         raise InputError(
             f"protocol.shift must be less than half of {data.image_size} pixels, got {protocol.shift}"
         )
-    if protocol.batch > len(data.train):
-        raise InputError(
-            f"protocol.batch must be at most {len(data.train)}, the training images of {data.name}, "
-            f"got {protocol.batch}"
-        )
+    images, whose = len(data.train), f"the training images of {data.name}"
+    if protocol.subset is not None:
+        if protocol.subset > images:
+            raise InputError(f"protocol.subset must be at most {images}, {whose}, got {protocol.subset}")
+        images, whose = protocol.subset, "protocol.subset"
+    if protocol.batch > images:
+        raise InputError(f"protocol.batch must be at most {images}, {whose}, got {protocol.batch}")
 
 
-def _parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
-    """Weights decay; biases and batch norm do not."""
-    decayed = [p for p in model.parameters() if p.ndim > 1]
-    kept = [p for p in model.parameters() if p.ndim <= 1]
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": kept, "weight_decay": 0.0}]
-
-
-class _Batches:
-    """Images on a device as uint8, handed out in normalised, augmented batches."""
-
-    def __init__(self, images: ImageSet, data: Dataset, device: str) -> None:
-        self.images = _tensor(images.images).to(device)  # (N, H, W, C)
-        self.labels = _tensor(images.labels).to(device)  # (N,)
-        self.mean = torch.tensor(data.mean, device=device) * 255.0
-        self.scale = 1.0 / (torch.tensor(data.std, device=device) * 255.0 + 1e-9)
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def batch(
-        self, index: Tensor, shift: int = 0, flip: bool = False, generator: torch.Generator | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """The images at `index` (B,) as (B, C, H, W) float32, channels last in memory, and labels (B,)."""
-        index = index.to(self.labels.device)
-        images = self.images[index]
-        if shift:
-            images = _shifted(images, shift, generator)
-        if flip:
-            mirrored = torch.rand(len(images), generator=generator).to(images.device) < 0.5
-            images = torch.where(mirrored[:, None, None, None], images.flip(2), images)
-        x = (images.float() - self.mean) * self.scale
-        return x.permute(0, 3, 1, 2), self.labels[index]
-
-
-def _tensor(array: np.ndarray) -> Tensor:
-    # shared memory is read-only, and torch would warn of it; nothing here writes
-    return torch.from_numpy(array if array.flags.writeable else array.copy())
-
-
-def _shifted(images: Tensor, shift: int, generator: torch.Generator | None) -> Tensor:
-    """Each image (B, H, W, C) moved by its own offset within +-shift; the border is zero."""
-    batch, height, width, _ = images.shape
-    offsets = torch.randint(0, 2 * shift + 1, (2, batch), generator=generator).to(images.device)
-    padded = functional.pad(images, (0, 0, shift, shift, shift, shift))
-    rows = offsets[0][:, None] + torch.arange(height, device=images.device)  # (B, H)
-    columns = offsets[1][:, None] + torch.arange(width, device=images.device)  # (B, W)
-    which = torch.arange(batch, device=images.device)
-    return padded[which[:, None, None], rows[:, :, None], columns[:, None, :]]
-
-
-def _train_epoch(
-    model: nn.Module,
-    train: _Batches,
-    protocol: ProxyProtocol,
-    optimiser: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LRScheduler,
-    order: torch.Generator,
-) -> float:
-    """One pass over the training images; the mean loss."""
-    model.train()
-    total = torch.zeros((), device=train.labels.device)
-    steps = len(train) // protocol.batch
-    shuffled = torch.randperm(len(train), generator=order)
-    for step in range(steps):
-        index = shuffled[step * protocol.batch : (step + 1) * protocol.batch]
-        x, labels = train.batch(index, protocol.shift, protocol.flip, order)
-        loss = functional.cross_entropy(model(x), labels, label_smoothing=protocol.label_smoothing)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimiser.step()
-        schedule.step()
-        total += loss.detach()
-    return float(total) / steps
+def _images(data: Dataset, part: str, protocol: ProxyProtocol, device: str) -> DeviceImages:
+    """A part of the data on a device; on a GPU it stays there for the next candidate."""
+    images = data.train if part == "train" else data.validation
+    subset = protocol.subset if part == "train" else None
+    key = (data.fingerprint, part, subset, device)
+    if key not in _on_gpu:
+        indices = None if subset is None else subset_of(images.labels, subset)
+        made = DeviceImages(images, data, device, indices)
+        if made.device.type == "cpu":
+            return made
+        while len(_on_gpu) >= KEPT_ON_GPU:
+            del _on_gpu[next(iter(_on_gpu))]
+        _on_gpu[key] = made
+    return _on_gpu[key]
 
 
 @torch.no_grad()
-def measure(model: nn.Module, images: _Batches, batch: int = 500) -> tuple[float, float]:
+def measure(
+    model: nn.Module, images: DeviceImages, precision: str = "float32", batch: int = 500
+) -> tuple[float, float]:
     """Accuracy (0 to 1) and mean cross entropy."""
     model.eval()
-    correct = torch.zeros((), device=images.labels.device)
-    loss = torch.zeros((), device=images.labels.device)
+    correct = torch.zeros((), device=images.device)
+    loss = torch.zeros((), device=images.device)
     for index in torch.arange(len(images)).split(batch):
-        x, labels = images.batch(index)
-        logits = model(x)  # (B, classes)
+        x = images.normalised(images.fetched(index))
+        labels = images.labels[int(index[0]) : int(index[-1]) + 1]
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+            logits = model(x).float()  # (B, classes)
         correct += (logits.argmax(1) == labels).sum()
         loss += functional.cross_entropy(logits, labels, reduction="sum")
     return float(correct) / len(images), float(loss) / len(images)

@@ -1,0 +1,58 @@
+"""Optimisers whose rate is a tensor, so that a captured step can read it, and the average of weights."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from trainers.protocol import ProxyProtocol
+
+
+def create_optimiser(model: nn.Module, protocol: ProxyProtocol, rate: Tensor) -> torch.optim.Optimizer:
+    """The protocol's optimiser; it reads its learning rate from `rate`, a number on the model's device.
+
+    Weights of convolutions and linear layers decay; biases and batch norm do not.
+    """
+    weights = [p for p in model.parameters() if p.ndim > 1]
+    others = [p for p in model.parameters() if p.ndim <= 1]
+    groups = [
+        {"params": weights, "weight_decay": protocol.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    on_gpu = rate.device.type == "cuda"
+    if protocol.optimiser == "adamw":
+        betas = (protocol.momentum, 0.999)
+        return torch.optim.AdamW(groups, lr=rate, betas=betas, fused=True, capturable=on_gpu)
+    if protocol.optimiser == "rmsprop":
+        return torch.optim.RMSprop(
+            groups, lr=rate, alpha=0.9, eps=1e-3, momentum=protocol.momentum, foreach=True, capturable=on_gpu
+        )
+    # fused SGD reads a rate that is a tensor without asking the host for it; its signature says float
+    return torch.optim.SGD(
+        groups, lr=rate, momentum=protocol.momentum, nesterov=protocol.momentum > 0, fused=True
+    )
+
+
+class MovingAverage:
+    """The moving average of a model's weights and of its batch norms' statistics.
+
+    Attributes:
+        model: a copy that holds the average.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = copy.deepcopy(model)
+        self._averages, self._values = (
+            [value for value in one.state_dict().values() if value.is_floating_point()]
+            for one in (self.model, model)
+        )
+
+    @torch.no_grad()
+    def update(self, decay: Tensor) -> None:
+        """Move towards the model; `decay` is a number on its device."""
+        # average += (1 - decay) * (value - average)
+        change = torch._foreach_sub(self._values, self._averages)
+        torch._foreach_mul_(change, 1.0 - decay)
+        torch._foreach_add_(self._averages, change)
