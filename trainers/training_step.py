@@ -31,6 +31,8 @@ class TrainingStep:
     Attributes:
         model: what is trained.
         measured: what is to be measured: the model, or the moving average of its weights.
+        steps: of an epoch.
+        left: steps of the epoch that are still to come.
     """
 
     def __init__(
@@ -44,7 +46,7 @@ class TrainingStep:
         device = images.device
         self.model, self.images, self.protocol, self._generator = model, images, protocol, generator
         self.plan = EpochPlan.empty(len(images), protocol, device)
-        self.steps = len(self.plan.order)  # an epoch
+        self.steps = len(self.plan.order)
         total = self.steps * protocol.epochs
         self._rates = torch.as_tensor(protocol.learning_rates(total), dtype=torch.float32, device=device)
         self._rate = self._rates[0].clone()
@@ -58,6 +60,7 @@ class TrainingStep:
         self._graphed = device.type == "cuda" if graph is None else graph
         self._graph: torch.cuda.CUDAGraph | None = None
         self._warm = 0
+        self.left = 0
 
     def epoch(self) -> float:
         """One pass over the images.
@@ -65,17 +68,27 @@ class TrainingStep:
         Returns:
             The mean loss. On a CPU a loss that is no number ends the epoch at once, and is returned.
         """
-        self.model.train()
-        self.plan.draw(len(self.images), self.protocol, self._generator)
-        self._row.zero_()
-        self._loss.zero_()
-        for step in range(self.steps):
-            if not self.images.resident:
-                self._receive(self.images.fetched(self.plan.host_order[step]))
-            self._advance()
+        self.begin_epoch()
+        for _ in range(self.steps):
+            self.step()
             if self.images.device.type == "cpu" and not torch.isfinite(self._loss):
                 break
         return float(self._loss) / self.steps  # the only time the host waits for the device
+
+    def begin_epoch(self) -> None:
+        """Draw the plan of an epoch."""
+        self.model.train()
+        self.plan.draw(len(self.images), self.protocol, self._generator)
+        self.left = self.steps
+        self._row.zero_()
+        self._loss.zero_()
+
+    def step(self) -> None:
+        """The next step of the epoch; without a wait for its end on a GPU."""
+        if not self.images.resident:
+            self._receive(self.images.fetched(self.plan.host_order[-self.left]))
+        self.left -= 1
+        self._advance()
 
     def _receive(self, raw: Tensor) -> None:
         if self._raw is None:
