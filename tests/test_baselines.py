@@ -130,6 +130,43 @@ def test_a_search_that_is_killed_trains_no_baseline_again(scripted: Scripted) ->
     assert len(end.run.trials()) == 6
 
 
+INTERRUPTED = """
+import os, signal
+from pathlib import Path
+from nas import run_search
+from tests.searching import Scripted
+from tests.test_baselines import with_baselines
+
+class Stopping(Scripted):
+    def epochs(self, architecture, seed, weights_path=None):
+        os.kill(os.getpid(), signal.SIGINT)
+        yield from super().epochs(architecture, seed, weights_path)
+
+print(run_search(with_baselines(), evaluator=Stopping(Path("diary").absolute()), resume=True).outcome)
+"""
+
+
+def test_a_search_whose_baselines_wait_is_interrupted_and_not_finished(scripted: Scripted) -> None:
+    run = run_search(config(), evaluator=scripted).run  # the budget is spent
+    stopped = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED], check=True, capture_output=True, timeout=120
+    )
+    assert stopped.stdout == b"interrupted\n"
+    assert [t.status for t in run.baselines()] == ["done", "pending", "pending"]
+    # what waits is dropped when it is asked for no more
+    assert run_search(with_baselines(THREE[0]), evaluator=scripted, resume=True).outcome == "finished"
+    assert [t.baseline for t in run.baselines()] == [THREE[0]]
+    assert len(scripted.lines("begin")) == 7
+
+
+def test_a_fitted_baseline_can_be_the_reference_of_a_rediscovery(scripted: Scripted, capsys) -> None:
+    settings = with_baselines("efficientnet_b0", space="cifar", search={"candidates": 4})
+    run = run_search(settings, evaluator=scripted).run
+    found = json.loads(nas(capsys, "rediscovery", "t", "--reference", "t@efficientnet_b0", "--json")[1])
+    assert found["reference"]["accuracy"] == run.baselines()[0].accuracy
+    assert found["networks"] == 4
+
+
 def test_a_baseline_that_fails_stays_visible_and_stops_nothing(scripted: Scripted, capsys) -> None:
     acts = dict.fromkeys((1, 2, 3), "raise")
     settings = with_baselines(search={"candidates": 4, "max_failures": 1})
