@@ -92,12 +92,12 @@ def export(
         return
     for path in files:
         out.print(f"wrote {path}", soft_wrap=True)
-    if found.trial is not None and found.weights is None and kind is None:
-        out.print(
-            f"candidate {found.trial.id} has no weights: when it finished it was neither recommended nor "
-            "among the best search.keep_weights",
-            soft_wrap=True,
-        )
+    trial = found.trial
+    if trial is not None and found.weights is None and kind is None:
+        why = "when it finished it was neither recommended nor among the best search.keep_weights"
+        if trial.baseline is not None:
+            why = "it did not finish, or search.keep_weights was 0"
+        out.print(f"{trial.title} has no weights: {why}", soft_wrap=True)
 
 
 @architecture_app.command()

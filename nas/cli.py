@@ -18,10 +18,23 @@ import typer
 
 from nas import console
 from nas.architecture_commands import architecture_app
+from nas.baseline_views import print_baselines, print_comparison, print_front
 from nas.console import count, duration, out, percent, print_json, print_table, reward_text
 from nas.options import JsonOption, RunArgument
 from nas.space_commands import space_app
-from results import Run, Trial, front_of, list_runs, open_run, pareto_figure, ranked, save_figure, status_of
+from results import (
+    Front,
+    Run,
+    Trial,
+    dominating,
+    front_of,
+    list_runs,
+    open_run,
+    pareto_figure,
+    ranked,
+    save_figure,
+    status_of,
+)
 from search_space import FieldError, InputError, load_space
 
 # typer keeps its own copy of click, or uses click, by its version; this is the base of its usage errors
@@ -121,6 +134,7 @@ def _print_end(name: str, outcome: str, patience: int) -> None:
         )
     if order:
         _print_ranking(run, name, order[0])
+        print_comparison(run, run.recommended())
         out.print(
             f"next: nas pareto {name} --plot pareto.png; nas export {name}@best -o network; "
             f"nas scale {name}@best",
@@ -222,6 +236,7 @@ def _status_json(run: Run) -> dict[str, Any]:
         "workers": status.workers,
         "candidates_per_hour": status.candidates_per_hour,
         "seconds_left": status.seconds_left,
+        "baselines": [trial.baseline_json() for trial in status.baselines],
     }
 
 
@@ -239,6 +254,7 @@ def status(run: RunArgument, json_output: JsonOption = False) -> None:
     out.print(f"workers {now.workers or '-'}; {rate} candidates an hour; {duration(now.seconds_left)} left")
     if now.best is not None:
         _print_ranking(found, run, now.best, title="best so far")
+    print_baselines(now.baselines)
     failed = [trial for trial in found.trials() if trial.status == "failed"]
     for trial in failed[-5:]:
         out.print(f"candidate {trial.id} failed: {trial.error}", soft_wrap=True)
@@ -257,26 +273,33 @@ def pareto(
     if x not in ("macs", "params"):
         raise InputError(f"--x must be macs or params, got {x!r}")
     found = open_run(run)
-    trials = found.trials()
+    trials, baselines = found.trials(), found.baselines()
     front = front_of(trials, _reference_cost(found.config(), trials, x), x)
     if plot is not None:
         done = sum(trial.status == "done" for trial in trials)
-        save_figure(pareto_figure(trials, front, f"{found.name}: {done} networks", x), plot)
+        save_figure(pareto_figure(trials, front, f"{found.name}: {done} networks", x, baselines), plot)
     if json_output:
         print_json(
             {
                 "front": [trial.to_json() for trial in front.trials],
                 "hypervolume": front.hypervolume,
                 "reference": front.reference,
+                "baselines": [_beside_front(trial, front, x) for trial in baselines],
             }
         )
         return
-    print_table(console.TRIAL_COLUMNS, [console.trial_row(trial) for trial in front.trials])
+    print_front(front, baselines, x)
     out.print(
         f"hypervolume {front.hypervolume:.4f}, reference point accuracy 0 and {count(front.reference[x])} {x}"
     )
     if plot is not None:
         out.print(f"wrote {plot}")
+
+
+def _beside_front(baseline: Trial, front: Front, x: str) -> dict[str, Any]:
+    """The facts of a baseline, and the candidates that dominate it; None where it is not measured."""
+    better = None if baseline.status != "done" else [trial.id for trial in dominating(baseline, front, x)]
+    return {**baseline.baseline_json(), "dominated_by": better}
 
 
 def _reference_cost(config: dict[str, Any], trials: list[Trial], x: str) -> float:
@@ -303,6 +326,8 @@ def top(
         out.print("no candidate has finished yet")
     else:
         _print_ranking(found, run, order[0], order[:number])
+    if not json_output:
+        print_baselines(found.baselines())
 
 
 @app.command()

@@ -25,7 +25,8 @@ from pydantic_core import ErrorDetails
 
 from controller import CONTROLLERS, Objective
 from controller.factory import option_names
-from search_space import Document, FieldError, InputError, Limits, read_yaml, resolve_space
+from nas.baselines import baselines_data, read_baselines, resolved_baselines
+from search_space import Architecture, Document, FieldError, InputError, Limits, read_yaml, resolve_space
 from search_space.errors import suggestion
 from search_space.yaml_io import dump_yaml, parse_override, put
 from trainers import DATASETS, ProxyProtocol, TableSource
@@ -157,6 +158,8 @@ class SearchConfig(_Section):
         limits: what no candidate may exceed.
         evaluator: ``{kind: proxy}`` trains every candidate; ``{kind: table, …}`` replays published results
             (`trainers.TableSource`).
+        baselines: reference networks that are trained under the same protocol, for comparison; a
+            configuration gives names of published ones, and architecture files (relative to its own).
         data, protocol: what the accuracy of proxy training means; None where a table is replayed.
         objective: what is maximised.
         controller: who proposes.
@@ -171,6 +174,9 @@ class SearchConfig(_Section):
     evaluator: Annotated[TableSource | None, PlainValidator(_evaluator), PlainSerializer(_evaluator_data)] = (
         None
     )
+    baselines: Annotated[
+        tuple[Architecture, ...], PlainValidator(read_baselines), PlainSerializer(baselines_data)
+    ] = ()
     data: DataConfig | None = None
     protocol: Annotated[
         ProxyProtocol | None, _optional(ProxyProtocol), PlainSerializer(lambda p: p and asdict(p))
@@ -195,6 +201,8 @@ class SearchConfig(_Section):
                 raise FieldError(key, "is for proxy training, and the evaluator is a table")
             if not table and values.get(key) is None:
                 values = {**values, key: {}}
+        if table and values.get("baselines"):
+            raise FieldError("baselines", "are trained, and the evaluator is a table, which trains nothing")
         return values
 
     def to_yaml(self) -> str:
@@ -211,7 +219,7 @@ def resumable(field: str) -> bool:
 
     The processors of a worker are its torch threads, and accuracies are exact for one number of threads.
     """
-    if field in ("name", "evaluator.path"):  # the run knows the table by its contents
+    if field in ("name", "evaluator.path", "baselines"):  # the run knows the table by its contents
         return True
     return field.startswith(("search.", "executor.")) and field != "executor.cpus"
 
@@ -235,7 +243,7 @@ def load_config(
     if not isinstance(data, dict):
         raise InputError(f"{path}: must hold keys and values")
     overridden = [_override(data, override) for override in overrides or []]
-    for key in [k for k in document.lines if any(k == o or k.startswith(f"{o}.") for o in overridden)]:
+    for key in [k for k in document.lines if any(_within(k, o) for o in overridden)]:
         del document.lines[key]  # the file's line does not hold what is now there
     if (Path(path).parent / "journal.db").is_file():
         data["name"] = Path(path).resolve().parent.name  # the run it lies in, also if that was copied
@@ -246,6 +254,10 @@ def load_config(
         typed = any(key == "space" for key in overridden)  # a path on the command line starts there
         folder = Path() if typed else Path(path).parent
         data["space"] = _resolved_space(data["space"], document, folder)
+    if "baselines" in data:
+        typed = any(key == "baselines" for key in overridden)
+        folder = Path() if typed else Path(path).parent
+        data["baselines"] = resolved_baselines(data["baselines"], document, folder, typed)
     evaluator = data.get("evaluator")
     if isinstance(evaluator, dict) and isinstance(evaluator.get("path"), str):
         typed = any(key in ("evaluator", "evaluator.path") for key in overridden)
@@ -283,8 +295,7 @@ def parse_config(
     else:
         return config
     if wrong.path not in document.lines and any(
-        key == wrong.path or key.startswith(f"{wrong.path}.") or wrong.path.startswith(f"{key}.")
-        for key in overridden
+        _within(key, wrong.path) or _within(wrong.path, key) for key in overridden
     ):
         raise InputError(f"--set {wrong}")
     raise document.error(wrong)
@@ -306,6 +317,11 @@ def _unknown(wrong: str, known: list[str]) -> str:
     return f"must be one of {', '.join(known)}, got {wrong!r}{suggestion(wrong, known)}"
 
 
+def _within(path: str, key: str) -> bool:
+    """Whether a field is another one or stands in it."""
+    return path == key or path.startswith((f"{key}.", f"{key}["))
+
+
 def _override(data: dict[str, Any], override: str) -> str:
     """Put one ``key=value`` in its place; the key."""
     key, value = parse_override(override, "search.candidates=8")
@@ -320,7 +336,7 @@ def _field_error(details: ErrorDetails) -> FieldError:
         raise inner
     path = _dotted(details["loc"])
     if isinstance(inner, FieldError):
-        return FieldError(".".join(part for part in (path, inner.path) if part), inner.rule)
+        return inner.under(path) if path and inner.path else FieldError(path or inner.path, inner.rule)
     if details["type"] == "extra_forbidden":
         known = _fields_at(details["loc"][:-1])
         return FieldError(path, f"is an unknown key{suggestion(str(details['loc'][-1]), known)}")

@@ -40,7 +40,9 @@ def print_table(columns: Iterable[str], rows: Iterable[Iterable[object]], title:
     texts = [[str(cell) for cell in row] for row in rows]
     for number, name in enumerate(columns):
         cells = [row[number] for row in texts]
-        numeric = bool(cells) and all(cell[:1].isdigit() or cell in ("", "-") for cell in cells)
+        numeric = bool(cells) and all(
+            (cell[:1].isdigit() and ", " not in cell) or cell in ("", "-") for cell in cells
+        )
         table.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for row in texts:
         table.add_row(*(Text(cell) for cell in row))
@@ -147,11 +149,21 @@ class SearchProgress:
     def on_result(self, trial: Trial, best: Trial | None, counts: dict[str, int]) -> None:
         """See `nas.search.Listener`."""
         self._over = over(counts)
+        if not trial.proposed:
+            self._baseline(trial)
+            return
         text = self._text(best, counts.get("failed", 0))
         if self._bar is not None:
             self._bar.update(self._task, completed=self._over, description=text)
         elif self._over % self._lines == 0 or self._over == self._budget:
             err.print(f"{self._over}/{self._budget} {text}", soft_wrap=True)
+
+    def _baseline(self, trial: Trial) -> None:
+        text = f"failed: {trial.error}" if trial.status == "failed" else percent(trial.accuracy)
+        if self._bar is not None:
+            self._bar.update(self._task, completed=self._over, description=f"{trial.title}: {text}")
+        else:
+            err.print(f"{trial.title}: {text}, {count(trial.macs)} MACs", soft_wrap=True)
 
     def _text(self, best: Trial | None, failed: int) -> str:
         rate = (self._over - self._first) / max(1e-9, time.monotonic() - self._began)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from controller import Controller, create_controller
+from nas.baselines import adapted_baselines
 from nas.config import SearchConfig, load_config, resumable
 from nas.interrupts import handled_interrupts
 from nas.search import Listener, Search
@@ -74,7 +75,8 @@ def run_search(
 
     Args:
         config: what to search; its run folder is ``runs/<name>`` of the current directory.
-        resume: continue the run that is there; more candidates may be asked for, and another executor.
+        resume: continue the run that is there; more candidates may be asked for, other baselines, and another
+            executor.
         evaluator: instead of proxy training on the configuration's data.
         listeners: told of every result.
 
@@ -90,6 +92,7 @@ def run_search(
     except FieldError as error:
         raise InputError(str(error)) from None
     controller = _controller(config, space)
+    baselines = adapted_baselines(config.baselines, space, evaluator)
     _check_executor(config)
     run = run or create_run(config.name, config.to_yaml())
     executor = create_executor(
@@ -122,6 +125,7 @@ def run_search(
                 interrupts=interrupts,
                 listeners=listeners,
             )
+            search.set_baselines(baselines)
             if resume:  # nothing was refused: from here on the run has the new budget
                 write_whole(run.config_path, lambda path: path.write_text(config.to_yaml(), encoding="utf-8"))
             outcome = _run_session(search, executor, journal)
@@ -153,11 +157,10 @@ def _run_session(search: Search, executor: Executor, journal: Journal) -> Outcom
 
 def _outcome(search: Search, journal: Journal) -> Outcome:
     counts = journal.counts()
+    waiting = any(t.status in ("pending", "running") for t in [*journal.candidates(), *journal.baselines()])
     if search.failing or not counts.get("done"):
         return "interrupted" if search.interrupts.draining else "failing"
-    if search.interrupts.draining and (
-        counts.get("pending", 0) or counts.get("running", 0) or sum(counts.values()) < search.budget
-    ):
+    if search.interrupts.draining and (waiting or sum(counts.values()) < search.budget):
         return "interrupted"
     return "exhausted" if search.exhausted else "finished"
 
@@ -197,7 +200,8 @@ def _existing(config: SearchConfig) -> Run:
     if not run.journal_path.is_file():
         raise InputError(f"{run.path}: there is no run to resume; without --resume one begins")
     changed = [field for field in config.differences(load_config(run.config_path)) if not resumable(field)]
-    if changed == ["executor.cpus"] and not any(trial.status == "done" for trial in run.trials()):
+    measured = [*run.trials(), *run.baselines()]
+    if changed == ["executor.cpus"] and not any(trial.status == "done" for trial in measured):
         changed = []  # no accuracy that another number of threads would not give
     if changed:
         raise InputError(

@@ -1,5 +1,5 @@
-"""From what a user types to an architecture: a reference name, a file, ``RUN@best``, ``RUN@observed`` or
-``RUN@17``."""
+"""From what a user types to an architecture: a reference name, a file, ``RUN@best``, ``RUN@observed``,
+``RUN@17``, or a run's baseline as ``RUN@efficientnet_b0``."""
 
 from __future__ import annotations
 
@@ -43,11 +43,14 @@ class Found:
         if self.run is None or self.trial is None:
             return ""
         trial = self.trial
+        what = trial.title
+        if trial.baseline is not None and not trial.proposed:
+            what = f"{what} ({trial.adapted or 'as published'})"
         if trial.accuracy is None or trial.reward is None:
-            return f"candidate {trial.id} of the search {self.run.name} ({trial.status})"
+            return f"{what} of the search {self.run.name} ({trial.status})"
         bet = " (recommended)" if self.recommended else ""
         return (
-            f"candidate {trial.id} of the search {self.run.name}{bet}: "
+            f"{what} of the search {self.run.name}{bet}: "
             f"validation accuracy {trial.accuracy:.4f}, reward {trial.reward:.4f}, "
             f"{self.num_classes} classes, {self.in_channels} input channels"
         )
@@ -72,7 +75,8 @@ def find_architecture(text: str | Path) -> Found:
     with run.journal() as journal:
         facts, bet = journal.evaluator(), journal.recommended()
     recommended = bet is not None and bet.id == trial.id
-    architecture = trial.network().renamed(f"{run.name}-{trial.id}")
+    own_name = trial.id if trial.proposed or trial.baseline is None else trial.baseline
+    architecture = trial.network().renamed(f"{run.name}-{own_name}")
     if facts is None:
         return Found(architecture=architecture, run=run, trial=trial, recommended=recommended)
     return Found(
@@ -90,7 +94,8 @@ def load_architecture(text: str | Path) -> Architecture:
 
     Args:
         text: such as ``efficientnet_b0``, ``network.yaml``, ``quickstart@best`` (the recommended),
-            ``quickstart@observed`` (the best observed), ``runs/quickstart@17``.
+            ``quickstart@observed`` (the best observed), ``runs/quickstart@17``,
+            ``quickstart@efficientnet_b0`` (a baseline, as trained in the run).
 
     Raises:
         InputError: nothing of that name, with the nearest.

@@ -10,7 +10,8 @@ RunArgument = Annotated[str, typer.Argument(help="A name under runs/, or a path.
 ArchArgument = Annotated[
     str,
     typer.Argument(
-        help="A reference (efficientnet_b0), a YAML or JSON file, RUN@best, RUN@observed or RUN@17.",
+        help="A reference (efficientnet_b0), a YAML or JSON file, RUN@best, RUN@observed, RUN@17 or a run's "
+        "baseline (RUN@efficientnet_b0).",
         show_default=False,
     ),
 ]

@@ -85,7 +85,7 @@ def rediscovery(run: Run, name: str, reference: Architecture) -> Rediscovery:
     Args:
         run: with a result at least.
         name: of the reference, for messages.
-        reference: in the run's space; where candidates are trained, one of them.
+        reference: in the run's space; where candidates are trained, one of them or of the baselines.
 
     Raises:
         InputError: nothing to compare.
@@ -96,7 +96,7 @@ def rediscovery(run: Run, name: str, reference: Architecture) -> Rediscovery:
         indices = space.encode(reference)
     except FieldError as error:
         raise InputError(f"{name} is not in the space of {run.name}: {error}") from None
-    done = sorted((t for t in run.trials() if t.status == "done"), key=lambda trial: trial.arrival or 0)
+    done = _in_order(run)
     if not done:
         raise InputError(f"{run.name}: no candidate has finished yet")
     table = create_evaluator(config, space) if config.evaluator is not None else None
@@ -106,7 +106,7 @@ def rediscovery(run: Run, name: str, reference: Architecture) -> Rediscovery:
         theirs = _looked_up(table, config, name, indices, known)
         percentile = _percentile(table, space, config.objective, theirs.reward)
     else:
-        theirs = _measured(run, name, reference, standings, done)
+        theirs = _measured(run, name, reference, config.objective, done)
         percentile = None
     best = run.recommended()
     ours, other = space.choices(space.encode(best.network())), space.choices(indices)
@@ -130,12 +130,26 @@ def rediscovery(run: Run, name: str, reference: Architecture) -> Rediscovery:
     )
 
 
+def _in_order(run: Run) -> list[Trial]:
+    """The finished candidates as the controller learnt of them: of a baseline when it had proposed it."""
+    with run.journal() as journal:
+        candidates, rows = journal.candidates(), journal.proposals()
+    told: dict[int, int] = {}
+    for row in rows:
+        if row.told is not None:
+            told[row.trial] = min(row.told, told.get(row.trial, row.told))
+    never = len(rows) + max(told.values(), default=0)
+    done = [trial for trial in candidates if trial.status == "done"]
+    return sorted(done, key=lambda trial: (told.get(trial.id, never), trial.arrival or 0))
+
+
 def _standing(trial: Trial, objective: Objective) -> Standing:
     """Of a finished trial; a table's measurement holds the accuracy without noise."""
     assert trial.accuracy is not None
     accuracy = trial.curve[-1].get("exact_accuracy", trial.accuracy) if trial.curve else trial.accuracy
     reward = objective.reward(accuracy, float(getattr(trial, objective.cost)))
-    return Standing(accuracy=accuracy, macs=trial.macs, reward=reward, candidate=trial.id)
+    number = trial.id if trial.proposed else None
+    return Standing(accuracy=accuracy, macs=trial.macs, reward=reward, candidate=number)
 
 
 def _looked_up(
@@ -150,11 +164,11 @@ def _looked_up(
 
 
 def _measured(
-    run: Run, name: str, reference: Architecture, standings: list[Standing], done: list[Trial]
+    run: Run, name: str, reference: Architecture, objective: Objective, done: list[Trial]
 ) -> Standing:
-    for standing, trial in zip(standings, done, strict=True):
+    for trial in [*done, *(baseline for baseline in run.baselines() if baseline.status == "done")]:
         if trial.key == reference.key:
-            return standing
+            return _standing(trial, objective)
     raise InputError(
         f"{name} was not trained in {run.name}, and nothing else compares with its candidates' accuracies"
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -18,7 +18,7 @@ import torch
 from controller import Controller, Objective, Outcome, Proposal
 from nas.interrupts import Interrupts
 from results import Journal, NewTrial, ProposalRow, Run, TensorBoardLog, Trial, ranked
-from search_space import Architecture, InputError, SearchSpace, cost
+from search_space import Adapted, Architecture, InputError, SearchSpace, cost
 from trainers import Candidate, Evaluator, Result
 
 logger = logging.getLogger(__name__)
@@ -28,10 +28,10 @@ class Listener(Protocol):
     """Somebody who watches a search."""
 
     def on_start(self, counts: dict[str, int]) -> None:
-        """The session begins; the counts are what earlier ones left."""
+        """The session begins; the counts (of candidates) are what earlier ones left."""
 
     def on_result(self, trial: Trial, best: Trial | None, counts: dict[str, int]) -> None:
-        """A trial has come to its end."""
+        """A candidate or a baseline has come to its end; best and counts are of candidates."""
 
 
 class Search:
@@ -49,7 +49,8 @@ class Search:
         patience: proposals in a row that bring no new network before the search ends.
         max_attempts: tries a candidate has whose workers die.
         max_failures: candidates in a row that may fail before the search gives up.
-        keep_weights: how many of the best keep their trained weights; the recommended one is kept besides.
+        keep_weights: how many of the best keep their trained weights; where that is not none, the recommended
+            one and the baselines keep theirs besides.
         interrupts: whether the user wants to stop.
         listeners: who is told of results.
     """
@@ -83,8 +84,9 @@ class Search:
         self._failures = 0  # in a row
         self._repeats = 0  # proposals in a row that brought no new network
         self._open: set[int] = set()  # handed out, without a result yet
-        self._trials = len(journal.trials())
-        self._best = ranked(journal.trials())[: max(1, keep_weights)]
+        candidates = journal.candidates()
+        self._trials = len(candidates)
+        self._best = ranked(candidates)[: max(1, keep_weights)]
         self._log = TensorBoardLog(run.path / "tensorboard")
         self._kept: set[int] = set()  # trials whose weights are kept
         self._version = 0
@@ -95,6 +97,18 @@ class Search:
                 controller.load_state_dict(_loaded(saved[1]))
             except ValueError as error:
                 raise InputError(f"{run.path}: the controller's state does not fit: {error}") from None
+
+    def set_baselines(self, baselines: Sequence[Adapted]) -> None:
+        """Put reference networks in the queue; see `Journal.set_baselines`. To be called before `start`."""
+        rows = [
+            replace(
+                self._new_trial(baseline.architecture, {}),
+                baseline=baseline.architecture.name,
+                adapted=", ".join(baseline.changes),
+            )
+            for baseline in baselines
+        ]
+        self.journal.set_baselines(rows)
 
     def start(self) -> None:
         """Catch up with what an interrupted session left undone."""
@@ -145,12 +159,11 @@ class Search:
             error = f"{result.error}, {trial.attempts} times"
             result = replace(result, status="failed", error=error)
         self._finish(trial, result)
-        self._failures = self._failures + 1 if result.status == "failed" else 0
+        if trial.proposed:
+            self._failures = self._failures + 1 if result.status == "failed" else 0
         self._learn()
         trial = self.journal.trial(result.id)
         assert trial is not None
-        if trial.status == "done":
-            self._best = ranked([*self._best, trial])[: max(1, self.keep_weights)]
         self._drop_weights(trial.id)
         self._announce(trial)
 
@@ -164,26 +177,28 @@ class Search:
         """Ask for one proposal, as late as possible: the controller then knows all there is to know."""
         proposals = self.controller.ask(1)
         self._version += 1
-        rows = [(p.indices, p.log_prob, self._new_trial(p)) for p in proposals]
+        names = [decision.name for decision in self.space.decisions]
+        rows = []
+        for proposal in proposals:
+            choices = dict(zip(names, proposal.choices, strict=True))
+            trial = self._new_trial(self.space.decode(proposal.indices), choices)
+            rows.append((proposal.indices, proposal.log_prob, trial))
         answers = self.journal.propose(self._version, _saved(self.controller), rows)
         for _, is_new in answers:
             self._trials += is_new
             self._repeats = 0 if is_new else self._repeats + 1
         if self._repeats >= self.patience:
             self.exhausted = True
-        if not all(is_new for _, is_new in answers):
-            self._learn()  # a known network is answered from the journal
+        if self._learn():  # a known network is answered from the journal
             self._drop_weights()
 
-    def _new_trial(self, proposal: Proposal) -> NewTrial:
-        architecture = self.space.decode(proposal.indices)
+    def _new_trial(self, architecture: Architecture, choices: Mapping[str, Any]) -> NewTrial:
         macs, params = cost(architecture, self.evaluator.num_classes, self.evaluator.in_channels)
-        names = [decision.name for decision in self.space.decisions]
         return NewTrial(
             key=architecture.key,
             protocol=measured_by(self.evaluator, architecture),
             seed=self.seed,
-            choices=dict(zip(names, proposal.choices, strict=True)),
+            choices=choices,
             architecture=architecture.to_dict(),
             macs=macs,
             params=params,
@@ -206,8 +221,12 @@ class Search:
             seconds=result.seconds,
         )
 
-    def _learn(self) -> None:
-        """Tell the controller every result it has not heard, in order of arrival; then ask for its bet."""
+    def _learn(self) -> bool:
+        """Tell the controller every result it has not heard, in order of arrival; then ask for its bet.
+
+        Returns:
+            Whether there was anything to tell.
+        """
         untold = self.journal.untold()
         for number, (trial, rows) in enumerate(untold, start=1):
             outcome = _outcome(trial, self.objective)
@@ -217,6 +236,9 @@ class Search:
             bet = self._recommendation() if number == len(untold) else None
             self.journal.told(self._version, _saved(self.controller), [row.id for row in rows], bet)
             self._log.controller(self.controller.diagnostics(), trial.arrival or 0)
+        known = {trial.id: trial for trial in [*self._best, *(trial for trial, _ in untold)]}
+        self._best = ranked(list(known.values()))[: max(1, self.keep_weights)]
+        return bool(untold)
 
     def _recommendation(self) -> tuple[int, ...] | None:
         """Indices of the network the controller bets on; None before the first success."""
@@ -231,9 +253,11 @@ class Search:
         return Proposal(row.indices, self.space.choices(row.indices), row.log_prob)
 
     def _drop_weights(self, *finished: int) -> None:
-        """Keep trained weights of the best few and of the recommended; what is still open may be writing its
-        own."""
+        """Keep trained weights of the best few, of the recommended and of baselines; what is still open may
+        be writing its own."""
         kept = {trial.id for trial in self._best[: self.keep_weights]}
+        if self.keep_weights:
+            kept |= {trial.id for trial in self.journal.baselines()}
         recommended = self.journal.recommended() if self.keep_weights else None
         if recommended is not None:
             kept.add(recommended.id)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from results.export import write_whole
 from results.run import Front
@@ -11,20 +14,25 @@ from results.trial import Trial
 from search_space import InputError
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 FORMATS = (".png", ".svg", ".pdf")
+_FAR = 4.0  # times the costliest candidate
 _LABELS = {"macs": "multiply-adds", "params": "parameters"}
 
 
-def pareto_figure(trials: list[Trial], front: Front, title: str, cost: str = "macs") -> Figure:
-    """Every finished candidate, the Pareto front as a staircase, and the best reward marked.
+def pareto_figure(
+    trials: list[Trial], front: Front, title: str, cost: str = "macs", baselines: Sequence[Trial] = ()
+) -> Figure:
+    """Every finished candidate, the Pareto front as a staircase, the best reward and the baselines marked.
 
     Args:
         trials: of a run.
         front: theirs.
         title: above the figure.
         cost: the axis: ``macs`` or ``params``.
+        baselines: reference networks, drawn where they are finished, and with their names.
     """
     from matplotlib.figure import Figure
 
@@ -33,7 +41,8 @@ def pareto_figure(trials: list[Trial], front: Front, title: str, cost: str = "ma
     on_front = {trial.id for trial in front.trials}
     done = [trial for trial in trials if trial.status == "done"]
     others = [trial for trial in done if trial.id not in on_front]
-    unit, word = _unit([getattr(trial, cost) for trial in done])
+    references = [trial for trial in baselines if trial.status == "done"]
+    unit, word = _unit([getattr(trial, cost) for trial in [*done, *references]])
     axes.scatter(
         [getattr(trial, cost) / unit for trial in others],
         [100 * (trial.accuracy or 0.0) for trial in others],
@@ -44,7 +53,7 @@ def pareto_figure(trials: list[Trial], front: Front, title: str, cost: str = "ma
     )
     x = [getattr(trial, cost) / unit for trial in front.trials]
     y = [100 * (trial.accuracy or 0.0) for trial in front.trials]
-    right = max([getattr(trial, cost) / unit for trial in done], default=0.0)
+    right = max([getattr(trial, cost) / unit for trial in [*done, *references]], default=0.0)
     axes.step([*x, *[right][: len(y)]], [*y, *y[-1:]], where="post", color="#1f5fa8", linewidth=1.3, zorder=3)
     axes.scatter(x, y, s=38, color="#1f5fa8", label=f"Pareto front ({len(x)})", zorder=4)
     best = max(done, key=lambda trial: (trial.reward or 0.0, -trial.id), default=None)
@@ -59,12 +68,43 @@ def pareto_figure(trials: list[Trial], front: Front, title: str, cost: str = "ma
             label=f"best reward (candidate {best.id})",
             zorder=5,
         )
+    if references:
+        _draw_baselines(axes, references, done, cost, unit)
     axes.set_xlabel(f"{word}{_LABELS[cost]} of one image" if cost == "macs" else f"{word}{_LABELS[cost]}")
     axes.set_ylabel("validation accuracy, %")
     axes.set_title(title)
     axes.grid(alpha=0.25)
     axes.legend(loc="best")
     return figure
+
+
+def _draw_baselines(
+    axes: Axes, baselines: Sequence[Trial], candidates: Sequence[Trial], cost: str, unit: float
+) -> None:
+    """Diamonds with names; the cost is logarithmic where one is far from the candidates."""
+    x = [getattr(trial, cost) / unit for trial in baselines]
+    y = [100 * (trial.accuracy or 0.0) for trial in baselines]
+    axes.scatter(
+        x, y, s=64, marker="D", color="#3d8b50", edgecolors="white", label=f"baselines ({len(x)})", zorder=6
+    )
+    axes.margins(x=0.08, y=0.1)
+    middle = float(np.mean(axes.get_xlim()))
+    for trial, at, height in zip(baselines, x, y, strict=True):
+        left = at > middle
+        axes.annotate(
+            trial.baseline or "",
+            (at, height),
+            xytext=(-7 if left else 7, 5),
+            textcoords="offset points",
+            ha="right" if left else "left",
+            fontsize="small",
+            color="#2b6238",
+            zorder=7,
+            parse_math=False,  # a name is the user's text
+        )
+    if candidates and max(x) > _FAR * max(getattr(trial, cost) / unit for trial in candidates):
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:g}")
 
 
 def _unit(values: list[int]) -> tuple[float, str]:

@@ -18,18 +18,18 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from results.queries import insert_trial, schema_version, select_trials, set_baselines
 from results.schema import (
     MIGRATIONS,
+    PROPOSED,
     SCHEMA,
     SCHEMA_VERSION,
-    TRIAL_COLUMNS,
     EvaluatorFacts,
     NewTrial,
     ProposalRow,
     Recommendation,
     Session,
     dumps,
-    trial_from_row,
 )
 from results.trial import Status, Trial
 from search_space import InputError
@@ -101,7 +101,7 @@ class Journal:
         return cls(connection, path)
 
     def _schema(self) -> int:
-        return int(self._db.execute("PRAGMA user_version").fetchone()[0])
+        return schema_version(self._db)
 
     def _migrate(self) -> None:
         if self._schema() == SCHEMA_VERSION:
@@ -189,40 +189,42 @@ class Journal:
             proposals: indices, log-probability, and the trial as it would be if it were new.
 
         Returns:
-            For each proposal its trial's id, and whether the trial is new.
+            For each proposal its trial's id, and whether it is a new candidate: a new trial, or one that
+            was there but not yet proposed.
         """
         answers = []
         with self._transaction():
             self._save_controller(version, state)
             for indices, log_prob, trial in proposals:
                 known = self._db.execute(
-                    "SELECT id FROM trials WHERE key = ? AND protocol = ? AND seed = ?",
+                    f"SELECT id, {PROPOSED} FROM trials WHERE key = ? AND protocol = ? AND seed = ?",  # noqa: S608
                     (trial.key, trial.protocol, trial.seed),
                 ).fetchone()
-                trial_id = known[0] if known else self._insert(trial)
+                trial_id, proposed = known or (self._insert(trial), False)
+                if known and not proposed:  # a baseline becomes a candidate
+                    self._db.execute(
+                        "UPDATE trials SET choices = ? WHERE id = ?", (dumps(trial.choices), trial_id)
+                    )
                 self._db.execute(
                     "INSERT INTO proposals (trial, indices, log_prob, asked) VALUES (?, ?, ?, ?)",
                     (trial_id, dumps(list(indices)), log_prob, version),
                 )
-                answers.append((trial_id, known is None))
+                answers.append((trial_id, not proposed))
         return answers
 
+    def set_baselines(self, baselines: Sequence[NewTrial]) -> None:
+        """Put baselines in the queue that are not there, and take out those that are asked for no more.
+
+        What was measured stays, and what the controller proposed stays a candidate. No session may run.
+
+        Raises:
+            InputError: a baseline has the name of another network that was measured.
+        """
+        with self._transaction():
+            set_baselines(self._db, baselines, str(self.path))
+
     def _insert(self, trial: NewTrial) -> int:
-        cursor = self._db.execute(
-            "INSERT INTO trials (key, protocol, seed, choices, architecture, macs, params) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (
-                trial.key,
-                trial.protocol,
-                trial.seed,
-                dumps(trial.choices),
-                dumps(trial.architecture),
-                trial.macs,
-                trial.params,
-            ),
-        )
-        assert cursor.lastrowid is not None
-        return cursor.lastrowid
+        return insert_trial(self._db, trial)
 
     def _save_controller(self, version: int, state: bytes) -> None:
         self._db.execute("INSERT OR REPLACE INTO controller VALUES (1, ?, ?)", (version, state))
@@ -299,29 +301,33 @@ class Journal:
     # --- reading -------------------------------------------------------------------------------------
 
     def trials(self) -> list[Trial]:
-        """All trials in the order of their ids."""
-        rows = self._db.execute(f"SELECT {TRIAL_COLUMNS} FROM trials ORDER BY id")  # noqa: S608 -- a constant
-        return [trial_from_row(row) for row in rows]
+        """All trials in the order of their ids, whatever made them."""
+        return select_trials(self._db, "ORDER BY id")
+
+    def candidates(self) -> list[Trial]:
+        """The trials that the controller proposed, in the order of their ids."""
+        return select_trials(self._db, f"WHERE {PROPOSED} ORDER BY id")
+
+    def baselines(self) -> list[Trial]:
+        """The reference networks in the order of their ids; some may be candidates too."""
+        if self._schema() < 3:
+            return []
+        return select_trials(self._db, "WHERE baseline IS NOT NULL ORDER BY id")
 
     def trial(self, trial_id: int) -> Trial | None:
         """One trial, or None."""
-        row = self._db.execute(
-            f"SELECT {TRIAL_COLUMNS} FROM trials WHERE id = ?",  # noqa: S608 -- a constant
-            (trial_id,),
-        ).fetchone()
-        return None if row is None else trial_from_row(row)
+        return next(iter(select_trials(self._db, "WHERE id = ?", trial_id)), None)
 
     def next_pending(self, handed_out: set[int]) -> Trial | None:
-        """The first pending trial that is not handed out."""
-        rows = self._db.execute(
-            f"SELECT {TRIAL_COLUMNS} FROM trials WHERE status = 'pending' ORDER BY id LIMIT ?",  # noqa: S608
-            (len(handed_out) + 1,),
-        )
-        return next((trial_from_row(row) for row in rows if row[0] not in handed_out), None)
+        """The first pending trial that is not handed out, baselines before others."""
+        pending = "WHERE status = 'pending' ORDER BY baseline IS NULL, id LIMIT ?"
+        trials = select_trials(self._db, pending, len(handed_out) + 1)
+        return next((trial for trial in trials if trial.id not in handed_out), None)
 
     def counts(self) -> dict[str, int]:
-        """Status to number of trials."""
-        return dict(self._db.execute("SELECT status, COUNT(*) FROM trials GROUP BY status"))
+        """Status to number of candidates."""
+        counted = f"SELECT status, COUNT(*) FROM trials WHERE {PROPOSED} GROUP BY status"  # noqa: S608
+        return dict(self._db.execute(counted))
 
     def untold(self) -> list[tuple[Trial, list[ProposalRow]]]:
         """Finished trials with proposals the controller has not heard about, in order of arrival."""
@@ -402,9 +408,9 @@ class Journal:
         ]
 
     def finished_since(self, moment: float) -> int:
-        """Results that arrived after a moment (Unix time)."""
-        row = self._db.execute("SELECT COUNT(*) FROM trials WHERE finished_at > ?", (moment,)).fetchone()
-        return int(row[0])
+        """Results of candidates that arrived after a moment (Unix time)."""
+        counted = f"SELECT COUNT(*) FROM trials WHERE finished_at > ? AND {PROPOSED}"  # noqa: S608
+        return int(self._db.execute(counted, (moment,)).fetchone()[0])
 
 
 def _connect(uri: str) -> sqlite3.Connection:

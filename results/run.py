@@ -22,6 +22,7 @@ from results.schema import Session
 from results.trial import Trial, ranked
 from search_space import InputError, read_yaml
 from search_space.errors import suggestion
+from search_space.reference import reference_name
 
 try:
     import fcntl
@@ -69,7 +70,7 @@ class Run:
         return data
 
     def weights_path(self, trial_id: int) -> Path:
-        """Where a candidate's weights are kept while it is among the best, or recommended."""
+        """Where weights are kept: of baselines, of the best candidates and of the recommended one."""
         return self.path / "weights" / f"{trial_id}.safetensors"
 
     @contextmanager
@@ -88,7 +89,12 @@ class Run:
     def trials(self) -> list[Trial]:
         """Every candidate in the order of proposal."""
         with self.journal() as journal:
-            return journal.trials()
+            return journal.candidates()
+
+    def baselines(self) -> list[Trial]:
+        """The reference networks that were put beside the candidates; some may be candidates too."""
+        with self.journal() as journal:
+            return journal.baselines()
 
     def best(self) -> Trial:
         """The finished candidate with the best observed reward.
@@ -112,7 +118,11 @@ class Run:
         return trial or self.best()
 
     def trial(self, reference: str) -> Trial:
-        """The trial that ``best`` (the recommended), ``observed`` (the best observed) or an id stands for.
+        """The trial that a reference stands for.
+
+        Args:
+            reference: ``best`` (the recommended), ``observed`` (the best observed), an id, or the name of a
+                baseline.
 
         Raises:
             InputError: no such trial.
@@ -122,14 +132,22 @@ class Run:
         if reference == "observed":
             return self.best()
         if not reference.isdecimal():
-            raise InputError(
-                f"{self.name}@{reference}: after @ comes best or the number of a candidate, or observed "
-                "(the best observed reward)"
-            )
+            return self._baseline(reference)
         with self.journal() as journal:
             trial = journal.trial(int(reference))
         if trial is None:
             raise InputError(f"{self.name}: has no candidate {reference}")
+        return trial
+
+    def _baseline(self, name: str) -> Trial:
+        known = {trial.baseline or "": trial for trial in self.baselines()}
+        trial = known.get(name) or known.get(reference_name(name) or "")
+        if trial is None:
+            its = f", or a baseline ({', '.join(known)})" if known else ""
+            raise InputError(
+                f"{self.name}@{name}: after @ comes best or the number of a candidate, or observed "
+                f"(the best observed reward){its}"
+            )
         return trial
 
     def is_running(self) -> bool:
@@ -253,6 +271,20 @@ class Front:
     reference: dict[str, float]
 
 
+def dominating(trial: Trial, front: Front, cost: str = "macs") -> list[Trial]:
+    """Networks of a front that are no worse than a finished trial in accuracy and cost, and better in one.
+
+    Args:
+        trial: such as a baseline.
+        front: the networks.
+        cost: ``macs`` or ``params``.
+    """
+    assert trial.accuracy is not None
+    own = (-trial.accuracy, getattr(trial, cost))
+    theirs = [(other, (-(other.accuracy or 0.0), getattr(other, cost))) for other in front.trials]
+    return [other for other, its in theirs if its != own and its[0] <= own[0] and its[1] <= own[1]]
+
+
 def front_of(trials: list[Trial], reference_cost: float, cost: str = "macs") -> Front:
     """The Pareto front of finished trials.
 
@@ -278,11 +310,12 @@ class Status:
     Attributes:
         state: ``running``, ``finished``, ``exhausted``, ``interrupted`` (by Ctrl-C), ``error``, or
             ``killed`` (no end was noted and nobody holds the folder).
-        counts: trial status to number.
+        counts: status to number of candidates.
         best: the best observed; None before the first result.
         recommended: see `Run.recommended`; None before the first result.
         candidates_per_hour: results of the last session over its length; None before the first result.
         seconds_left: at that rate, while the search runs.
+        baselines: the reference networks, whatever their status.
     """
 
     state: str
@@ -293,13 +326,14 @@ class Status:
     workers: int | None
     candidates_per_hour: float | None
     seconds_left: float | None
+    baselines: list[Trial]
 
 
 def status_of(run: Run) -> Status:
     """How a search stands, also while it runs."""
     running = run.is_running()
     with run.journal() as journal:
-        trials, sessions = journal.trials(), journal.sessions()
+        trials, baselines, sessions = journal.candidates(), journal.baselines(), journal.sessions()
         recommended = journal.recommended()
         arrived = journal.finished_since(sessions[-1].started_at) if sessions else 0
         counts = journal.counts()
@@ -322,6 +356,7 @@ def status_of(run: Run) -> Status:
         workers=sessions[-1].workers if sessions else None,
         candidates_per_hour=rate,
         seconds_left=left,
+        baselines=baselines,
     )
 
 

@@ -9,12 +9,14 @@ from typing import Any, NamedTuple
 
 from results.trial import Trial
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 RECOMMENDATIONS = """CREATE TABLE recommendations (
     version INTEGER PRIMARY KEY,
     trial INTEGER NOT NULL REFERENCES trials (id),
     made_at REAL NOT NULL
 )"""
+PROPOSALS_BY_TRIAL = "CREATE INDEX proposals_by_trial ON proposals (trial)"
+BASELINES_BY_NAME = "CREATE UNIQUE INDEX trials_by_baseline ON trials (baseline)"
 SCHEMA = f"""
 CREATE TABLE trials (
     id INTEGER PRIMARY KEY,
@@ -35,6 +37,8 @@ CREATE TABLE trials (
     curve TEXT NOT NULL DEFAULT '[]',
     seconds REAL NOT NULL DEFAULT 0,
     finished_at REAL,
+    baseline TEXT,
+    adapted TEXT,
     UNIQUE (key, protocol, seed),
     CHECK ((status = 'done') = (accuracy IS NOT NULL)),
     CHECK ((status IN ('done', 'failed', 'stopped')) = (arrival IS NOT NULL))
@@ -69,13 +73,31 @@ CREATE TABLE sessions (
     environment TEXT NOT NULL
 );
 {RECOMMENDATIONS};
+{PROPOSALS_BY_TRIAL};
+{BASELINES_BY_NAME};
 """
 # a version of the schema to what makes it the next
-MIGRATIONS: dict[int, tuple[str, ...]] = {1: (RECOMMENDATIONS,)}
-TRIAL_COLUMNS = (
+MIGRATIONS: dict[int, tuple[str, ...]] = {
+    1: (RECOMMENDATIONS,),
+    2: (
+        "ALTER TABLE trials ADD COLUMN baseline TEXT",
+        "ALTER TABLE trials ADD COLUMN adapted TEXT",
+        PROPOSALS_BY_TRIAL,
+        BASELINES_BY_NAME,
+    ),
+}
+# what makes a trial a candidate: the controller proposed it. Baselines are trials that it need not have
+PROPOSED = "id IN (SELECT trial FROM proposals)"
+_COLUMNS = (
     "id, key, protocol, seed, choices, architecture, macs, params, status, attempts, accuracy, reward, "
     "error, arrival, curve, seconds"
 )
+
+
+def trial_columns(version: int) -> str:
+    """What `trial_from_row` reads, of a journal of this version."""
+    baseline = "baseline, adapted" if version >= 3 else "NULL, NULL"
+    return f"{_COLUMNS}, {baseline}, {PROPOSED}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +119,11 @@ class ProposalRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewTrial:
-    """A candidate about to be proposed for the first time."""
+    """A candidate about to be proposed for the first time, or a baseline.
+
+    Attributes:
+        baseline, adapted: as of a `Trial`.
+    """
 
     key: str
     protocol: str
@@ -106,6 +132,8 @@ class NewTrial:
     architecture: Mapping[str, Any]
     macs: int
     params: int
+    baseline: str | None = None
+    adapted: str | None = None
 
 
 class EvaluatorFacts(NamedTuple):
@@ -175,4 +203,7 @@ def trial_from_row(row: tuple[Any, ...]) -> Trial:
         arrival=row[13],
         curve=json.loads(row[14]),
         seconds=row[15],
+        baseline=row[16],
+        adapted=row[17],
+        proposed=bool(row[18]),
     )

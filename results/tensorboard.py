@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from results.export import file_stem
 from results.trial import Trial
 
 if TYPE_CHECKING:
@@ -24,8 +25,11 @@ class TensorBoardLog:
         self._writer = _writer(folder)
 
     def result(self, trial: Trial, best: Trial | None) -> None:
-        """A candidate finished or failed."""
+        """A candidate finished or failed; of a baseline only the curve is written."""
         if trial.arrival is None:
+            return
+        if not trial.proposed:
+            self._curve(trial, self._folder / "baselines" / file_stem(trial.baseline or str(trial.id)))
             return
         step = trial.arrival
         self._writer.add_scalar("search/failed", float(trial.status == "failed"), step)
@@ -36,14 +40,19 @@ class TensorBoardLog:
             self._writer.add_scalar("search/params", trial.params, step)
         if best is not None and best.reward is not None:
             self._writer.add_scalar("search/best_reward", best.reward, step)
-        if trial.curve:
-            curves = _writer(self._folder / "candidates" / f"{trial.id:05d}")
-            for epoch, metrics in enumerate(trial.curve, start=1):
-                for name, value in metrics.items():
-                    if name != "epoch":
-                        curves.add_scalar(f"candidates/{name}", value, epoch)
-            curves.close()
+        self._curve(trial, self._folder / "candidates" / f"{trial.id:05d}")
         self._writer.flush()
+
+    def _curve(self, trial: Trial, folder: Path) -> None:
+        """The measurements of one trial, under the names that all trials share."""
+        if not trial.curve:
+            return
+        curves = _writer(folder)
+        for epoch, metrics in enumerate(trial.curve, start=1):
+            for name, value in metrics.items():
+                if name != "epoch":
+                    curves.add_scalar(f"candidates/{name}", value, epoch)
+        curves.close()
 
     def controller(self, diagnostics: Mapping[str, float], step: int) -> None:
         """What the controller says of its policy."""

@@ -1,4 +1,4 @@
-"""One candidate of a search, as the journal keeps it."""
+"""One trial of a search, as the journal keeps it: a candidate, a baseline, or both."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ STATUSES: tuple[Status, ...] = ("pending", "running", "done", "failed", "stopped
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """A candidate with what is known of it.
+    """A training with what is known of it.
 
     Attributes:
         id: counts from 1 in the order of proposal.
@@ -27,6 +27,10 @@ class Trial:
         arrival: its place in the order of results; None before.
         curve: one measurement an epoch.
         seconds: of evaluation.
+        baseline: name of the reference network that it is; None where it is none.
+        adapted: what of that network was changed to fit the space, in words; None where it is none, and empty
+            where nothing was.
+        proposed: whether the controller proposed it, which makes it a candidate.
     """
 
     id: int
@@ -45,6 +49,16 @@ class Trial:
     arrival: int | None = None
     curve: list[dict[str, float]] = field(default_factory=list)
     seconds: float = 0.0
+    baseline: str | None = None
+    adapted: str | None = None
+    proposed: bool = True
+
+    @property
+    def title(self) -> str:
+        """What it is called in a sentence."""
+        if self.proposed:
+            return f"candidate {self.id}"
+        return f"trial {self.id}" if self.baseline is None else f"baseline {self.baseline}"
 
     def network(self) -> Architecture:
         """The architecture itself."""
@@ -65,7 +79,12 @@ class Trial:
             "attempts": self.attempts,
             "seconds": round(self.seconds, 3),
             "error": self.error,
+            "baseline": self.baseline,
         }
+
+    def baseline_json(self) -> dict[str, Any]:
+        """The same of a baseline, with its name and what was changed."""
+        return {"name": self.baseline, "adapted": self.adapted, **self.to_json()}
 
 
 def ranked(trials: list[Trial]) -> list[Trial]:

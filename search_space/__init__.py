@@ -1,5 +1,6 @@
 """Architectures, the spaces they are searched in, what they cost, and the networks they build."""
 
+from search_space.adaptation import Adapted, Frame, adapt, adapt_to_space, frame_of
 from search_space.architecture import Architecture
 from search_space.cost import Cost, cost, memory, thop_macs
 from search_space.errors import FieldError, InputError
@@ -17,11 +18,13 @@ from search_space.yaml_io import Document, parse_yaml, read_yaml
 __all__ = [
     "EFFICIENTNET_FAMILY",
     "REFERENCES",
+    "Adapted",
     "Architecture",
     "Cost",
     "Decision",
     "Document",
     "FieldError",
+    "Frame",
     "Head",
     "Indices",
     "InputError",
@@ -31,7 +34,10 @@ __all__ = [
     "StageRow",
     "StageSpace",
     "Stem",
+    "adapt",
+    "adapt_to_space",
     "cost",
+    "frame_of",
     "load_architecture",
     "load_space",
     "memory",

@@ -16,7 +16,8 @@ from search_space.yaml_io import Document, parse_yaml, put, read_yaml
 _FILE_ENDINGS = (".yaml", ".yml", ".json")
 
 
-def _is_file(text: str) -> bool:
+def is_file(text: str) -> bool:
+    """Whether a text names a file, and not something that comes with the package."""
     return text.endswith(_FILE_ENDINGS) or "/" in text or "\\" in text
 
 
@@ -34,7 +35,7 @@ def load_architecture(name_or_file: str | Path) -> Architecture:
     name = reference_name(text)
     if name is not None:
         return REFERENCES[name]()
-    if isinstance(name_or_file, str) and not _is_file(text):
+    if isinstance(name_or_file, str) and not is_file(text):
         raise InputError(f"{text!r} is no known architecture{suggestion(text, REFERENCES)}")
     document = read_yaml(text)  # JSON is YAML
     try:
@@ -83,10 +84,10 @@ def resolve_space(
     """
     folder = folder or Path()
     document = given if isinstance(given, Document) else _document(given, folder)
-    if isinstance(given, str | Path) and _is_file(str(given)):
+    if isinstance(given, str | Path) and is_file(str(given)):
         folder = (folder / given).parent
     data, documents = _extended(document, folder, [])
-    if _is_file(document.source) and not isinstance(given, Document):
+    if is_file(document.source) and not isinstance(given, Document):
         data.setdefault("name", Path(document.source).stem)
     replaced: dict[str, Any] = {}
     for key, value in (overrides or {}).items():
@@ -111,7 +112,7 @@ def _document(given: str | Path | Mapping[str, Any], folder: Path) -> Document:
     if isinstance(given, Mapping):
         return Document(dict(given), {}, "space")
     text = str(given)
-    if _is_file(text):
+    if is_file(text):
         return read_yaml(folder / text)
     if text not in preset_names():
         raise InputError(f"{text!r} is no known search space{suggestion(text, preset_names())}")
@@ -131,14 +132,14 @@ def _extended(document: Document, folder: Path, seen: list[str]) -> tuple[dict[s
         return own, [document]
     if not isinstance(base, str):
         raise document.error(FieldError("extends", f"must be a preset's name or a file, got {base!r}"))
-    place = str((folder / base).resolve()) if _is_file(base) else base
+    place = str((folder / base).resolve()) if is_file(base) else base
     if place in seen:
         raise document.error(FieldError("extends", f"must not go in a circle, and {base} extends this"))
     try:
         under_document = _document(base, folder)
     except InputError as error:
         raise document.error(FieldError("extends", f"cannot be followed: {error}")) from None
-    below = Path(under_document.source).parent if _is_file(base) else folder
+    below = Path(under_document.source).parent if is_file(base) else folder
     under, documents = _extended(under_document, below, [*seen, place])
     return _over(under, own), [document, *documents]
 

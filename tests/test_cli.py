@@ -54,7 +54,8 @@ def test_json_of_every_command_that_prints_facts(run, capsys) -> None:
     assert [t["recommended"] for t in top] == [True, False, False]
     assert {"id", "status", "key", "accuracy", "macs", "params", "reward", "choices"} <= set(top[0])
     pareto = document("pareto", "t")
-    assert set(pareto) == {"front", "hypervolume", "reference"}
+    assert set(pareto) == {"front", "hypervolume", "reference", "baselines"}
+    assert pareto["baselines"] == status["baselines"] == []
     assert pareto["reference"] == {"accuracy": 0.0, "macs": 2e6}
     costs = [t["macs"] for t in pareto["front"]]
     assert costs == sorted(costs)
@@ -247,7 +248,7 @@ def test_a_newer_journal_is_refused_by_every_command(run, capsys) -> None:
     for command in (["status", "t"], ["top", "t"], ["pareto", "t"], ["show", "t@best"]):
         code, out, err = nas(capsys, *command)
         assert (code, out) == (2, "")
-        assert "has schema 9, written by a newer version; this one reads up to 2" in err
+        assert "has schema 9, written by a newer version; this one reads up to 3" in err
 
 
 def test_text_of_users_is_never_markup(in_tmp: Path, capsys) -> None:

@@ -1,6 +1,7 @@
 """The journal: what is committed, and what is refused."""
 
 import sqlite3
+from dataclasses import replace
 
 import pytest
 
@@ -118,7 +119,7 @@ def test_a_newer_schema_is_refused(journal: Journal) -> None:
         raw.execute("PRAGMA user_version = 99")
     for opened in (Journal.open, Journal.read):
         with pytest.raises(
-            InputError, match="has schema 99, written by a newer version; this one reads up to 2"
+            InputError, match="has schema 99, written by a newer version; this one reads up to 3"
         ):
             opened(journal.path)
 
@@ -204,12 +205,15 @@ def old(tmp_path):
     return path
 
 
-def tables(path) -> tuple[int, set[str]]:
+def tables(path) -> tuple[int, set[object]]:
+    """Version, columns and indexes."""
     raw = sqlite3.connect(path)
     names = {row[0] for row in raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     (version,) = raw.execute("PRAGMA user_version").fetchone()
+    columns = {(name, *row[:3]) for name in names for row in raw.execute(f"PRAGMA table_info({name})")}
+    indexes = {row[0] for row in raw.execute("SELECT name FROM sqlite_master WHERE type = 'index'")}
     raw.close()
-    return version, names
+    return version, columns | indexes
 
 
 def test_a_journal_of_version_1_is_read_as_it_is(old) -> None:
@@ -254,10 +258,102 @@ def test_a_migration_that_fails_leaves_the_journal_as_it_was(old) -> None:
     raw.close()
     before = tables(old)
     with pytest.raises(
-        InputError, match="cannot be brought to schema 2: table recommendations already exists"
+        InputError, match="cannot be brought to schema 3: table recommendations already exists"
     ):
         Journal.open(old)
     assert tables(old) == before
+
+
+# what made version 2 of version 1
+V2 = """
+CREATE TABLE recommendations (
+    version INTEGER PRIMARY KEY, trial INTEGER NOT NULL REFERENCES trials (id), made_at REAL NOT NULL
+);
+INSERT INTO trials (id, key, protocol, seed, choices, architecture, macs, params)
+    VALUES (2, 'k2', 'p', 0, '{}', '{}', 10, 5);
+INSERT INTO proposals VALUES (2, 2, '[1]', -1.5, 1, NULL);
+INSERT INTO recommendations VALUES (1, 1, 0.0);
+PRAGMA user_version = 2;
+"""
+
+
+@pytest.fixture
+def second(old):
+    """A journal of version 2 with one result, told, and one proposal that waits."""
+    with sqlite3.connect(old) as raw:
+        raw.executescript(V2)
+    raw.close()
+    return old
+
+
+def test_a_journal_of_version_2_is_read_as_it_is(second) -> None:
+    before = second.read_bytes()
+    reader = Journal.read(second)
+    assert [(t.key, t.baseline, t.adapted, t.proposed) for t in reader.trials()] == [
+        ("k1", None, None, True),
+        ("k2", None, None, True),
+    ]
+    assert reader.candidates() == reader.trials()
+    assert (reader.baselines(), reader.counts()) == ([], {"done": 1, "pending": 1})
+    assert reader.recommended() == reader.trial(1)
+    reader.close()
+    assert second.read_bytes() == before
+
+
+def test_a_journal_of_version_2_is_migrated_when_it_is_written(second, tmp_path) -> None:
+    reader = Journal.read(second)  # that was there before
+    journal = Journal.open(second)
+    assert [trial.key for trial in journal.candidates()] == ["k1", "k2"]
+    journal.set_baselines([baseline("b0", "k3"), baseline("k1 too", "k1")])
+    assert [(t.id, t.baseline, t.proposed) for t in journal.baselines()] == [
+        (1, "k1 too", True),
+        (3, "b0", False),
+    ]
+    assert reader.baselines() == journal.baselines()
+    reader.close()
+    journal.close()
+    Journal.create(tmp_path / "new.db").close()
+    assert tables(second) == tables(tmp_path / "new.db")
+
+
+def baseline(name: str, key: str) -> NewTrial:
+    return replace(new_trial(key), choices={}, baseline=name, adapted="32 pixels")
+
+
+def test_a_baseline_waits_before_candidates_and_is_none(journal: Journal) -> None:
+    propose(journal, 1, "k1")
+    journal.set_baselines([baseline("b0", "k0")])
+    assert (journal.counts(), [t.key for t in journal.candidates()]) == ({"pending": 1}, ["k1"])
+    first = journal.next_pending(set())
+    assert first is not None
+    assert (first.id, first.baseline, first.adapted, first.proposed) == (2, "b0", "32 pixels", False)
+    second = journal.next_pending({2})
+    assert second is not None
+    assert (second.id, second.baseline, second.proposed) == (1, None, True)
+    journal.finish(2, "done", accuracy=0.9, reward=0.9)
+    assert (journal.untold(), journal.finished_since(0.0)) == ([], 0)
+    # the controller proposes the same network: it is answered, and is a candidate with its choices
+    assert propose(journal, 2, "k0", "k0") == [(2, True), (2, False)]
+    ((told, rows),) = journal.untold()
+    assert (told.id, told.choices, told.baseline, len(rows)) == (2, {"a": 1}, "b0", 2)
+    assert (journal.counts(), journal.finished_since(0.0)) == ({"done": 1, "pending": 1}, 1)
+
+
+def test_baselines_come_and_go_until_they_are_measured(journal: Journal) -> None:
+    journal.set_baselines([baseline("a", "ka"), baseline("b", "kb"), baseline("c", "kc")])
+    journal.begin_session({})
+    journal.finish(2, "failed", error="out of memory")
+    propose(journal, 1, "kc")
+    journal.start(1)  # and the process is killed
+    journal.set_baselines([])
+    assert [(t.id, t.status) for t in journal.baselines()] == [(2, "failed")]
+    assert [(t.key, t.baseline) for t in journal.candidates()] == [("kc", None)]
+    journal.set_baselines([baseline("again", "kb")])  # the network that was measured, renamed
+    assert [(t.id, t.baseline, t.status) for t in journal.baselines()] == [(2, "again", "failed")]
+    before = journal.trials()
+    with pytest.raises(InputError, match="the baseline again was another network when it was trained"):
+        journal.set_baselines([baseline("new", "kn"), baseline("again", "kx")])
+    assert journal.trials() == before
 
 
 @pytest.mark.parametrize("content", [b"", b"no database at all, but long enough to look at" * 50])
