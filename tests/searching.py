@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from controller import Outcome, Proposal
 from controller.random_search import RandomController
 from nas import SearchConfig, parse_config, run_search
@@ -30,7 +32,7 @@ class Scripted:
         diary: a file with one line for every beginning and end of an evaluation.
         seconds: an epoch takes.
         acts: the n-th evaluation to begin (counted over processes, from 1) to what it does:
-            ``raise``, ``nan``, ``die``, ``hang``, ``nothing``.
+            ``raise``, ``break the GPU``, ``nan``, ``die``, ``hang``, ``nothing``.
     """
 
     diary: Path
@@ -49,6 +51,8 @@ class Scripted:
             time.sleep(self.seconds)
             if act == "raise":
                 raise RuntimeError("CUDA out of memory\n(as if)")
+            if act == "break the GPU":
+                raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
             if act == "nan":
                 yield Measurement(accuracy=float("nan"))
             if act == "die":
@@ -67,8 +71,13 @@ class Scripted:
     def write(self, what: str, key: str) -> int:
         """Add a line; the number of lines of its kind so far."""
         with self.diary.open("a") as file:
-            file.write(f"{what} {key}\n")
+            file.write(f"{what} {key} {os.getpid()}\n")
         return sum(line.startswith(what) for line in self.diary.read_text().splitlines())
+
+    def processes(self) -> list[int]:
+        """Who began evaluations, in their order."""
+        lines = self.diary.read_text().splitlines()
+        return [int(line.split()[2]) for line in lines if line.startswith("begin")]
 
     def lines(self, what: str) -> list[str]:
         """The keys of what began, or ended."""

@@ -132,16 +132,29 @@ def test_an_abort_ends_the_run_without_results_of_what_ran(executor: Executor, i
 
 
 @pytest.mark.slow
-def test_killed_and_hanging_workers_cost_only_their_candidate_a_try(in_tmp: Path) -> None:
+def test_killed_hanging_and_broken_workers_cost_only_their_candidate_a_try(in_tmp: Path) -> None:
     executor = create_executor("ray", scratch=in_tmp / "scratch", workers=2, time_limit=3.0)
-    book = Book(7)
-    scripted = Scripted(in_tmp / "diary", seconds=0.01, acts={2: "die", 4: "hang"})
+    book = Book(10)
+    acts = {2: "die", 4: "hang", 6: "break the GPU"}
+    scripted = Scripted(in_tmp / "diary", seconds=0.01, acts=acts)
     executor.run(scripted, book.next_candidate, book.record)
-    assert sorted(book.results) == list(range(1, 8))
-    assert len(book.lost) == 1  # the killed one came back and was done
-    failed = [result for result in book.results.values() if result.status == "failed"]
-    assert [result.error for result in failed] == ["took longer than the limit of 3 s"]
-    assert len(scripted.lines("begin")) == 8
+    assert sorted(book.results) == list(range(1, 11))
+    failed = [result.error for result in book.results.values() if result.status == "failed"]
+    assert "took longer than the limit of 3 s" in failed
+    (broken,) = [error for error in failed if error != "took longer than the limit of 3 s"]
+    assert broken.startswith("AcceleratorError: CUDA error: an illegal memory access")
+    assert len(scripted.lines("begin")) == 11  # the killed one came back and was done
+    begun = scripted.processes()
+    assert begun[5] not in begun[6:]  # who has lost its GPU trains nothing more
+    assert 1 <= len(book.lost) <= 2  # perhaps one more that such a worker was given, and did not begin
+
+
+def test_a_broken_gpu_ends_a_run_in_one_process_instead_of_failing_all_that_follow(in_tmp: Path) -> None:
+    executor, book = create_executor("inline", scratch=in_tmp / "scratch"), Book(5)
+    scripted = Scripted(in_tmp / "diary", acts={2: "break the GPU"})
+    with pytest.raises(InputError, match="the GPU does not work any more in this process; resume"):
+        executor.run(scripted, book.next_candidate, book.record)
+    assert [result.status for result in book.results.values()] == ["done", "failed"]
 
 
 @pytest.mark.slow

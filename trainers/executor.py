@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-from search_space import Architecture
+from search_space import Architecture, InputError
 from trainers.measurement import Evaluator, Measurement
 
 logger = logging.getLogger(__name__)
@@ -57,6 +57,10 @@ class Result:
     curve: tuple[Measurement, ...] = ()
     error: str | None = None
     seconds: float = 0.0
+
+
+class GpuFaultError(InputError):
+    """A GPU does not work any more in this process."""
 
 
 NextCandidate = Callable[[], Candidate | None]
@@ -123,15 +127,20 @@ class InlineExecutor:
                 if candidate is None:
                     return
                 record(Result(id=candidate.id, status="running"))
-                result = _evaluate(evaluator, candidate, abort)
+                result, broken = _evaluate(evaluator, candidate, abort)
                 if result is not None:
                     record(result)
+                if broken:  # every candidate after this one would fail for no fault of its own
+                    raise GpuFaultError("the GPU does not work any more in this process; resume the search")
         finally:
             if before is not None:
                 _set_threads(before)
 
 
-def _evaluate(evaluator: Evaluator, candidate: Candidate, abort: Callable[[], bool]) -> Result | None:
+def _evaluate(
+    evaluator: Evaluator, candidate: Candidate, abort: Callable[[], bool]
+) -> tuple[Result | None, bool]:
+    """What came of a candidate, None when it was dropped, and whether the GPU broke on it."""
     began, curve = time.perf_counter(), []
     try:
         epochs = evaluator.epochs(candidate.architecture, candidate.seed, candidate.weights_path)
@@ -140,17 +149,33 @@ def _evaluate(evaluator: Evaluator, candidate: Candidate, abort: Callable[[], bo
             if measurement.final:
                 break
             if abort():
-                return None
+                return None, False
     except Exception as error:  # failure is a state
         logger.debug("candidate %d failed", candidate.id, exc_info=True)
-        return Result(
+        result = Result(
             id=candidate.id,
             status="failed",
             curve=tuple(curve),
             error=describe(error),
             seconds=time.perf_counter() - began,
         )
-    return finished(candidate.id, curve, time.perf_counter() - began)
+        return result, after_failure(error)
+    return finished(candidate.id, curve, time.perf_counter() - began), False
+
+
+def after_failure(error: Exception) -> bool:
+    """Give back the GPU memory of a failed candidate; whether the GPU broke, so that its process must end.
+
+    A kernel that fails leaves the whole process without its GPU, and every later call fails too; to be out
+    of memory does not.
+    """
+    import torch
+
+    if isinstance(error, torch.AcceleratorError):
+        return True
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+    return False
 
 
 def finished(candidate_id: int, curve: list[Measurement], seconds: float) -> Result:

@@ -15,7 +15,7 @@ import ray
 from ray import tune
 
 from search_space import Architecture
-from trainers.executor import Candidate, Result, describe, finished
+from trainers.executor import Candidate, Result, after_failure, describe, finished
 from trainers.measurement import Evaluator, Measurement
 
 
@@ -54,10 +54,13 @@ class CandidateTrainable(tune.Trainable):  # type: ignore[misc]
 
         torch.set_num_threads(int(config["threads"]))
         self._evaluator = evaluator
+        self._broken = False  # the GPU does not work any more in this process
         self._null = Path(os.devnull).open("w")  # noqa: SIM115 -- the timer needs it while the worker lives
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
+        if self._broken:
+            os._exit(1)  # the candidate goes back to the queue, for a worker with a GPU
         self._begin(new_config)
         return True  # False would lose the trial without a word
 
@@ -81,6 +84,8 @@ class CandidateTrainable(tune.Trainable):  # type: ignore[misc]
                 outcome = finished(self._candidate_id, self._curve, 0.0)
         except Exception as error:  # failure is a state
             outcome = Result(id=self._candidate_id, status="failed", error=describe(error))
+            self._epochs = None  # before memory is given back
+            self._broken = after_failure(error)
         finally:
             faulthandler.cancel_dump_traceback_later()
             self._seconds += time.perf_counter() - began
