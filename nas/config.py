@@ -74,9 +74,26 @@ class _Section(BaseModel):
 
 
 class DataConfig(_Section):
-    """What candidates are trained on."""
+    """What candidates are trained on: one of the two.
 
-    name: str = "digits"
+    Attributes:
+        name: of a data set that comes along; ``digits`` where nothing is said.
+        cache: a folder that ``nas data prepare`` made; relative to the configuration's.
+    """
+
+    name: str | None = None
+    cache: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        if values.get("name") is None and values.get("cache") is None:
+            return {**values, "name": "digits"}
+        if values.get("name") is not None and values.get("cache") is not None:
+            raise FieldError("cache", "is one way and name another to say which data; give one of them")
+        return values
 
 
 def _evaluator(given: object) -> TableSource | None:
@@ -211,7 +228,7 @@ def resumable(field: str) -> bool:
 
     The processors of a worker are its torch threads, and accuracies are exact for one number of threads.
     """
-    if field in ("name", "evaluator.path"):  # the run knows the table by its contents
+    if field in ("name", "evaluator.path", "data.cache"):  # the run knows table and data by their contents
         return True
     return field.startswith(("search.", "executor.")) and field != "executor.cpus"
 
@@ -246,11 +263,12 @@ def load_config(
         typed = any(key == "space" for key in overridden)  # a path on the command line starts there
         folder = Path() if typed else Path(path).parent
         data["space"] = _resolved_space(data["space"], document, folder)
-    evaluator = data.get("evaluator")
-    if isinstance(evaluator, dict) and isinstance(evaluator.get("path"), str):
-        typed = any(key in ("evaluator", "evaluator.path") for key in overridden)
-        folder = Path() if typed else Path(path).parent
-        evaluator["path"] = str((folder / evaluator["path"]).resolve())
+    for section, key in (("evaluator", "path"), ("data", "cache")):
+        values = data.get(section)
+        if isinstance(values, dict) and isinstance(values.get(key), str):
+            typed = any(o in (section, f"{section}.{key}") for o in overridden)
+            folder = Path() if typed else Path(path).parent
+            values[key] = str((folder / values[key]).resolve())
     return parse_config(data, document, overridden)
 
 
@@ -292,7 +310,7 @@ def parse_config(
 
 def _check_names(config: SearchConfig) -> None:
     """Names that other packages own."""
-    if config.data is not None and config.data.name not in DATASETS:
+    if config.data is not None and config.data.name is not None and config.data.name not in DATASETS:
         raise FieldError("data.name", _unknown(config.data.name, list(DATASETS)))
     if config.controller.name not in CONTROLLERS:
         raise FieldError("controller.name", _unknown(config.controller.name, list(CONTROLLERS)))

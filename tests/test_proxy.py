@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from nas import FieldError, InputError, load_weights
 from search_space import SearchSpace, load_space
 from trainers import ImageSet, ProxyProtocol, load_dataset
-from trainers.data import load_digits_test
+from trainers.digits import load_digits_test
 from trainers.proxy import ProxyEvaluator, TrainingDivergedError, _Batches, _shifted, measure, train_candidate
 
 SMALLEST = [0] * 20
