@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import MISSING, asdict, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     BaseModel,
@@ -263,6 +263,8 @@ def load_config(
         typed = any(key == "space" for key in overridden)  # a path on the command line starts there
         folder = Path() if typed else Path(path).parent
         data["space"] = _resolved_space(data["space"], document, folder)
+    if isinstance(data.get("data"), dict) and {"data.name", "data.cache"} & set(overridden) == {"data.cache"}:
+        data["data"].pop("name", None)  # what is typed replaces the file's way to say which data
     for section, key in (("evaluator", "path"), ("data", "cache")):
         values = data.get(section)
         if isinstance(values, dict) and isinstance(values.get(key), str):
@@ -361,7 +363,8 @@ def _fields_at(location: tuple[int | str, ...]) -> list[str]:
         field = getattr(model, "model_fields", {}).get(part)
         if field is None:
             return []
-        model = field.annotation
+        options = (field.annotation, *get_args(field.annotation))  # of a section that may be null too
+        model = next((option for option in options if hasattr(option, "model_fields")), None)
     return list(getattr(model, "model_fields", {}))
 
 

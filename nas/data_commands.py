@@ -157,7 +157,8 @@ def _print_facts(path: Path, facts: CacheFacts) -> None:
     more = ", …" if len(facts.class_names) > len(shown) else ""
     rows = [
         ("name", facts.name),
-        ("images", f"{facts.image_size}x{facts.image_size} {colour}; {facts.resized}"),
+        ("images", f"{facts.image_size}x{facts.image_size} {colour}"),
+        ("resized", facts.resized),
         ("classes", f"{len(facts.class_names)}: {', '.join(shown)}{more}"),
         ("train", f"{facts.counts['train']:,}"),
         ("validation", f"{facts.counts['validation']:,}: {facts.held_out['validation']}"),

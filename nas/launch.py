@@ -59,10 +59,10 @@ def load_data(data: DataConfig, image_size: int) -> Dataset:
         path = Path(data.cache)
         other = path.with_name(f"{path.name.removesuffix(f'-{facts.image_size}')}-{image_size}")
         raise InputError(
-            f"data.cache: {path} holds {facts.image_size}-pixel images, the networks take {image_size}-pixel ones: "
-            f"nas data prepare {facts.source['path']} --image-size {image_size} -o {other}"
+            f"data.cache: {path} holds {facts.image_size}-pixel images, the networks take {image_size}-pixel "
+            f"ones: nas data prepare {facts.source['path']} --image-size {image_size} -o {other}"
         )
-    return open_cache(path=data.cache)
+    return open_cache(data.cache)
 
 
 def create_evaluator(config: SearchConfig, space: SearchSpace) -> Evaluator:

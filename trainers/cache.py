@@ -91,7 +91,7 @@ class CachedImageSet(ImageSet):
         return ImageSet, (self.images, self.labels)
 
 
-def _is_mapping(array: npt.NDArray[Any], path: Path) -> bool:
+def _is_mapping(array: object, path: Path) -> bool:
     """Whether an array is a whole mapped file, not a slice of it."""
     whole = isinstance(array, np.memmap) and isinstance(array.base, mmap.mmap)
     return whole and str(array.filename) == str(path)  # type: ignore[attr-defined]
@@ -273,7 +273,7 @@ def verify(path: Path | str, advance: Callable[[int], None] = lambda images: Non
     path = Path(path).absolute()
     facts = read_facts(path)
     document = facts.to_json()
-    parts = {part: _open_part(path, part, facts) for part in PARTS if facts.counts[part]}
+    parts: dict[str, ImageSet] = {part: _open_part(path, part, facts) for part in PARTS if facts.counts[part]}
     searched = {part: images for part, images in parts.items() if part != "test"}
     checks = [("the fingerprint", facts.fingerprint, searched)]
     if "test" in parts:

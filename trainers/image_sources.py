@@ -88,7 +88,8 @@ def open_source(path: Path) -> ImageSource:
 class _Files(Protocol):
     """Files by name; directories end in a slash."""
 
-    kind: Literal["folder", "archive"]
+    @property
+    def kind(self) -> Literal["folder", "archive"]: ...
 
     def names(self) -> list[str]: ...
 
@@ -244,7 +245,7 @@ def _left_out(images: Sequence[str]) -> tuple[str, ...]:
     """Images that belong to no class of a part that is used."""
     folders = Counter(image.rpartition("/")[0] or "the source itself" for image in images)
     shown = ", ".join(list(folders)[:3]) + (", …" if len(folders) > 3 else "")
-    return (f"{len(images):,} images are not used, as they lie in no class of a part: in {shown}",) * bool(
+    return (f"not used, as they lie in no class of a part: {len(images):,} images, in {shown}",) * bool(
         images
     )
 
@@ -302,7 +303,7 @@ def _check(source: ImageSource) -> None:
         try:
             name.encode()
         except UnicodeEncodeError:
-            raise InputError(f"{source.path}: the class name {ascii(name)} is no UTF-8") from None
+            raise InputError(f"{source.path}: the class name {name!a} is no UTF-8") from None
 
 
 # --- CIFAR's binary files ----------------------------------------------------------------------------------

@@ -154,16 +154,16 @@ def split(source: ImageSource, validation: float | int) -> tuple[list[Entry], li
     for name, number in zip(source.class_names, counts, strict=True):
         if number < 2:
             raise InputError(
-                f"{source.path}: class {name!r} has {number} training image{'s' * (number != 1)}; it needs two or "
-                "more, one of them to validate"
+                f"{source.path}: class {name!r} must have two training images or more, of which one is held "
+                f"out to validate, got {number}"
             )
     wanted = round(total * validation) if isinstance(validation, float) else validation
     if isinstance(validation, float):
         wanted = min(max(wanted, len(counts)), total - len(counts))
     if not len(counts) <= wanted <= total - len(counts):
         raise InputError(
-            f"{source.path}: validation must be between {len(counts)} and {total - len(counts)} of its {total} "
-            f"training images (each class has one or more on either side), got {wanted}"
+            f"{source.path}: validation must be between {len(counts)} and {total - len(counts)} of its "
+            f"{total} training images (each class has one or more on either side), got {wanted}"
         )
     taken = _shares(counts, wanted)
     held: set[str] = set()
@@ -206,7 +206,7 @@ def _fill(
     for name, entries in parts.items():
         _allocate(paths[name], (len(entries), *shape))
     target = Target(files=tuple(paths.values()), image_size=options.image_size, channels=options.channels)
-    failed, sums = _decode(source, parts, target, options, progress)
+    failed, histograms = _decode(source, parts, target, options, progress)
     labels = {}
     for number, (name, entries) in enumerate(parts.items()):
         bad = {row for file, row, _ in failed if file == number}
@@ -220,17 +220,15 @@ def _fill(
         lines = sorted(f"{list(parts.values())[file][row].key}: {reason}\n" for file, row, reason in failed)
         (folder / PROBLEMS_FILE).write_text("".join(lines), encoding="utf-8", errors="backslashreplace")
     whole = {n: ImageSet(np.load(paths[n], mmap_mode="r"), labels[n]) for n in parts}
-    pixels = len(labels["train"]) * options.image_size**2
-    mean = sums[0, 0] / pixels / 255.0
-    variance = sums[0, 1] / pixels / 255.0**2 - mean**2
+    mean, std = _moments(histograms[0])
     facts: dict[str, Any] = {
         "name": options.name or source.name,
         "image_size": options.image_size,
         "channels": options.channels,
         "class_names": source.class_names,
         "counts": {part: len(labels.get(part, ())) for part in PARTS},
-        "mean": tuple(mean.tolist()),
-        "std": tuple(np.sqrt(np.maximum(variance, 0.0)).tolist()),
+        "mean": mean,
+        "std": std,
         "source": {"path": str(source.path.resolve()), "kind": source.kind, "layout": source.layout},
         "resized": RESIZED,
         "held_out": {
@@ -253,6 +251,15 @@ def _fill(
         _sync(path)
 
 
+def _moments(histogram: npt.NDArray[np.int64]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation a channel, in units of 0 to 1, of a histogram (C, 256)."""
+    values = np.arange(256) / 255.0
+    number = histogram.sum(1)
+    mean = histogram @ values / number
+    variance = (histogram * (values - mean[:, None]) ** 2).sum(1) / number
+    return tuple(mean.tolist()), tuple(np.sqrt(variance).tolist())
+
+
 def _decode(
     source: ImageSource,
     parts: dict[str, Sequence[Entry]],
@@ -260,35 +267,35 @@ def _decode(
     options: PrepareOptions,
     progress: PrepareProgress,
 ) -> tuple[list[tuple[int, int, str]], npt.NDArray[np.int64]]:
-    """Decode everything into the target; what failed, and the sums of the pixels a file."""
+    """Decode everything into the target; what failed, and a histogram (C, 256) a file."""
     places = {e.key: (file, row) for file, es in enumerate(parts.values()) for row, e in enumerate(es)}
     total = len(places)
     groups = {"train": len(source.train), "test": len(source.test)}
     group_of = ["test" if name == "test" else "train" for name in parts]
     failed: list[tuple[int, int, str]] = []
     bad: Counter[str] = Counter()
-    sums = np.zeros((len(parts), 2, options.channels), np.int64)
+    histograms = np.zeros((len(parts), options.channels, 256), np.int64)
     workers = min(options.workers or available_cpus(), math.ceil(total / _BATCH_IMAGES))
     progress.begin(f"decoding in {workers} process{'es' * (workers > 1)}", total)
     seen = 0
     with closing(decode_all(_batches(source, places), target, workers)) as results:
         for result in results:
             failed += result.failed
-            sums += result.sums
+            histograms += result.histograms
             seen += result.images
             for file, row, reason in result.failed:
                 group = group_of[file]
                 bad[group] += 1
                 if bad[group] > options.max_corrupt * groups[group]:
                     raise InputError(
-                        f"{source.path}: {bad[group]} or more of {groups[group]} images of its {group} part cannot be "
-                        f"read, which --max-corrupt {options.max_corrupt:g} forbids; such as "
+                        f"{source.path}: {bad[group]} or more of {groups[group]} images of its {group} part "
+                        f"cannot be read, which --max-corrupt {options.max_corrupt:g} forbids; such as "
                         f"{list(parts.values())[file][row].key}: {reason}"
                     )
             progress.advance(result.images)
     if seen != total:
         raise InputError(f"{source.path}: changed while it was read: {total - seen} images are gone")
-    return failed, sums
+    return failed, histograms
 
 
 def _batches(source: ImageSource, places: dict[str, tuple[int, int]]) -> Iterator[list[Task]]:
