@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tarfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from nas.cli import main
 from nas.launch import load_data
 from tests.images import archive_of, class_folders, image_bytes, left
 from trainers import open_cache, read_facts
+from trainers.image_sources import open_source
 from trainers.prepare import PrepareOptions, prepare
 
 ROOT = Path(__file__).parent.parent
@@ -152,6 +154,33 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(
     monkeypatch.setattr(trainers.prepare.os, "posix_fallocate", full, raising=False)
     with pytest.raises(InputError, match="c: there is no room for it: 29 images take "):
         prepare(photos, tmp_path / "c", OPTIONS)
+    assert left(tmp_path) == ["photos"]
+
+
+def test_a_place_that_cannot_be_written_is_one_line(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="c: cannot be written: Not a directory"):
+        prepare(photos, tmp_path / "file" / "c", OPTIONS)
+    assert left(tmp_path) == ["file", "photos"]
+
+
+def test_a_process_that_dies_while_decoding_is_one_line(photos: Path, tmp_path: Path, monkeypatch) -> None:
+    class Dying:
+        """Ends the process that unpickles it, as the system does when memory runs out."""
+
+        def __reduce__(self) -> tuple[object, ...]:
+            return os._exit, (9,)
+
+        def __len__(self) -> int:
+            return 0
+
+    source = open_source(photos)
+    keys = [entry.key for entry in (*source.train, *source.test)]
+    dying = replace(source, payloads=lambda: ((key, Dying()) for key in keys))
+    monkeypatch.setattr(trainers.prepare, "open_source", lambda path: dying)
+    monkeypatch.setattr(trainers.prepare, "_BATCH_IMAGES", 8)
+    with pytest.raises(InputError, match="a process that decodes images died"):
+        prepare(photos, tmp_path / "c", replace(OPTIONS, workers=2))
     assert left(tmp_path) == ["photos"]
 
 

@@ -173,6 +173,7 @@ class _Archive:
                 yield archive
         except (OSError, tarfile.TarError, EOFError, zlib.error) as error:
             reason = " ".join(str(getattr(error, "strerror", None) or error).split())
+            reason = reason.partition(": - method")[0]  # tarfile lists every format it tried
             hint = (
                 "" if self.path.name.lower().endswith(ARCHIVE_SUFFIXES) else "; a source is a folder or a tar"
             )

@@ -112,7 +112,7 @@ def prepare(
 
     Raises:
         InputError: the source cannot be used, too many of its images cannot be read, the cache exists, or
-            there is no room for it.
+            there is no room for it, or it cannot be written.
     """
     place, told = Path(cache).resolve(), progress or _Silent()
     check_place(place, is_cache, "a prepared data set", force)
@@ -129,7 +129,7 @@ def prepare(
             facts = read_facts(folder)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise
+            raise InputError(f"{cache}: cannot be written: {error.strerror or error}") from None
         images = sum(map(len, parts.values()))
         need = images * options.image_size**2 * options.channels
         raise InputError(
