@@ -87,7 +87,8 @@ def prepare(
         return
     _print_facts(output, facts)
     out.print(
-        f"prepared in {duration(seconds)}; in a configuration: data: {{cache: {output}}}", soft_wrap=True
+        f"prepared in {duration(seconds)}; in a configuration: data: {{cache: {output.resolve()}}}",
+        soft_wrap=True,
     )
 
 

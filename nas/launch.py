@@ -60,7 +60,8 @@ def load_data(data: DataConfig, image_size: int) -> Dataset:
         other = path.with_name(f"{path.name.removesuffix(f'-{facts.image_size}')}-{image_size}")
         raise InputError(
             f"data.cache: {path} holds {facts.image_size}-pixel images, the networks take {image_size}-pixel "
-            f"ones: nas data prepare {facts.source['path']} --image-size {image_size} -o {other}"
+            f"ones: nas data prepare {facts.source['path']} --image-size {image_size} -o {other} "
+            f"--validation {facts.held_out['asked']} --channels {facts.channels}"
         )
     return open_cache(data.cache)
 

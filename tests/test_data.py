@@ -121,6 +121,21 @@ def test_classes_alone_and_files_that_are_no_images(tmp_path: Path) -> None:
         load_test(tmp_path / "c")
 
 
+def test_one_part_is_the_test_part_and_the_others_are_named(photos: Path, tmp_path: Path) -> None:
+    class_folders(photos / "test", {"ant": 1, "bee": 1, "cat": 1}, start=60_000)
+    class_folders(photos / "extra", {"dog": 4})
+    source = open_source(photos)
+    assert [entry.key for entry in source.test] == [f"test/{name}/000.png" for name in ("ant", "bee", "cat")]
+    assert source.class_names == ("ant", "bee", "cat")
+    (note,) = source.notes
+    assert note.startswith("not used, as they lie in no class of a part: 9 images, in ")
+
+
+def test_a_class_may_be_called_train(tmp_path: Path) -> None:
+    source = open_source(class_folders(tmp_path / "vehicles", {"train": 3, "test": 3, "car": 3}))
+    assert (source.class_names, len(source.train), source.test) == (("car", "test", "train"), 9, ())
+
+
 def test_an_image_is_scaled_then_cropped_to_its_centre(tmp_path: Path) -> None:
     wide = np.zeros((40, 120, 3), np.uint8)
     wide[:, :40], wide[:, 40:80], wide[:, 80:] = (255, 0, 0), (0, 255, 0), (0, 0, 255)
@@ -249,6 +264,13 @@ def test_verify_finds_one_changed_byte(cache: Path) -> None:
         (line,) = verify(cache)
         assert line.startswith(f"{what} does not hold: cache.json says ")
         file.write_bytes(content)
+
+
+def test_a_file_with_more_than_its_header_says_is_refused(cache: Path) -> None:
+    with (cache / "train-labels.npy").open("ab") as file:
+        file.write(b"more")
+    with pytest.raises(InputError, match="train-labels.npy: holds more than its header says"):
+        open_cache(cache)
 
 
 @pytest.mark.parametrize("size", [0, 50, 200, -1])

@@ -301,7 +301,7 @@ def test_a_cache_of_another_size_says_what_to_type(project: Path, photos: Path) 
     assert config.data is not None
     match = (
         "holds 32-pixel images, the networks take 64-pixel ones: "
-        f"nas data prepare {photos} --image-size 64 -o {project}/data/photos-64"
+        f"nas data prepare {photos} --image-size 64 -o {project}/data/photos-64 --validation 6 --channels 3"
     )
     with pytest.raises(InputError, match=match):
         load_data(config.data, 64)

@@ -222,6 +222,8 @@ def _mapped(path: Path, shape: tuple[int, ...], dtype: type[Any]) -> npt.NDArray
         raise InputError(
             f"{path}: holds {array.dtype} {array.shape}, cache.json says {dtype.__name__} {shape}"
         )
+    if path.stat().st_size != array.offset + array.nbytes:
+        raise InputError(f"{path}: holds more than its header says; prepare it again")
     return array
 
 

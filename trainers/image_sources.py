@@ -290,9 +290,13 @@ def _by_class(path: Path, names: Sequence[str], images: Sequence[str], start: st
 
 def _check_classes(path: Path, train: set[str], test: set[str], test_name: str) -> None:
     for name in sorted(test - train):
-        raise InputError(f"{path}: class {name!r} is in {test_name} but not in train")
+        raise InputError(
+            f"{path}: class {name!r} is in {test_name} but not in train; move {test_name} away or mend it"
+        )
     for name in sorted(train - test):
-        raise InputError(f"{path}: class {name!r} is in train but not in {test_name}")
+        raise InputError(
+            f"{path}: class {name!r} is in train but not in {test_name}; move {test_name} away or mend it"
+        )
 
 
 def _check(source: ImageSource) -> None:
