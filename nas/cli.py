@@ -20,6 +20,7 @@ from nas import console
 from nas.architecture_commands import architecture_app
 from nas.baseline_views import print_baselines, print_comparison, print_front
 from nas.console import count, duration, out, percent, print_json, print_table, reward_text
+from nas.data_commands import data_app
 from nas.options import JsonOption, RunArgument
 from nas.space_commands import space_app
 from results import (
@@ -49,6 +50,7 @@ app = typer.Typer(
 
 app.add_typer(architecture_app)
 app.add_typer(space_app, name="space")
+app.add_typer(data_app, name="data")
 
 
 def _version(wanted: bool) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import MISSING, asdict, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     BaseModel,
@@ -75,9 +75,26 @@ class _Section(BaseModel):
 
 
 class DataConfig(_Section):
-    """What candidates are trained on."""
+    """What candidates are trained on: one of the two.
 
-    name: str = "digits"
+    Attributes:
+        name: of a data set that comes along; ``digits`` where nothing is said.
+        cache: a folder that ``nas data prepare`` made; relative to the configuration's.
+    """
+
+    name: str | None = None
+    cache: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        if values.get("name") is None and values.get("cache") is None:
+            return {**values, "name": "digits"}
+        if values.get("name") is not None and values.get("cache") is not None:
+            raise FieldError("cache", "is one way and name another to say which data; give one of them")
+        return values
 
 
 def _evaluator(given: object) -> TableSource | None:
@@ -219,7 +236,8 @@ def resumable(field: str) -> bool:
 
     The processors of a worker are its torch threads, and accuracies are exact for one number of threads.
     """
-    if field in ("name", "evaluator.path", "baselines"):  # the run knows the table by its contents
+    # the run knows table and data by their contents, and baselines may come and go
+    if field in ("name", "evaluator.path", "data.cache", "baselines"):
         return True
     return field.startswith(("search.", "executor.")) and field != "executor.cpus"
 
@@ -258,11 +276,14 @@ def load_config(
         typed = any(key == "baselines" for key in overridden)
         folder = Path() if typed else Path(path).parent
         data["baselines"] = resolved_baselines(data["baselines"], document, folder, typed)
-    evaluator = data.get("evaluator")
-    if isinstance(evaluator, dict) and isinstance(evaluator.get("path"), str):
-        typed = any(key in ("evaluator", "evaluator.path") for key in overridden)
-        folder = Path() if typed else Path(path).parent
-        evaluator["path"] = str((folder / evaluator["path"]).resolve())
+    if isinstance(data.get("data"), dict) and {"data.name", "data.cache"} & set(overridden) == {"data.cache"}:
+        data["data"].pop("name", None)  # what is typed replaces the file's way to say which data
+    for section, key in (("evaluator", "path"), ("data", "cache")):
+        values = data.get(section)
+        if isinstance(values, dict) and isinstance(values.get(key), str):
+            typed = any(o in (section, f"{section}.{key}") for o in overridden)
+            folder = Path() if typed else Path(path).parent
+            values[key] = str((folder / values[key]).resolve())
     return parse_config(data, document, overridden)
 
 
@@ -303,7 +324,7 @@ def parse_config(
 
 def _check_names(config: SearchConfig) -> None:
     """Names that other packages own."""
-    if config.data is not None and config.data.name not in DATASETS:
+    if config.data is not None and config.data.name is not None and config.data.name not in DATASETS:
         raise FieldError("data.name", _unknown(config.data.name, list(DATASETS)))
     if config.controller.name not in CONTROLLERS:
         raise FieldError("controller.name", _unknown(config.controller.name, list(CONTROLLERS)))
@@ -359,7 +380,8 @@ def _fields_at(location: tuple[int | str, ...]) -> list[str]:
         field = getattr(model, "model_fields", {}).get(part)
         if field is None:
             return []
-        model = field.annotation
+        options = (field.annotation, *get_args(field.annotation))  # of a section that may be null too
+        model = next((option for option in options if hasattr(option, "model_fields")), None)
     return list(getattr(model, "model_fields", {}))
 
 

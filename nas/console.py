@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -173,3 +173,46 @@ class SearchProgress:
             text = f"best {reward_text(best.reward)}: {percent(best.accuracy)}, {count(best.macs)} MACs; "
         failures = f"{failed} failed; " if failed else ""
         return f"{text}{failures}{3600 * rate:.0f}/h; {left} left"
+
+
+class ItemProgress:
+    """Progress over images: a bar on a terminal; elsewhere a line for every tenth of a step."""
+
+    def __init__(self) -> None:
+        self._what, self._total, self._done = "", 0, 0
+        self._bar: Progress | None = None
+        if err.is_terminal:
+            self._bar = Progress(
+                TextColumn("{task.description}", markup=False),
+                BarColumn(bar_width=30),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+                console=err,
+                transient=True,
+            )
+            self._task = self._bar.add_task("", total=None)
+
+    def __enter__(self) -> ItemProgress:
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def begin(self, what: str, total: int | None) -> None:
+        """Another step begins, of so many images; None where nobody knows."""
+        self._what, self._total, self._done = what, total or 0, 0
+        if self._bar is not None:
+            self._bar.reset(self._task, total=total, description=what)
+
+    def advance(self, images: int) -> None:
+        """So many more are done."""
+        before, self._done = self._done, self._done + images
+        if self._bar is not None:
+            self._bar.advance(self._task, images)
+        elif self._total and 10 * self._done // self._total > 10 * before // self._total:
+            err.print(f"{self._what}: {self._done:,}/{self._total:,}", soft_wrap=True)

@@ -7,22 +7,26 @@ import os
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from controller import Controller, create_controller
 from nas.baselines import adapted_baselines
-from nas.config import SearchConfig, load_config, resumable
+from nas.config import DataConfig, SearchConfig, load_config, resumable
 from nas.interrupts import handled_interrupts
 from nas.search import Listener, Search
 from results import EvaluatorFacts, Journal, Run, create_run, run_path, write_whole
 from search_space import FieldError, InputError, SearchSpace, load_space
 from trainers import (
+    Dataset,
     Evaluator,
     Executor,
     available_cpus,
     create_executor,
     load_dataset,
     load_table_evaluator,
+    open_cache,
+    read_facts,
 )
 
 Outcome = Literal["finished", "exhausted", "failing", "interrupted"]
@@ -42,6 +46,27 @@ class SearchEnd:
     outcome: Outcome
 
 
+def load_data(data: DataConfig, image_size: int) -> Dataset:
+    """The data that a configuration names, for networks that take images of this size (pixels).
+
+    Raises:
+        InputError: there are none, or a cache holds images of another size.
+    """
+    if data.cache is None:
+        assert data.name is not None
+        return load_dataset(data.name, image_size)
+    facts = read_facts(data.cache)
+    if facts.image_size != image_size:
+        path = Path(data.cache)
+        other = path.with_name(f"{path.name.removesuffix(f'-{facts.image_size}')}-{image_size}")
+        raise InputError(
+            f"data.cache: {path} holds {facts.image_size}-pixel images, the networks take {image_size}-pixel "
+            f"ones: nas data prepare {facts.source['path']} --image-size {image_size} -o {other} "
+            f"--validation {facts.held_out['asked']} --channels {facts.channels}"
+        )
+    return open_cache(data.cache)
+
+
 def create_evaluator(config: SearchConfig, space: SearchSpace) -> Evaluator:
     """The evaluator that a configuration describes: a table, or proxy training on its data.
 
@@ -59,7 +84,7 @@ def create_evaluator(config: SearchConfig, space: SearchSpace) -> Evaluator:
         image_size = config.protocol.network(network).image_size
     except FieldError as error:
         raise InputError(f"protocol: {error}") from None
-    data = load_dataset(config.data.name, image_size)
+    data = load_data(config.data, image_size)
     check_fit(network, config.protocol, data)
     return ProxyEvaluator(config.protocol, data)
 

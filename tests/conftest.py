@@ -11,6 +11,7 @@ import torch
 
 from controller import CONTROLLERS
 from search_space import Decision, SearchSpace, load_space
+from tests.images import class_folders
 
 
 @pytest.fixture(autouse=True)
@@ -48,3 +49,12 @@ def digits_space() -> SearchSpace:
 def plain_space() -> SearchSpace:
     """Three decisions without a decoder."""
     return SearchSpace([Decision("a", (1, 2)), Decision("b", ("x", "y", "z")), Decision("c", (0,))])
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A folder with a training and a test part of three classes."""
+    root = tmp_path / "photos"
+    class_folders(root / "train", {"ant": 8, "bee": 6, "cat": 10})
+    class_folders(root / "val", {"ant": 2, "bee": 2, "cat": 1}, start=50_000)
+    return root

@@ -11,8 +11,8 @@ from safetensors.torch import load_file
 from nas import FieldError, InputError, load_weights
 from search_space import SearchSpace, cost, load_space
 from trainers import ImageSet, ProxyProtocol, load_dataset
-from trainers.data import load_digits_test
 from trainers.device_data import DeviceImages, EpochPlan, shifted, subset_of
+from trainers.digits import load_digits_test
 from trainers.proxy import ProxyEvaluator, TrainingDivergedError, measure, train_candidate
 from trainers.training_step import TrainingStep
 

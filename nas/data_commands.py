@@ -1,0 +1,183 @@
+"""``nas data``: prepare images for searching, look at what was prepared, and check it."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from nas.console import ItemProgress, duration, err, out, print_json, print_table
+from nas.options import JsonOption
+from search_space import FieldError, InputError
+from trainers.cache import CacheFacts, read_facts, verify
+
+data_app = typer.Typer(no_args_is_help=True, help="Prepare images for searching; look at them, check them.")
+
+CacheArgument = Annotated[
+    Path, typer.Argument(help="A folder that nas data prepare made.", show_default=False)
+]
+
+
+@data_app.command()
+def prepare(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            help="CIFAR's binary files, a folder with one directory a class (or with train/ and test/ of "
+            "them), or a .tar, .tar.gz or .tgz of these.",
+            show_default=False,
+        ),
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The folder to make.", show_default=False)],
+    image_size: Annotated[
+        int, typer.Option("--image-size", help="Side of the square images, pixels.", show_default=False)
+    ],
+    validation: Annotated[
+        str, typer.Option("--validation", help="To hold out of the training images: a share, or a number.")
+    ] = "0.1",
+    channels: Annotated[int, typer.Option("--channels", help="3 (RGB) or 1 (grey).")] = 3,
+    workers: Annotated[
+        int | None, typer.Option("--workers", help="Processes; one a processor by default.")
+    ] = None,
+    max_corrupt: Annotated[
+        float, typer.Option("--max-corrupt", help="Share of a part's images that may be unreadable.")
+    ] = 0.01,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Of the data set; the source's by default.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a cache that is there.")] = False,
+    json_output: JsonOption = False,
+) -> None:
+    """Decode images once, for all searches: nas data prepare photos/ --image-size 64 -o data/photos-64
+
+    The folder appears when it is whole, or not at all.
+    """
+    from trainers.prepare import PrepareOptions
+    from trainers.prepare import prepare as make
+
+    try:
+        options = PrepareOptions(
+            image_size=image_size,
+            channels=channels,
+            validation=_amount(validation),
+            workers=workers,
+            max_corrupt=max_corrupt,
+            name=name,
+        )
+    except FieldError as error:
+        raise InputError(f"--{error.path.replace('_', '-')} {error.rule}") from None
+    began = time.monotonic()
+    try:
+        with _terminable(), ItemProgress() as progress:
+            progress.begin(f"reading the names in {source}", None)
+            facts = make(source, output, options, force=force, progress=progress)
+    except KeyboardInterrupt:
+        err.print("interrupted; nothing is left behind")
+        raise typer.Exit(130) from None
+    seconds = time.monotonic() - began
+    if json_output:
+        print_json({**_facts_json(output, facts), "seconds": seconds})
+        return
+    _print_facts(output, facts)
+    out.print(
+        f"prepared in {duration(seconds)}; in a configuration: data: {{cache: {output.resolve()}}}",
+        soft_wrap=True,
+    )
+
+
+@data_app.command()
+def show(cache: CacheArgument, json_output: JsonOption = False) -> None:
+    """What a prepared data set holds: nas data show data/photos-64"""
+    facts = read_facts(cache)
+    if json_output:
+        print_json(_facts_json(cache, facts))
+    else:
+        _print_facts(cache, facts)
+
+
+@data_app.command(name="verify")
+def check(cache: CacheArgument, json_output: JsonOption = False) -> None:
+    """Read all of a prepared data set and compare its fingerprint: nas data verify data/photos-64"""
+    facts = read_facts(cache)
+    with ItemProgress() as progress:
+        progress.begin("reading", sum(facts.counts.values()))
+        wrong = verify(cache, progress.advance)
+    if json_output:
+        print_json(
+            {"cache": str(cache), "whole": not wrong, "fingerprint": facts.fingerprint, "wrong": wrong}
+        )
+    elif not wrong:
+        out.print(f"{cache}: whole; fingerprint {facts.fingerprint}", soft_wrap=True)
+    for line in wrong:
+        err.print(f"nas: {cache}: {line}", soft_wrap=True)
+    if wrong:
+        raise typer.Exit(1)
+
+
+def _amount(given: str) -> float | int:
+    """``0.1`` is a share, ``50000`` a number of images."""
+    for kind in (int, float):
+        try:
+            return kind(given)
+        except ValueError:
+            continue
+    raise InputError(f"--validation must be a share such as 0.1 or a number such as 50000, got {given!r}")
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM end the body as an exception does, so that it tidies up."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _facts_json(path: Path, facts: CacheFacts) -> dict[str, Any]:
+    return {**facts.to_json(), "cache": str(path), "bytes": _bytes(path)}
+
+
+def _bytes(path: Path) -> int:
+    return sum(file.stat().st_size for file in path.iterdir())
+
+
+def _print_facts(path: Path, facts: CacheFacts) -> None:
+    colour = "RGB" if facts.channels == 3 else "grey"
+    shown = facts.class_names[:8]
+    more = ", …" if len(facts.class_names) > len(shown) else ""
+    rows = [
+        ("name", facts.name),
+        ("images", f"{facts.image_size}x{facts.image_size} {colour}"),
+        ("resized", facts.resized),
+        ("classes", f"{len(facts.class_names)}: {', '.join(shown)}{more}"),
+        ("train", f"{facts.counts['train']:,}"),
+        ("validation", f"{facts.counts['validation']:,}: {facts.held_out['validation']}"),
+        ("test", f"{facts.counts['test']:,}: {facts.held_out['test']}"),
+        ("mean, std", f"{_numbers(facts.mean)}; {_numbers(facts.std)}"),
+        ("source", f"{facts.source['path']} ({facts.source['kind']})"),
+        ("on disk", f"{_bytes(path) / 1e6:,.1f} MB"),
+        ("fingerprint", facts.fingerprint),
+    ]
+    print_table((str(path), ""), rows)
+    if facts.problems:
+        out.print(
+            f"{facts.problems} images could not be read and are left out: {path / 'problems.txt'}",
+            soft_wrap=True,
+        )
+    for note in facts.notes:
+        out.print(note, soft_wrap=True)
+
+
+def _numbers(values: tuple[float, ...]) -> str:
+    return " ".join(f"{value:.4f}" for value in values)
