@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -229,6 +228,8 @@ def _set_random_state(states: list[Tensor], devices: list[torch.device]) -> None
 
 def save_weights(model: nn.Module, architecture: Architecture, path: Path) -> None:
     """Write weights whole or not at all, with the architecture in the file's metadata."""
+    from safetensors.torch import save_file
+
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     unfinished = path.with_suffix(f".{os.getpid()}.tmp")
