@@ -20,6 +20,7 @@ from nas import console
 from nas.architecture_commands import architecture_app
 from nas.console import count, duration, out, percent, print_json, print_table, reward_text
 from nas.options import JsonOption, RunArgument
+from nas.proxy_commands import proxy_app
 from nas.space_commands import space_app
 from results import Run, Trial, front_of, list_runs, open_run, pareto_figure, ranked, save_figure, status_of
 from search_space import FieldError, InputError, load_space
@@ -36,6 +37,7 @@ app = typer.Typer(
 
 app.add_typer(architecture_app)
 app.add_typer(space_app, name="space")
+app.add_typer(proxy_app, name="proxy")
 
 
 def _version(wanted: bool) -> None:

@@ -207,6 +207,17 @@ class Journal:
                 answers.append((trial_id, known is None))
         return answers
 
+    def add_trials(self, trials: Sequence[NewTrial]) -> None:
+        """Commit candidates that no controller proposed, all or none; those that are there already stay."""
+        with self._transaction():
+            for trial in trials:
+                known = self._db.execute(
+                    "SELECT 1 FROM trials WHERE key = ? AND protocol = ? AND seed = ?",
+                    (trial.key, trial.protocol, trial.seed),
+                ).fetchone()
+                if known is None:
+                    self._insert(trial)
+
     def _insert(self, trial: NewTrial) -> int:
         cursor = self._db.execute(
             "INSERT INTO trials (key, protocol, seed, choices, architecture, macs, params) "
