@@ -17,6 +17,7 @@ from results.audit_figure import AuditPanel, audit_figure
 from search_space import Limits, load_space
 from tests.searching import Scripted
 from tests.test_cli import nas
+from tests.test_faults import start, wait_for
 from trainers import ProxyProtocol
 
 BASE = "space: digits\nobjective: {target: 1e6}\nprotocol: {epochs: 2}\nexecutor: {kind: inline}\n"
@@ -345,3 +346,36 @@ def test_the_figure_has_a_panel_a_protocol_and_one_of_cost(tmp_path: Path, numbe
     assert titles[number].startswith("agreement and cost")
     assert titles[1:number] == ["epochs=1\nτ is not defined"] * (number - 1)
     save_figure(figure, tmp_path / "x.png")
+
+
+@pytest.mark.slow
+def test_kill_9_and_the_same_command_goes_on(in_tmp: Path) -> None:
+    Path("tiny.yaml").write_text(TINY)
+    Path("c.yaml").write_text(
+        BASE.replace("digits", "tiny.yaml").replace("epochs: 2", "epochs: 1, batch: 300")
+        + "audit: {architectures: 8, seeds: 2, reference: {epochs: 2}}\n"
+    )
+    command = ["-m", "nas.cli", "proxy", "audit", "c.yaml"]
+
+    def done() -> dict[int, float]:
+        there = Path("runs/c-audit/journal.db").is_file()
+        return {t.id: t.seconds for t in open_run("c-audit").trials() if t.arrival} if there else {}
+
+    process = start(*command)
+    wait_for(lambda: len(done()) >= 3, process)
+    process.kill()
+    process.communicate()
+    before = done()
+    assert 3 <= len(before) < 24
+    process = start(*command)
+    wait_for(lambda: len(done()) > len(before), process)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, ""), err
+    assert "of 24 trainings are done; the same command goes on" in err
+    process = start(*command)
+    out, err = process.communicate(timeout=120)
+    assert (process.returncode, "Traceback" in err) == (0, False), err
+    after = done()
+    assert len(after) == 24
+    assert before.items() <= after.items()  # a training that was done again would have other seconds
