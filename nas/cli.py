@@ -22,6 +22,7 @@ from nas.baseline_views import print_baselines, print_comparison, print_front
 from nas.console import count, duration, out, percent, print_json, print_table, reward_text
 from nas.data_commands import data_app
 from nas.options import JsonOption, RunArgument
+from nas.proxy_commands import proxy_app
 from nas.space_commands import space_app
 from results import (
     Front,
@@ -51,6 +52,7 @@ app = typer.Typer(
 app.add_typer(architecture_app)
 app.add_typer(space_app, name="space")
 app.add_typer(data_app, name="data")
+app.add_typer(proxy_app, name="proxy")
 
 
 def _version(wanted: bool) -> None:

@@ -25,6 +25,7 @@ from pydantic_core import ErrorDetails
 
 from controller import CONTROLLERS, Objective
 from controller.factory import option_names
+from nas.audit_config import AuditSettings
 from nas.baselines import baselines_data, read_baselines, resolved_baselines
 from search_space import Architecture, Document, FieldError, InputError, Limits, read_yaml, resolve_space
 from search_space.errors import suggestion
@@ -182,6 +183,7 @@ class SearchConfig(_Section):
         controller: who proposes.
         search: how long.
         executor: where.
+        audit: how `nas proxy audit` compares protocols; None is its defaults. No search reads it.
     """
 
     name: str
@@ -202,6 +204,9 @@ class SearchConfig(_Section):
     controller: ControllerConfig = ControllerConfig()
     search: BudgetConfig = BudgetConfig()
     executor: ExecutorConfig = ExecutorConfig()
+    audit: Annotated[
+        AuditSettings | None, _optional(AuditSettings), PlainSerializer(lambda a: a and asdict(a))
+    ] = None
 
     @model_validator(mode="before")
     @classmethod
@@ -238,6 +243,8 @@ def resumable(field: str) -> bool:
     """
     # the run knows table and data by their contents, and baselines may come and go
     if field in ("name", "evaluator.path", "data.cache", "baselines"):
+        return True
+    if field.split(".")[0] == "audit":  # is not for searches
         return True
     return field.startswith(("search.", "executor.")) and field != "executor.cpus"
 
@@ -309,6 +316,7 @@ def parse_config(
     try:
         config = SearchConfig.model_validate(data)
         _check_names(config)
+        _check_audit(config)
     except FieldError as error:
         wrong = error
     except ValidationError as error:
@@ -332,6 +340,15 @@ def _check_names(config: SearchConfig) -> None:
     for option in config.controller.options:
         if option not in known:
             raise FieldError(f"controller.options.{option}", f"is an unknown key{suggestion(option, known)}")
+
+
+def _check_audit(config: SearchConfig) -> None:
+    """Protocols to compare, which are overrides of the search's own."""
+    if config.audit is None:
+        return
+    if config.protocol is None:
+        raise FieldError("audit", "is for proxy training, and the evaluator is a table")
+    config.audit.variants(config.protocol)
 
 
 def _unknown(wrong: str, known: list[str]) -> str:

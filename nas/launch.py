@@ -89,6 +89,18 @@ def create_evaluator(config: SearchConfig, space: SearchSpace) -> Evaluator:
     return ProxyEvaluator(config.protocol, data)
 
 
+def executor_of(config: SearchConfig, folder: Path) -> Executor:
+    """The executor that a configuration describes, with its temporary files in a run's folder."""
+    return create_executor(
+        config.executor.kind,
+        scratch=folder / ".scratch",
+        workers=config.executor.workers,
+        cpus=config.executor.cpus,
+        gpus=config.executor.gpus,
+        time_limit=config.executor.time_limit,
+    )
+
+
 def run_search(
     config: SearchConfig,
     *,
@@ -118,16 +130,9 @@ def run_search(
         raise InputError(str(error)) from None
     controller = _controller(config, space)
     baselines = adapted_baselines(config.baselines, space, evaluator)
-    _check_executor(config)
+    check_executor(config)
     run = run or create_run(config.name, config.to_yaml())
-    executor = create_executor(
-        config.executor.kind,
-        scratch=run.path / ".scratch",
-        workers=config.executor.workers,
-        cpus=config.executor.cpus,
-        gpus=config.executor.gpus,
-        time_limit=config.executor.time_limit,
-    )
+    executor = executor_of(config, run.path)
     with run.lock(), handled_interrupts() as interrupts:
         journal = Journal.open(run.journal_path)
         try:
@@ -161,7 +166,7 @@ def run_search(
 
 def _run_session(search: Search, executor: Executor, journal: Journal) -> Outcome:
     """Run the executor to its end, and note in the journal how it ended."""
-    session = journal.begin_session(_environment())
+    session = journal.begin_session(environment())
     ended = "error"
     try:
         search.start()
@@ -200,7 +205,7 @@ def _controller(config: SearchConfig, space: SearchSpace) -> Controller:
         raise InputError(str(error.under("controller.options"))) from None
 
 
-def _check_executor(config: SearchConfig) -> None:
+def check_executor(config: SearchConfig) -> None:
     """What can be refused before a run folder is made.
 
     Raises:
@@ -236,7 +241,7 @@ def _existing(config: SearchConfig) -> Run:
     return run
 
 
-def _environment() -> dict[str, Any]:
+def environment() -> dict[str, Any]:
     """What to know of the machine when a result is questioned."""
     packages = {name: importlib.metadata.version(name) for name in ("torch", "ray", "numpy")}
     return {

@@ -1,7 +1,7 @@
 """What a search leaves behind: journal, Pareto front, figures, TensorBoard, exports."""
 
 from results.export import export, file_stem, write_whole
-from results.figures import pareto_figure, save_figure
+from results.figures import check_figure_path, pareto_figure, save_figure
 from results.journal import Journal
 from results.pareto import hypervolume, pareto_front
 from results.run import (
@@ -35,6 +35,7 @@ __all__ = [
     "Status",
     "TensorBoardLog",
     "Trial",
+    "check_figure_path",
     "create_run",
     "dominating",
     "export",

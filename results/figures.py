@@ -42,7 +42,7 @@ def pareto_figure(
     done = [trial for trial in trials if trial.status == "done"]
     others = [trial for trial in done if trial.id not in on_front]
     references = [trial for trial in baselines if trial.status == "done"]
-    unit, word = _unit([getattr(trial, cost) for trial in [*done, *references]])
+    unit, word = unit_of([getattr(trial, cost) for trial in [*done, *references]])
     axes.scatter(
         [getattr(trial, cost) / unit for trial in others],
         [100 * (trial.accuracy or 0.0) for trial in others],
@@ -107,12 +107,23 @@ def _draw_baselines(
         axes.xaxis.set_major_formatter("{x:g}")
 
 
-def _unit(values: list[int]) -> tuple[float, str]:
+def unit_of(values: Sequence[float]) -> tuple[float, str]:
+    """A unit for values of this size, and its word: ``(1e6, "million ")``."""
     largest = max(values, default=0)
     for unit, word in ((1e9, "billion "), (1e6, "million "), (1e3, "thousand ")):
         if largest >= unit:
             return unit, word
     return 1.0, ""
+
+
+def check_figure_path(path: Path) -> None:
+    """Refuse an ending that no figure can have.
+
+    Raises:
+        InputError: it is not one of `FORMATS`.
+    """
+    if path.suffix.lower() not in FORMATS:
+        raise InputError(f"{path}: must end in {', '.join(FORMATS)}")
 
 
 def save_figure(figure: Figure, path: Path) -> None:
@@ -121,6 +132,5 @@ def save_figure(figure: Figure, path: Path) -> None:
     Raises:
         InputError: an unknown ending, or the file cannot be written.
     """
-    if path.suffix.lower() not in FORMATS:
-        raise InputError(f"{path}: must end in {', '.join(FORMATS)}")
+    check_figure_path(path)
     write_whole(path, lambda unfinished: figure.savefig(unfinished, dpi=150, format=path.suffix[1:].lower()))

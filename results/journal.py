@@ -20,8 +20,8 @@ from urllib.parse import quote
 
 from results.queries import insert_trial, schema_version, select_trials, set_baselines
 from results.schema import (
+    CANDIDATE,
     MIGRATIONS,
-    PROPOSED,
     SCHEMA,
     SCHEMA_VERSION,
     EvaluatorFacts,
@@ -29,6 +29,7 @@ from results.schema import (
     ProposalRow,
     Recommendation,
     Session,
+    candidate,
     dumps,
 )
 from results.trial import Status, Trial
@@ -197,7 +198,7 @@ class Journal:
             self._save_controller(version, state)
             for indices, log_prob, trial in proposals:
                 known = self._db.execute(
-                    f"SELECT id, {PROPOSED} FROM trials WHERE key = ? AND protocol = ? AND seed = ?",  # noqa: S608
+                    f"SELECT id, {CANDIDATE} FROM trials WHERE key = ? AND protocol = ? AND seed = ?",  # noqa: S608
                     (trial.key, trial.protocol, trial.seed),
                 ).fetchone()
                 trial_id, proposed = known or (self._insert(trial), False)
@@ -222,6 +223,17 @@ class Journal:
         """
         with self._transaction():
             set_baselines(self._db, baselines, str(self.path))
+
+    def add_trials(self, trials: Sequence[NewTrial]) -> None:
+        """Commit candidates that no controller proposed, all or none; those that are there already stay."""
+        with self._transaction():
+            for trial in trials:
+                known = self._db.execute(
+                    "SELECT 1 FROM trials WHERE key = ? AND protocol = ? AND seed = ?",
+                    (trial.key, trial.protocol, trial.seed),
+                ).fetchone()
+                if known is None:
+                    self._insert(trial)
 
     def _insert(self, trial: NewTrial) -> int:
         return insert_trial(self._db, trial)
@@ -305,8 +317,8 @@ class Journal:
         return select_trials(self._db, "ORDER BY id")
 
     def candidates(self) -> list[Trial]:
-        """The trials that the controller proposed, in the order of their ids."""
-        return select_trials(self._db, f"WHERE {PROPOSED} ORDER BY id")
+        """All trials but the baselines that the controller did not propose, in the order of their ids."""
+        return select_trials(self._db, f"WHERE {candidate(self._schema())} ORDER BY id")
 
     def baselines(self) -> list[Trial]:
         """The reference networks in the order of their ids; some may be candidates too."""
@@ -326,7 +338,8 @@ class Journal:
 
     def counts(self) -> dict[str, int]:
         """Status to number of candidates."""
-        counted = f"SELECT status, COUNT(*) FROM trials WHERE {PROPOSED} GROUP BY status"  # noqa: S608
+        condition = candidate(self._schema())
+        counted = f"SELECT status, COUNT(*) FROM trials WHERE {condition} GROUP BY status"  # noqa: S608
         return dict(self._db.execute(counted))
 
     def untold(self) -> list[tuple[Trial, list[ProposalRow]]]:
@@ -409,7 +422,8 @@ class Journal:
 
     def finished_since(self, moment: float) -> int:
         """Results of candidates that arrived after a moment (Unix time)."""
-        counted = f"SELECT COUNT(*) FROM trials WHERE finished_at > ? AND {PROPOSED}"  # noqa: S608
+        condition = f"finished_at > ? AND {candidate(self._schema())}"
+        counted = f"SELECT COUNT(*) FROM trials WHERE {condition}"  # noqa: S608
         return int(self._db.execute(counted, (moment,)).fetchone()[0])
 
 

@@ -86,8 +86,8 @@ MIGRATIONS: dict[int, tuple[str, ...]] = {
         BASELINES_BY_NAME,
     ),
 }
-# what makes a trial a candidate: the controller proposed it. Baselines are trials that it need not have
-PROPOSED = "id IN (SELECT trial FROM proposals)"
+# what makes a trial a candidate: it is no baseline, or the controller proposed it all the same
+CANDIDATE = "(baseline IS NULL OR id IN (SELECT trial FROM proposals))"
 _COLUMNS = (
     "id, key, protocol, seed, choices, architecture, macs, params, status, attempts, accuracy, reward, "
     "error, arrival, curve, seconds"
@@ -96,8 +96,12 @@ _COLUMNS = (
 
 def trial_columns(version: int) -> str:
     """What `trial_from_row` reads, of a journal of this version."""
-    baseline = "baseline, adapted" if version >= 3 else "NULL, NULL"
-    return f"{_COLUMNS}, {baseline}, {PROPOSED}"
+    return f"{_COLUMNS}, {'baseline, adapted' if version >= 3 else 'NULL, NULL'}, {candidate(version)}"
+
+
+def candidate(version: int) -> str:
+    """The condition on a trial to be a candidate, in a journal of this version."""
+    return CANDIDATE if version >= 3 else "1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,7 +30,7 @@ class Trial:
         baseline: name of the reference network that it is; None where it is none.
         adapted: what of that network was changed to fit the space, in words; None where it is none, and empty
             where nothing was.
-        proposed: whether the controller proposed it, which makes it a candidate.
+        proposed: whether it is a candidate: no baseline, or one that the controller proposed all the same.
     """
 
     id: int
