@@ -6,7 +6,7 @@ import importlib.metadata
 import os
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -85,8 +85,15 @@ def create_evaluator(config: SearchConfig, space: SearchSpace) -> Evaluator:
     except FieldError as error:
         raise InputError(f"protocol: {error}") from None
     data = load_data(config.data, image_size)
-    check_fit(network, config.protocol, data)
-    return ProxyEvaluator(config.protocol, data)
+    protocol = config.protocol
+    if (
+        image_size == network.image_size
+    ):  # what changes no accuracy is not to change what a result is known by
+        protocol = replace(protocol, image_size=None)
+    if protocol.subset == len(data.train):
+        protocol = replace(protocol, subset=None)
+    check_fit(network, protocol, data)
+    return ProxyEvaluator(protocol, data)
 
 
 def executor_of(config: SearchConfig, folder: Path) -> Executor:

@@ -20,6 +20,7 @@ from nas.interrupts import Interrupts
 from results import Journal, NewTrial, ProposalRow, Run, TensorBoardLog, Trial, ranked
 from search_space import Adapted, Architecture, InputError, SearchSpace, cost
 from trainers import Candidate, Evaluator, Result
+from trainers.proxy import ProxyEvaluator
 
 logger = logging.getLogger(__name__)
 
@@ -275,8 +276,15 @@ class Search:
 
 def measured_by(evaluator: Evaluator, architecture: Architecture) -> str:
     """What besides key and seed identifies a measurement: the evaluator, and what of the architecture its key
-    leaves out although it changes the training."""
-    return f"{evaluator.fingerprint} dropout {architecture.dropout:g} drop_path {architecture.drop_path:g}"
+    leaves out although it changes the training.
+
+    Two networks that are equal at full width may differ in what is trained for them: thinner, a stage may
+    keep its channels and so gain a skip.
+    """
+    words = f"{evaluator.fingerprint} dropout {architecture.dropout:g} drop_path {architecture.drop_path:g}"
+    trained = evaluator.trained(architecture) if isinstance(evaluator, ProxyEvaluator) else architecture
+    same = replace(trained, image_size=architecture.image_size).key == architecture.key
+    return words if same else f"{words} trained as {trained.key}"
 
 
 def _outcome(trial: Trial, objective: Objective) -> Outcome | None:

@@ -1,9 +1,11 @@
 """One contract for every executor, and what only processes can do."""
 
+import weakref
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from search_space import FieldError, InputError, load_space
 from tests.searching import Scripted
@@ -147,6 +149,42 @@ def test_killed_hanging_and_broken_workers_cost_only_their_candidate_a_try(in_tm
     begun = scripted.processes()
     assert begun[5] not in begun[6:]  # who has lost its GPU trains nothing more
     assert 1 <= len(book.lost) <= 2  # perhaps one more that such a worker was given, and did not begin
+
+
+class Heavy(Three):
+    """Holds something while it fails."""
+
+    def __init__(self) -> None:
+        self.held: weakref.ref[object] | None = None
+
+    def epochs(self, architecture, seed, weights_path=None):
+        memory = np.zeros(3)
+        self.held = weakref.ref(memory)
+        raise RuntimeError("out of memory")
+        yield
+
+
+def test_a_failed_candidates_memory_is_free_when_it_is_given_back(in_tmp: Path, monkeypatch) -> None:
+    heavy, seen = Heavy(), []
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: seen.append(heavy.held and heavy.held()))
+    book = Book(1)
+    create_executor("inline", scratch=in_tmp).run(heavy, book.next_candidate, book.record)
+    assert seen == [None]
+    assert book.results[1].status == "failed"
+
+
+def test_a_gpu_that_no_longer_answers_is_broken_whatever_the_error_was(in_tmp: Path, monkeypatch) -> None:
+    def dead() -> None:
+        raise RuntimeError("CUDA error: unspecified launch failure")
+
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "synchronize", dead)
+    book = Book(3)
+    with pytest.raises(InputError, match="the GPU does not work any more"):
+        create_executor("inline", scratch=in_tmp).run(Heavy(), book.next_candidate, book.record)
+    assert [result.status for result in book.results.values()] == ["failed"]  # recorded before the end
 
 
 def test_a_broken_gpu_ends_a_run_in_one_process_instead_of_failing_all_that_follow(in_tmp: Path) -> None:

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from nas import FieldError, InputError, load_weights
+from nas.search import measured_by
 from search_space import SearchSpace, cost, load_space
 from trainers import ImageSet, ProxyProtocol, load_dataset
 from trainers.device_data import DeviceImages, EpochPlan, shifted, subset_of
@@ -249,6 +250,27 @@ def test_a_thinner_and_smaller_proxy_stands_for_the_candidate(digits_space: Sear
     assert measured.accuracy > 0.1
 
 
+def test_networks_that_differ_only_when_thin_are_measured_apart(digits) -> None:
+    space = load_space("mnasnet")
+    point = [2, 1, 1, 1, 1, 0, 1, 1, 0, 0, 1, 1, 0, 0, 0, 2, 1, 2, 1, 0, 1, 2, 0, 0, 2, 0, 1, 0, 2, 1, 3, 1]
+    point += [1, 0, 2, 0, 2, 0, 1, 0, 2, 0]
+    assert space.decisions[3].name == "stage1.skip"
+    networks = [space.decode([*point[:3], skip, *point[4:]]) for skip in (0, 1)]
+    thin = [ProxyProtocol(width=0.5).network(network) for network in networks]
+    assert networks[0].key == networks[1].key  # the block widens, so it has no skip
+    assert thin[0].key != thin[1].key  # 16 channels in and out: it has one
+    proxies = ProxyEvaluator(ProxyProtocol(width=0.5), digits)
+    assert measured_by(proxies, networks[0]) != measured_by(proxies, networks[1])
+    full = ProxyEvaluator(ProxyProtocol(), digits)
+    assert measured_by(full, networks[0]) == measured_by(full, networks[1])
+
+
+def test_weights_of_a_thinner_proxy_are_not_kept(tmp_path, digits_space: SearchSpace, digits) -> None:
+    protocol = ProxyProtocol(epochs=1, subset=64, width=0.5)
+    list(train_candidate(digits_space.decode(SMALLEST), protocol, digits, 0, weights_path=tmp_path / "w"))
+    assert not list(tmp_path.iterdir())
+
+
 def test_several_seeds_are_averaged(digits_space: SearchSpace, digits) -> None:
     network = digits_space.decode(SMALLEST)
     protocol = ProxyProtocol(epochs=1, seeds=3, subset=256)
@@ -283,7 +305,8 @@ def test_a_captured_step_trains_as_one_that_is_run(monkeypatch, digits_space: Se
 
     monkeypatch.setattr(torch.cuda, "Stream", Stream)
     monkeypatch.setattr(torch.cuda, "current_stream", Stream)
-    monkeypatch.setattr(torch.cuda, "stream", lambda stream: contextlib.nullcontext())
+    for name in ("stream", "device"):
+        monkeypatch.setattr(torch.cuda, name, lambda it: contextlib.nullcontext())
     monkeypatch.setattr(TrainingStep, "_captured", lambda self: Graph(self._step))
     network = digits_space.decode(SMALLEST)
     for subset in (64, 256):  # fewer steps an epoch than the warm-up has, and more

@@ -158,7 +158,7 @@ def open_cache(path: Path | str) -> Dataset:
     Raises:
         InputError: see `read_facts`; or a file is missing, cut short, or of another shape.
     """
-    path = Path(path).absolute()
+    path = Path(path).resolve()
     facts = read_facts(path)
     return Dataset(
         name=facts.name,
@@ -177,7 +177,7 @@ def load_test(path: Path | str) -> ImageSet:
     Raises:
         InputError: see `open_cache`; or the source had no test part.
     """
-    path = Path(path).absolute()
+    path = Path(path).resolve()
     facts = read_facts(path)
     if not facts.counts["test"]:
         raise InputError(f"{path}: has no test part, as its source has none")
@@ -272,7 +272,7 @@ def verify(path: Path | str, advance: Callable[[int], None] = lambda images: Non
     Raises:
         InputError: see `open_cache`.
     """
-    path = Path(path).absolute()
+    path = Path(path).resolve()
     facts = read_facts(path)
     document = facts.to_json()
     parts: dict[str, ImageSet] = {part: _open_part(path, part, facts) for part in PARTS if facts.counts[part]}

@@ -166,15 +166,19 @@ def _evaluate(
 def after_failure(error: Exception) -> bool:
     """Give back the GPU memory of a failed candidate; whether the GPU broke, so that its process must end.
 
-    A kernel that fails leaves the whole process without its GPU, and every later call fails too; to be out
-    of memory does not.
+    A kernel that fails leaves the whole process without its GPU, and every later call fails too, in words
+    that differ by library; to be out of memory does not. So the GPU is asked.
     """
     import torch
 
-    if isinstance(error, torch.AcceleratorError):
-        return True
-    if torch.cuda.is_initialized():
+    traceback.clear_frames(error.__traceback__)  # they hold the candidate's tensors
+    if not torch.cuda.is_initialized():
+        return isinstance(error, torch.AcceleratorError)
+    try:
+        torch.cuda.synchronize()
         torch.cuda.empty_cache()
+    except RuntimeError:
+        return True
     return False
 
 

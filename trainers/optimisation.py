@@ -24,15 +24,24 @@ def create_optimiser(model: nn.Module, protocol: ProxyProtocol, rate: Tensor) ->
     on_gpu = rate.device.type == "cuda"
     if protocol.optimiser == "adamw":
         betas = (protocol.momentum, 0.999)
-        return torch.optim.AdamW(groups, lr=rate, betas=betas, fused=True, capturable=on_gpu)
+        return _quiet(torch.optim.AdamW(groups, lr=rate, betas=betas, fused=True, capturable=on_gpu))
     if protocol.optimiser == "rmsprop":
-        return torch.optim.RMSprop(
-            groups, lr=rate, alpha=0.9, eps=1e-3, momentum=protocol.momentum, foreach=True, capturable=on_gpu
+        momentum = protocol.momentum
+        return _quiet(
+            torch.optim.RMSprop(
+                groups, lr=rate, alpha=0.9, eps=1e-3, momentum=momentum, foreach=True, capturable=on_gpu
+            )
         )
     # fused SGD reads a rate that is a tensor without asking the host for it; its signature says float
     return torch.optim.SGD(
         groups, lr=rate, momentum=protocol.momentum, nesterov=protocol.momentum > 0, fused=True
     )
+
+
+def _quiet(optimiser: torch.optim.Optimizer) -> torch.optim.Optimizer:
+    """Without torch's warning that steps are run that could be captured: the first ones are."""
+    optimiser._warned_capturable_if_run_uncaptured = True
+    return optimiser
 
 
 class MovingAverage:

@@ -10,6 +10,7 @@ import math
 import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -63,6 +64,10 @@ class ProxyEvaluator:
         """See `Evaluator`."""
         return self.data.in_channels
 
+    def trained(self, architecture: Architecture) -> Architecture:
+        """The network that is trained for an architecture."""
+        return self.protocol.network(architecture)
+
     def epochs(
         self, architecture: Architecture, seed: int, weights_path: Path | None = None
     ) -> Iterator[Measurement]:
@@ -111,7 +116,8 @@ def train_candidate(
         seed: of weights, order and augmentation.
         device: where.
         graph: capture the steps as a CUDA graph; None does so on a GPU.
-        weights_path: where to leave the trained weights (safetensors), if anywhere.
+        weights_path: where to leave the trained weights (safetensors), if anywhere. Those of a proxy of
+            another width fit no candidate, and are not kept.
 
     Yields:
         One measurement an epoch; metrics ``epoch``, ``train_loss``, ``validation_loss``, ``train_seconds``.
@@ -120,6 +126,24 @@ def train_candidate(
         InputError: the data do not fit the architecture or the protocol.
         TrainingDivergedError: the loss is not finite, or an epoch's is ten times that of guessing.
     """
+    try:
+        yield from _epochs(architecture, protocol, data, seed, device, graph, weights_path)
+    finally:
+        if device.startswith("cuda"):  # others may share the GPU, and a graph's memory is its own till then
+            with suppress(RuntimeError):  # of a broken GPU, which is told apart elsewhere
+                torch.cuda.empty_cache()
+
+
+def _epochs(
+    architecture: Architecture,
+    protocol: ProxyProtocol,
+    data: Dataset,
+    seed: int,
+    device: str,
+    graph: bool | None,
+    weights_path: Path | None,
+) -> Iterator[Measurement]:
+    """See `train_candidate`; ended, nothing of it holds memory of the device."""
     check_fit(architecture, protocol, data)
     began = time.perf_counter()
     network = protocol.network(architecture)
@@ -141,7 +165,7 @@ def train_candidate(
         accuracy, validation_loss = measure(training.measured, validation, protocol.precision)
         if not math.isfinite(validation_loss):
             raise TrainingDivergedError(f"the validation loss is {validation_loss} in epoch {epoch}")
-        if weights_path is not None and epoch == protocol.epochs:
+        if weights_path is not None and epoch == protocol.epochs and protocol.width == 1.0:
             save_weights(training.measured, network, weights_path)
         yield Measurement(
             accuracy=accuracy,

@@ -84,7 +84,7 @@ class CandidateTrainable(tune.Trainable):  # type: ignore[misc]
                 outcome = finished(self._candidate_id, self._curve, 0.0)
         except Exception as error:  # failure is a state
             outcome = Result(id=self._candidate_id, status="failed", error=describe(error))
-            self._epochs = None  # before memory is given back
+            self._epochs = None
             self._broken = after_failure(error)
         finally:
             faulthandler.cancel_dump_traceback_later()

@@ -99,17 +99,19 @@ class TrainingStep:
     def _advance(self) -> None:
         if not self._graphed:
             self._step()
-        elif self._warm < WARM_UP:
-            self._warm += 1
-            stream = torch.cuda.Stream()
-            stream.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(stream):
-                self._step()
-            torch.cuda.current_stream().wait_stream(stream)
-        else:
-            if self._graph is None:
-                self._graph = self._captured()
-            self._graph.replay()
+            return
+        with torch.cuda.device(self.images.device):  # streams and graphs are the current device's
+            if self._warm < WARM_UP:
+                self._warm += 1
+                stream = torch.cuda.Stream()
+                stream.wait_stream(torch.cuda.current_stream())
+                with torch.cuda.stream(stream):
+                    self._step()
+                torch.cuda.current_stream().wait_stream(stream)
+            else:
+                if self._graph is None:
+                    self._graph = self._captured()
+                self._graph.replay()
 
     def _captured(self) -> torch.cuda.CUDAGraph:
         """A step, recorded and not run."""
