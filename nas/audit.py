@@ -7,9 +7,8 @@ run that was interrupted goes on with the rows that wait.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from nas.audit_config import AuditSettings
@@ -18,12 +17,10 @@ from nas.audit_plan import Part, fingerprint_of, parts_of, rows_of, sample
 from nas.config import SearchConfig, load_config, resumable
 from nas.interrupts import Interrupts, handled_interrupts
 from nas.launch import check_executor, create_evaluator, environment, executor_of
-from nas.search import Listener
+from nas.search import Listener, settled
 from results import EvaluatorFacts, Journal, Run, Trial, create_run, run_path, write_whole
 from search_space import FieldError, InputError, StageSpace, load_space
 from trainers import Candidate, Evaluator, Executor, ProxyProtocol, Result
-
-logger = logging.getLogger(__name__)
 
 MEASURED = ("seed", "space", "limits", "data", "protocol", "executor")  # sections that decide an accuracy
 Outcome = Literal["finished", "failing", "interrupted"]
@@ -238,18 +235,10 @@ class Audit:
 
     def record(self, result: Result) -> None:
         """Commit what came of a training."""
-        if result.status == "running":
-            self.journal.start(result.id)
+        news = settled(self.journal, result, self.max_attempts, self._open)
+        if news is None:
             return
-        self._open.discard(result.id)
-        trial = self.journal.trial(result.id)
-        assert trial is not None
-        if result.status == "lost":
-            if trial.attempts < self.max_attempts:
-                logger.warning("training %d goes back to the queue: %s", trial.id, result.error)
-                self.journal.requeue(trial.id)
-                return
-            result = replace(result, status="failed", error=f"{result.error}, {trial.attempts} times")
+        trial, result = news
         done = result.status == "done"
         self.journal.finish(
             trial.id,
@@ -260,7 +249,7 @@ class Audit:
             seconds=result.seconds,
         )
         self._failures = 0 if done else self._failures + 1
-        trial, counts = self.journal.trial(result.id), self.journal.counts()
-        assert trial is not None
+        finished, counts = self.journal.trial(result.id), self.journal.counts()
+        assert finished is not None
         for listener in self.listeners:
-            listener.on_result(trial, None, counts)
+            listener.on_result(finished, None, counts)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -17,6 +17,9 @@ from rich.table import Table
 from rich.text import Text
 
 from results import Trial
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 # piped output does not wrap at a terminal's width that is not there
 out = Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 200)
@@ -112,24 +115,12 @@ def stdout_to_stderr() -> Iterator[None]:
         os.close(saved)
 
 
-class SearchProgress:
-    """A progress bar on a terminal; elsewhere a line for every tenth of the search."""
+class _Bar:
+    """What shows progress: a bar on a terminal, nothing elsewhere."""
 
-    def __init__(self, budget: int) -> None:
-        self._budget, self._over, self._first = budget, 0, 0
-        self._began = time.monotonic()
-        self._lines = max(1, budget // 10)
-        self._bar: Progress | None = None
-        if err.is_terminal:
-            self._bar = Progress(
-                MofNCompleteColumn(),
-                BarColumn(bar_width=10),
-                TextColumn("{task.description}", markup=False),
-                console=err,
-            )
-            self._task = self._bar.add_task("waiting for the first result", total=budget)
+    _bar: Progress | None = None
 
-    def __enter__(self) -> SearchProgress:
+    def __enter__(self) -> Self:
         if self._bar is not None:
             self._bar.start()
         return self
@@ -139,6 +130,23 @@ class SearchProgress:
     ) -> None:
         if self._bar is not None:
             self._bar.stop()
+
+
+class SearchProgress(_Bar):
+    """A progress bar on a terminal; elsewhere a line for every tenth of the search."""
+
+    def __init__(self, budget: int) -> None:
+        self._budget, self._over, self._first = budget, 0, 0
+        self._began = time.monotonic()
+        self._lines = max(1, budget // 10)
+        if err.is_terminal:
+            self._bar = Progress(
+                MofNCompleteColumn(),
+                BarColumn(bar_width=10),
+                TextColumn("{task.description}", markup=False),
+                console=err,
+            )
+            self._task = self._bar.add_task("waiting for the first result", total=budget)
 
     def on_start(self, counts: dict[str, int]) -> None:
         """See `nas.search.Listener`."""
@@ -175,12 +183,11 @@ class SearchProgress:
         return f"{text}{failures}{3600 * rate:.0f}/h; {left} left"
 
 
-class ItemProgress:
+class ItemProgress(_Bar):
     """Progress over images: a bar on a terminal; elsewhere a line for every tenth of a step."""
 
     def __init__(self) -> None:
         self._what, self._total, self._done = "", 0, 0
-        self._bar: Progress | None = None
         if err.is_terminal:
             self._bar = Progress(
                 TextColumn("{task.description}", markup=False),
@@ -191,17 +198,6 @@ class ItemProgress:
                 transient=True,
             )
             self._task = self._bar.add_task("", total=None)
-
-    def __enter__(self) -> ItemProgress:
-        if self._bar is not None:
-            self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
 
     def begin(self, what: str, total: int | None) -> None:
         """Another step begins, of so many images; None where nobody knows."""

@@ -146,27 +146,18 @@ class Search:
 
     def record(self, result: Result) -> None:
         """Commit what came of a candidate, and let the controller learn from it."""
-        if result.status == "running":
-            self.journal.start(result.id)
+        news = settled(self.journal, result, self.max_attempts, self._open)
+        if news is None:
             return
-        self._open.discard(result.id)
-        trial = self.journal.trial(result.id)
-        assert trial is not None
-        if result.status == "lost":
-            if trial.attempts < self.max_attempts:
-                logger.warning("candidate %d goes back to the queue: %s", trial.id, result.error)
-                self.journal.requeue(trial.id)
-                return
-            error = f"{result.error}, {trial.attempts} times"
-            result = replace(result, status="failed", error=error)
+        trial, result = news
         self._finish(trial, result)
         if trial.proposed:
             self._failures = self._failures + 1 if result.status == "failed" else 0
         self._learn()
-        trial = self.journal.trial(result.id)
-        assert trial is not None
-        self._drop_weights(trial.id)
-        self._announce(trial)
+        finished = self.journal.trial(result.id)
+        assert finished is not None
+        self._drop_weights(finished.id)
+        self._announce(finished)
 
     def close(self) -> None:
         """Write what is left of the logs."""
@@ -272,6 +263,36 @@ class Search:
         counts = self.journal.counts()
         for listener in self.listeners:
             listener.on_result(trial, best, counts)
+
+
+def settled(
+    journal: Journal, result: Result, max_attempts: int, handed_out: set[int]
+) -> tuple[Trial, Result] | None:
+    """Take in what an executor reports.
+
+    Args:
+        journal: of the run.
+        result: the news.
+        max_attempts: tries a trial has whose workers die.
+        handed_out: trials without a result; this one is taken out when it has one.
+
+    Returns:
+        The trial and the result to commit. None where its evaluation has only begun, or where its worker died
+        and it went back to the queue.
+    """
+    if result.status == "running":
+        journal.start(result.id)
+        return None
+    handed_out.discard(result.id)
+    trial = journal.trial(result.id)
+    assert trial is not None
+    if result.status == "lost":
+        if trial.attempts < max_attempts:
+            logger.warning("%s goes back to the queue: %s", trial.title, result.error)
+            journal.requeue(trial.id)
+            return None
+        result = replace(result, status="failed", error=f"{result.error}, {trial.attempts} times")
+    return trial, result
 
 
 def measured_by(evaluator: Evaluator, architecture: Architecture) -> str:
