@@ -142,13 +142,13 @@ def _cost(ax: Axes, panels: Sequence[AuditPanel], target: float) -> None:
         _ticks(ax.xaxis)
         ax.tick_params(axis="x", which="both", labelsize=8)
     ax.set_ylim(top=1.05)
-    ax.text(
-        0.98,
+    ax.text(  # at the left: names are written to the right of their points
+        0.02,
         target,
-        f"target {target:g} ",
+        f"target {target:g}",
         color=_RED,
         fontsize=8,
-        ha="right",
+        ha="left",
         va="bottom",
         transform=ax.get_yaxis_transform(),
     )

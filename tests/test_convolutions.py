@@ -41,16 +41,20 @@ def test_a_depthwise_convolution_equals_torchs(
 
 @settings(deadline=None)
 @given(st.integers(1, 40), st.sampled_from([3, 5, 7]), st.integers(1, 3), st.booleans())
-def test_a_window_holds_no_tap_that_meets_only_padding(
+def test_a_window_holds_all_taps_that_meet_pixels_and_no_more_than_it_must(
     side: int, kernel: int, stride: int, same: bool
 ) -> None:
     part = window(side, kernel, stride, same)
     outputs = -(-side // stride)
-    offsets = [output * stride - part.before for output in range(outputs)]
-    for tap in (0, part.taps - 1):
-        assert any(0 <= offset + tap < side for offset in offsets)
-    assert part.taps == kernel or side < kernel
-    assert offsets[-1] + part.taps == side + part.after
+    padding = part.before + part.first  # of the whole kernel
+    meets = [
+        any(0 <= output * stride - padding + tap < side for output in range(outputs)) for tap in range(kernel)
+    ]
+    kept = [part.first <= tap < part.first + part.taps for tap in range(kernel)]
+    assert all(keeps or not meeting for keeps, meeting in zip(kept, meets, strict=True))
+    assert meets[part.first]
+    assert meets[part.first + part.taps - 1]
+    assert (outputs - 1) * stride - part.before + part.taps == side + part.after
 
 
 @pytest.mark.parametrize("bias", [False, True])
