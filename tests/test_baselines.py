@@ -282,16 +282,6 @@ def test_two_that_become_one_network_are_refused_before_a_run_is_made(scripted: 
     assert not Path("runs").exists()
 
 
-@pytest.mark.slow
-def test_baselines_go_through_ray_as_candidates_do(in_tmp: Path) -> None:
-    scripted = Scripted((in_tmp / "diary").absolute(), seconds=0.02)
-    settings = with_baselines(executor={"kind": "ray", "workers": 2}, search={"candidates": 3})
-    run = run_search(settings, evaluator=scripted).run
-    assert [t.status for t in run.baselines()] == ["done"] * 3
-    assert len(run.trials()) == 3
-    assert len(scripted.lines("begin")) == len(set(scripted.lines("begin"))) == 6
-
-
 def test_a_search_with_real_training_trains_its_baselines(in_tmp: Path) -> None:
     small = replace(load_space("digits").decode((0,) * 20), name="small", activation="relu")
     settings = parse_config(
