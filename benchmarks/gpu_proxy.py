@@ -183,7 +183,7 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"{machine}, torch {torch.__version__}, {len(data.train)} images of {data.name}")
     report: dict[str, Any] = {"machine": machine, "torch": torch.__version__, "images": len(data.train)}
     print("checks")
-    report["checks"] = checked(made_up(2048), args.device)
+    report["checks"] = checked(made_up(2048 if on_gpu else 256), args.device)
     failed = [name for name, outcome in report["checks"].items() if outcome.startswith("FAILS")]
     if not args.checks:
         batches = [batch for batch in args.batches if 30 * batch <= len(data.train)] or args.batches[:1]

@@ -280,6 +280,8 @@ def bias(proxy: Array, reference: Array, has: Array, kinds: tuple[str, str], wha
     found = _estimate(spearman(ahead, has[drawn]))
     if np.ptp(has) == 0:
         return Bias(found, f"all networks of the sample have equally many {what}")
+    if n < MANY:
+        return Bias(found, f"too few networks to tell at n={n}")
     if found.low is not None and found.low > 0:
         return Bias(found, f"favours {kinds[1]} networks")
     if found.high is not None and found.high < 0:

@@ -121,6 +121,8 @@ def test_what_favours_shallow_networks_is_said_to() -> None:
     assert shallow.correlation.high < 0
     deep = bias(reference + 0.01 * layers, reference, layers, ("shallow", "deep"), "layers")
     assert deep.words == "favours deep networks"
+    few = bias(reference[:6] - layers[:6], reference[:6], layers[:6], ("shallow", "deep"), "layers")
+    assert few.words == "too few networks to tell at n=6"
     same = bias(fair, reference, np.full(24, 5.0), ("shallow", "deep"), "layers")
     assert (same.correlation, same.words) == (NONE, "all networks of the sample have equally many layers")
 

@@ -328,8 +328,8 @@ def test_a_loss_that_is_no_number_ends_the_epoch_at_once(digits_space: SearchSpa
 
 
 def test_a_loss_far_above_guessing_is_divergence(monkeypatch, digits_space: SearchSpace, digits) -> None:
-    monkeypatch.setattr(TrainingStep, "epoch", lambda self: 24.0)
-    with pytest.raises(TrainingDivergedError, match="the training loss is 24 in epoch 1"):
+    monkeypatch.setattr(TrainingStep, "epoch", lambda self: 240.0)
+    with pytest.raises(TrainingDivergedError, match="the training loss is 240 in epoch 1"):
         next(train_candidate(digits_space.decode(SMALLEST), QUICK, digits, 0))
 
 

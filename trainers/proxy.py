@@ -25,7 +25,7 @@ from trainers.measurement import Measurement
 from trainers.protocol import ProxyProtocol
 from trainers.training_step import TrainingStep
 
-DIVERGED = 10.0  # times the loss of guessing: an epoch's mean above it is no training
+DIVERGED = 100.0  # times the loss of guessing; a few high steps at the start are not yet that
 KEPT_ON_GPU = 4  # parts of data sets that a process leaves on its GPU between candidates
 
 _on_gpu: dict[tuple[str, str, int | None, str], DeviceImages] = {}
@@ -124,7 +124,7 @@ def train_candidate(
 
     Raises:
         InputError: the data do not fit the architecture or the protocol.
-        TrainingDivergedError: the loss is not finite, or an epoch's is ten times that of guessing.
+        TrainingDivergedError: the loss is not finite, or an epoch's is a hundred times that of guessing.
     """
     try:
         yield from _epochs(architecture, protocol, data, seed, device, graph, weights_path)
