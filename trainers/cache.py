@@ -123,7 +123,8 @@ def read_facts(path: Path | str) -> CacheFacts:
         document = json.loads(file.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(
-            f"{path}: holds no prepared data (on {socket.gethostname()}); nas data prepare SOURCE --image-size N -o {path}"
+            f"{path}: holds no prepared data (on {socket.gethostname()}); nas data prepare SOURCE "
+            f"--image-size N -o {path}"
         ) from None
     except OSError as error:
         raise InputError(f"{file}: cannot be read: {error.strerror}") from None
