@@ -91,21 +91,15 @@ def plot(runs: list[Run], path: Path) -> None:
         left.step(numbers, np.maximum.accumulate(rewards), where="post", color=colour, label=run.name)
         macs = [trial.macs / 1e6 for trial in trials]
         right.plot(macs, [100 * (t.accuracy or 0.0) for t in trials], ".", color=colour, label=run.name)
-    references = [trial for run in runs[:1] for trial in run.baselines() if trial.status == "done"]
-    for trial in references:
-        place = (trial.macs / 1e6, 100 * (trial.accuracy or 0.0))
-        right.plot(*place, "D", color="0.35", markersize=6)
-        right.annotate(
-            trial.baseline or "",
-            place,
-            xytext=(-6, 5),
-            textcoords="offset points",
-            ha="right",
-            fontsize="small",
-        )
+    references = [trial for trial in runs[0].baselines() if trial.status == "done"]
+    if references:
+        macs = [trial.macs / 1e6 for trial in references]
+        accuracies = [100 * (t.accuracy or 0.0) for t in references]
+        right.plot(macs, accuracies, "D", color="0.35", label=f"baselines of {runs[0].name}")
     left.set(xlabel="trainings", ylabel="reward (line: best so far)")
     right.set(xlabel="million multiply-adds", ylabel="proxy accuracy, %")
     left.legend(frameon=False)
+    right.legend(frameon=False)
     right.grid(alpha=0.3)
     left.grid(alpha=0.3)
     save_figure(figure, path)

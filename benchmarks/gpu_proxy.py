@@ -3,7 +3,7 @@
     python -m benchmarks.gpu_proxy                            everything, on made-up images
     python -m benchmarks.gpu_proxy --data data/cifar10-32     on real ones, with accuracies
     python -m benchmarks.gpu_proxy --checks                   the checks alone
-    python -m benchmarks.gpu_proxy --device cpu --images 512  what of it can be run without a GPU, some minutes
+    python -m benchmarks.gpu_proxy --device cpu --images 512  what can be run without a GPU (minutes)
 
 The candidate is EfficientNet-B0 at 32 pixels (stem stride 2), 5 epochs of 50,000 images. Times are wall
 seconds after a first candidate has warmed the process up. Ray is not needed: several candidates on a GPU are
