@@ -266,6 +266,20 @@ def status(run: RunArgument, json_output: JsonOption = False) -> None:
         out.print(f"and {len(failed) - 5} before them")
 
 
+def _search_of(run: str) -> Run:
+    """The run, which must hold a search.
+
+    Raises:
+        InputError: it holds an audit, where one network was trained in several ways and none has a reward.
+    """
+    found = open_run(run)
+    done = [trial for trial in found.trials() if trial.status == "done"]
+    if done and all(trial.reward is None for trial in done):
+        figure = found.path / "audit.png"
+        raise InputError(f"{found.name} is an audit and ranks nothing; its figure is {figure}")
+    return found
+
+
 @app.command()
 def pareto(
     run: RunArgument,
@@ -276,7 +290,7 @@ def pareto(
     """The Pareto front of accuracy and cost: nas pareto quickstart --plot pareto.png"""
     if x not in ("macs", "params"):
         raise InputError(f"--x must be macs or params, got {x!r}")
-    found = open_run(run)
+    found = _search_of(run)
     trials, baselines = found.trials(), found.baselines()
     front = front_of(trials, _reference_cost(found.config(), trials, x), x)
     if plot is not None:
@@ -321,7 +335,7 @@ def top(
     json_output: JsonOption = False,
 ) -> None:
     """The best candidates by observed reward, the recommended one marked: nas top quickstart -n 5"""
-    found = open_run(run)
+    found = _search_of(run)
     order = ranked(found.trials())
     if json_output:
         recommended = found.recommended() if order else None

@@ -138,8 +138,8 @@ def run_search(
     controller = _controller(config, space)
     baselines = adapted_baselines(config.baselines, space, evaluator)
     check_executor(config)
+    executor = executor_of(config, run.path if run else run_path(config.name))  # may refuse its options
     run = run or create_run(config.name, config.to_yaml())
-    executor = executor_of(config, run.path)
     with run.lock(), handled_interrupts() as interrupts:
         journal = Journal.open(run.journal_path)
         try:

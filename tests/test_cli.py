@@ -210,6 +210,10 @@ MISTAKES = [
         "protocol.batch must be at most 1200",
     ),
     (["search", "good.yaml", "--set", "nonsense"], "must be key=value"),
+    (
+        ["search", "good.yaml", "--set", "executor={kind: inline, time_limit: 5}", "--run", "u"],
+        "executor.time_limit is for the executor ray",
+    ),
 ]
 
 

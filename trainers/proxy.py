@@ -161,7 +161,9 @@ def _epochs(
             train_loss = training.epoch()
             random_state = _random_state(devices)
         if not train_loss <= DIVERGED * math.log(data.num_classes):
-            raise TrainingDivergedError(f"the training loss is {train_loss:g} in epoch {epoch}")
+            raise TrainingDivergedError(
+                f"the training loss is {train_loss:g} in epoch {epoch}; a lower learning_rate may help"
+            )
         accuracy, validation_loss = measure(training.measured, validation, protocol.precision)
         if not math.isfinite(validation_loss):
             raise TrainingDivergedError(f"the validation loss is {validation_loss} in epoch {epoch}")
