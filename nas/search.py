@@ -289,7 +289,7 @@ def settled(
     if result.status == "lost":
         if trial.attempts < max_attempts:
             logger.warning("%s goes back to the queue: %s", trial.title, result.error)
-            journal.requeue(trial.id)
+            journal.requeue(trial.id, "worker lost", f"{trial.title}: {result.error}; it waits again")
             return None
         result = replace(result, status="failed", error=f"{result.error}, {trial.attempts} times")
     return trial, result

@@ -3,22 +3,25 @@
 Every change is one transaction. A proposal is committed with the controller's state before it is
 dispatched; a result when it arrives; the controller's state again with the update that a result caused.
 Asks and tells are numbered in one sequence (the version), so that a replay can repeat them exactly. One
-process writes; any number may read meanwhile (WAL).
+process writes; any number may read meanwhile (WAL). The same changes are kept as lines of text (see
+`results.history`), from which a damaged journal is made anew.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from results.queries import insert_trial, schema_version, select_trials, set_baselines
+from results.history import FILE as HISTORY
+from results.history import History, Statement, last_change
+from results.patience import no_wait, patient
+from results.queries import insert_trial, set_baselines
+from results.reading import JournalReader, connect, existing
 from results.schema import (
     CANDIDATE,
     MIGRATIONS,
@@ -26,22 +29,44 @@ from results.schema import (
     SCHEMA_VERSION,
     EvaluatorFacts,
     NewTrial,
-    ProposalRow,
-    Recommendation,
-    Session,
-    candidate,
     dumps,
 )
-from results.trial import Status, Trial
+from results.trial import Status
 from search_space import InputError
 
 
-class Journal:
-    """Reads and, where it may, writes a journal. Use `create`, `open` or `read`."""
+class Recorded:
+    """A connection within a transaction; keeps the statements that change something, to be repeated."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        self.statements: list[Statement] = []
+
+    def execute(self, sql: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
+        """Run a statement."""
+        cursor = self._db.execute(sql, values)
+        if not sql.startswith("SELECT") and cursor.rowcount:
+            self.statements.append((sql, tuple(values)))
+        return cursor
+
+
+class Journal(JournalReader):
+    """A journal to write. Use `create` or `open`.
+
+    A change that finds the disk full or the file locked waits until that is over or `give_up` says so; then
+    it raises an `InputError`.
+
+    Attributes:
+        path: of the file.
+        give_up: whether to wait no longer; at first it always does.
+    """
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
-        self._db = connection
-        self.path = path
+        super().__init__(connection, path)
+        self.give_up: Callable[[], bool] = no_wait
+        self._history = History(path.with_name(HISTORY))
+        self._session: int | None = None
+        self._began = time.monotonic()
 
     @classmethod
     def create(cls, path: Path) -> Journal:
@@ -53,9 +78,10 @@ class Journal:
         if path.exists():
             raise InputError(f"{path}: exists already")
         try:
-            journal = cls(_connect(f"file:{quote(str(path))}"), path)
+            journal = cls(connect(f"file:{quote(str(path))}"), path)
             journal._db.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
-        except sqlite3.Error as error:
+            journal._history.begin(journal._db, SCHEMA_VERSION)
+        except (sqlite3.Error, OSError) as error:
             raise InputError(f"{path}: {error}") from None
         return journal
 
@@ -64,64 +90,63 @@ class Journal:
         """A journal to read and write; one of an older version is brought to this one.
 
         Raises:
-            InputError: no such file, not a journal, or one of a newer version.
+            InputError: no such file, not a journal, a damaged one, one of a newer version, or one that lacks
+                what its history has.
         """
-        journal = cls._existing(path, "rw")
+        journal = cls(existing(path, "rw"), path)
         try:
             journal._migrate()
-        except sqlite3.Error as error:
+            journal._check_history()
+        except InputError:
+            journal.close()
+            raise
+        except (sqlite3.Error, OSError) as error:
             journal.close()
             raise InputError(f"{path}: cannot be brought to schema {SCHEMA_VERSION}: {error}") from None
         return journal
 
-    @classmethod
-    def read(cls, path: Path) -> Journal:
-        """A journal to read as it is, perhaps while a search writes it; errors as in `open`."""
-        return cls._existing(path, "ro")
-
-    @classmethod
-    def _existing(cls, path: Path, mode: str) -> Journal:
-        if not path.is_file():
-            raise InputError(f"{path}: no such journal")
-        if mode == "ro" and not os.access(path.parent, os.W_OK):
-            mode = "ro&immutable=1"  # a reader of a WAL needs to write beside it
-        try:
-            connection = _connect(f"file:{quote(str(path))}?mode={mode}")
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-        except sqlite3.Error as error:
-            raise InputError(f"{path}: cannot be read as a journal: {error}") from None
-        if version > SCHEMA_VERSION:
-            connection.close()
-            raise InputError(
-                f"{path}: has schema {version}, written by a newer version; "
-                f"this one reads up to {SCHEMA_VERSION}"
-            )
-        if version < 1:
-            connection.close()
-            raise InputError(f"{path}: is no journal of a search")
-        return cls(connection, path)
-
-    def _schema(self) -> int:
-        return schema_version(self._db)
-
     def _migrate(self) -> None:
         if self._schema() == SCHEMA_VERSION:
             return
-        with self._transaction():
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
             for version in range(self._schema(), SCHEMA_VERSION):
                 for statement in MIGRATIONS[version]:
                     self._db.execute(statement)
             self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+
+    def _check_history(self) -> None:
+        """Go on with the history that is there, or begin one where it does not belong to this journal."""
+        (change,) = self._db.execute("SELECT number FROM changes").fetchone()
+        last = last_change(self._history.path)
+        if last is not None and last[0] == SCHEMA_VERSION and last[1] > change + 1:
+            raise InputError(
+                f"{self.path}: lacks {last[1] - change} changes that {HISTORY} has (copied without its -wal "
+                f"file, or an older copy?); nas doctor {self.path.parent} --repair brings them back"
+            )
+        if last is None or last[0] != SCHEMA_VERSION or last[1] < change:
+            self._history.begin(self._db, SCHEMA_VERSION)
 
     def close(self) -> None:
-        """Close the file; a writer folds the WAL into it."""
-        self._db.close()
+        """Close the file; the WAL is folded into it."""
+        super().close()
+        self._history.close()
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
+    def _transaction(self) -> Iterator[Recorded]:
+        """All that is done in the body, or nothing; one more change in the history."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
-            yield
+            recorded = Recorded(self._db)
+            yield recorded
+            recorded.execute("UPDATE changes SET number = number + 1")
+            (number,) = self._db.execute("SELECT number FROM changes").fetchone()
+            self._history.append(number, recorded.statements)
             self._db.execute("COMMIT")
         except BaseException:
             if self._db.in_transaction:
@@ -130,52 +155,75 @@ class Journal:
 
     # --- writing -------------------------------------------------------------------------------------
 
+    @patient
     def bind_evaluator(self, facts: EvaluatorFacts) -> None:
         """Note what measures the candidates, for good.
 
         Raises:
             InputError: earlier results were measured otherwise, and would not compare.
         """
-        with self._transaction():
-            self._db.execute("INSERT OR IGNORE INTO evaluator VALUES (1, ?, ?, ?)", facts)
+        with self._transaction() as db:
+            db.execute("INSERT OR IGNORE INTO evaluator VALUES (1, ?, ?, ?)", facts)
         if self.evaluator() != facts:
             raise InputError(
                 f"{self.path}: earlier results were measured with other data or by another version of the "
                 "trainer, and would not compare"
             )
 
+    @patient
     def begin_session(self, environment: Mapping[str, Any]) -> int:
         """Note the start of a session, and put back in the queue what an earlier one left running.
 
         Returns:
             The session's id.
         """
-        with self._transaction():
-            # the interruption was not the candidate's fault: its attempt does not count
-            self._db.execute(
-                "UPDATE trials SET status = 'pending', attempts = attempts - 1 WHERE status = 'running'"
-            )
-            cursor = self._db.execute(
+        with self._transaction() as db:
+            waiting = self._put_back(db)
+            killed = db.execute("SELECT id FROM sessions WHERE outcome IS NULL ORDER BY id DESC").fetchone()
+            if killed is not None and killed == db.execute("SELECT MAX(id) FROM sessions").fetchone():
+                text = f"session {killed[0]} was killed; {waiting} that ran then went back to the queue"
+                _note(db, None, "session killed", text)
+            cursor = db.execute(
                 "INSERT INTO sessions (started_at, environment) VALUES (?, ?)",
                 (time.time(), dumps(environment)),
             )
         assert cursor.lastrowid is not None
+        self._session, self._began = cursor.lastrowid, time.monotonic()
         return cursor.lastrowid
 
+    @patient
     def set_workers(self, session: int, workers: int) -> None:
         """Note how many candidates run at a time."""
-        self._db.execute("UPDATE sessions SET workers = ? WHERE id = ?", (workers, session))
+        with self._transaction() as db:
+            db.execute("UPDATE sessions SET workers = ? WHERE id = ?", (workers, session))
 
+    @patient
     def end_session(self, session: int, outcome: str) -> None:
         """Note how a session ended; candidates still running go back to the queue."""
-        with self._transaction():
-            self._db.execute(
-                "UPDATE trials SET status = 'pending', attempts = attempts - 1 WHERE status = 'running'"
-            )
-            self._db.execute(
-                "UPDATE sessions SET ended_at = ?, outcome = ? WHERE id = ?", (time.time(), outcome, session)
+        with self._transaction() as db:
+            self._put_back(db)
+            db.execute(
+                "UPDATE sessions SET ended_at = ?, outcome = ?, elapsed = ? WHERE id = ?",
+                (time.time(), outcome, self._elapsed(), session),
             )
 
+    def _put_back(self, db: Recorded) -> int:
+        """What is running goes back to the queue; how many that are."""
+        # the interruption was not the candidate's fault: its attempt does not count
+        return db.execute(
+            "UPDATE trials SET status = 'pending', attempts = attempts - 1 WHERE status = 'running'"
+        ).rowcount
+
+    def _elapsed(self) -> float:
+        return time.monotonic() - self._began
+
+    @patient
+    def note(self, kind: str, text: str) -> None:
+        """Keep in mind what happened besides results; see `Event`."""
+        with self._transaction() as db:
+            _note(db, self._session, kind, text)
+
+    @patient
     def propose(
         self,
         version: int,
@@ -194,25 +242,24 @@ class Journal:
             was there but not yet proposed.
         """
         answers = []
-        with self._transaction():
+        with self._transaction() as db:
             self._save_controller(version, state)
             for indices, log_prob, trial in proposals:
-                known = self._db.execute(
+                known = db.execute(
                     f"SELECT id, {CANDIDATE} FROM trials WHERE key = ? AND protocol = ? AND seed = ?",  # noqa: S608
                     (trial.key, trial.protocol, trial.seed),
                 ).fetchone()
-                trial_id, proposed = known or (self._insert(trial), False)
+                trial_id, proposed = known or (insert_trial(db, trial), False)
                 if known and not proposed:  # a baseline becomes a candidate
-                    self._db.execute(
-                        "UPDATE trials SET choices = ? WHERE id = ?", (dumps(trial.choices), trial_id)
-                    )
-                self._db.execute(
+                    db.execute("UPDATE trials SET choices = ? WHERE id = ?", (dumps(trial.choices), trial_id))
+                db.execute(
                     "INSERT INTO proposals (trial, indices, log_prob, asked) VALUES (?, ?, ?, ?)",
                     (trial_id, dumps(list(indices)), log_prob, version),
                 )
                 answers.append((trial_id, not proposed))
         return answers
 
+    @patient
     def set_baselines(self, baselines: Sequence[NewTrial]) -> None:
         """Put baselines in the queue that are not there, and take out those that are asked for no more.
 
@@ -221,37 +268,42 @@ class Journal:
         Raises:
             InputError: a baseline has the name of another network that was measured.
         """
-        with self._transaction():
-            set_baselines(self._db, baselines, str(self.path))
+        with self._transaction() as db:
+            set_baselines(db, baselines, str(self.path))
 
+    @patient
     def add_trials(self, trials: Sequence[NewTrial]) -> None:
         """Commit candidates that no controller proposed, all or none; those that are there already stay."""
-        with self._transaction():
+        with self._transaction() as db:
             for trial in trials:
-                known = self._db.execute(
+                known = db.execute(
                     "SELECT 1 FROM trials WHERE key = ? AND protocol = ? AND seed = ?",
                     (trial.key, trial.protocol, trial.seed),
                 ).fetchone()
                 if known is None:
-                    self._insert(trial)
-
-    def _insert(self, trial: NewTrial) -> int:
-        return insert_trial(self._db, trial)
+                    insert_trial(db, trial)
 
     def _save_controller(self, version: int, state: bytes) -> None:
         self._db.execute("INSERT OR REPLACE INTO controller VALUES (1, ?, ?)", (version, state))
 
+    @patient
     def start(self, trial_id: int) -> None:
         """The evaluation of a trial begins."""
-        self._db.execute(
-            "UPDATE trials SET status = 'running', attempts = attempts + 1 WHERE id = ? AND arrival IS NULL",
-            (trial_id,),
-        )
+        with self._transaction() as db:
+            db.execute(
+                "UPDATE trials SET status = 'running', attempts = attempts + 1 "
+                "WHERE id = ? AND arrival IS NULL",
+                (trial_id,),
+            )
 
-    def requeue(self, trial_id: int) -> None:
-        """A trial lost its worker and waits again."""
-        self._db.execute("UPDATE trials SET status = 'pending' WHERE id = ? AND arrival IS NULL", (trial_id,))
+    @patient
+    def requeue(self, trial_id: int, kind: str, text: str) -> None:
+        """A trial lost its worker and waits again; kind and text say why, as in `note`."""
+        with self._transaction() as db:
+            db.execute("UPDATE trials SET status = 'pending' WHERE id = ? AND arrival IS NULL", (trial_id,))
+            _note(db, self._session, kind, text)
 
+    @patient
     def finish(
         self,
         trial_id: int,
@@ -262,21 +314,28 @@ class Journal:
         error: str | None = None,
         curve: Sequence[Mapping[str, float]] = (),
         seconds: float = 0.0,
+        reused: str | None = None,
     ) -> bool:
         """Commit the result of a trial; a second result of one trial changes nothing.
 
         Returns:
             Whether this was the first result.
         """
-        with self._transaction():
-            cursor = self._db.execute(
+        with self._transaction() as db:
+            cursor = db.execute(
                 "UPDATE trials SET status = ?, accuracy = ?, reward = ?, error = ?, curve = ?, seconds = ?, "
-                "finished_at = ?, arrival = (SELECT 1 + COALESCE(MAX(arrival), 0) FROM trials) "
+                "finished_at = ?, session = ?, reused = ?, "
+                "arrival = (SELECT 1 + COALESCE(MAX(arrival), 0) FROM trials) "
                 "WHERE id = ? AND arrival IS NULL",
-                (status, accuracy, reward, error, dumps(list(curve)), seconds, time.time(), trial_id),
+                (
+                    *(status, accuracy, reward, error, dumps(list(curve)), seconds),
+                    *(time.time(), self._session, reused, trial_id),
+                ),
             )
+            db.execute("UPDATE sessions SET elapsed = ? WHERE id = ?", (self._elapsed(), self._session))
         return cursor.rowcount == 1
 
+    @patient
     def told(
         self,
         version: int,
@@ -293,143 +352,24 @@ class Journal:
             recommended: indices of the network the controller now bets on, noted where that is another than
                 before; None, and a network that was not trained with success, change nothing.
         """
-        with self._transaction():
+        with self._transaction() as db:
             self._save_controller(version, state)
-            self._db.executemany(
-                "UPDATE proposals SET told = ? WHERE id = ?", [(version, i) for i in proposal_ids]
-            )
+            for proposal_id in proposal_ids:
+                db.execute("UPDATE proposals SET told = ? WHERE id = ?", (version, proposal_id))
             if recommended is not None:
-                self._recommend(version, recommended)
+                self._recommend(db, version, recommended)
 
-    def _recommend(self, version: int, indices: Sequence[int]) -> None:
-        found = self._db.execute(
+    def _recommend(self, db: Recorded, version: int, indices: Sequence[int]) -> None:
+        found = db.execute(
             "SELECT t.id FROM proposals p JOIN trials t ON t.id = p.trial "
             "WHERE p.indices = ? AND t.status = 'done' ORDER BY p.id LIMIT 1",
             (dumps([int(index) for index in indices]),),
         ).fetchone()
         if found is not None and found[0] != self._last_recommended():
-            self._db.execute("INSERT INTO recommendations VALUES (?, ?, ?)", (version, found[0], time.time()))
-
-    # --- reading -------------------------------------------------------------------------------------
-
-    def trials(self) -> list[Trial]:
-        """All trials in the order of their ids, whatever made them."""
-        return select_trials(self._db, "ORDER BY id")
-
-    def candidates(self) -> list[Trial]:
-        """All trials but the baselines that the controller did not propose, in the order of their ids."""
-        return select_trials(self._db, f"WHERE {candidate(self._schema())} ORDER BY id")
-
-    def baselines(self) -> list[Trial]:
-        """The reference networks in the order of their ids; some may be candidates too."""
-        if self._schema() < 3:
-            return []
-        return select_trials(self._db, "WHERE baseline IS NOT NULL ORDER BY id")
-
-    def trial(self, trial_id: int) -> Trial | None:
-        """One trial, or None."""
-        return next(iter(select_trials(self._db, "WHERE id = ?", trial_id)), None)
-
-    def next_pending(self, handed_out: set[int]) -> Trial | None:
-        """The first pending trial that is not handed out, baselines before others."""
-        pending = "WHERE status = 'pending' ORDER BY baseline IS NULL, id LIMIT ?"
-        trials = select_trials(self._db, pending, len(handed_out) + 1)
-        return next((trial for trial in trials if trial.id not in handed_out), None)
-
-    def counts(self) -> dict[str, int]:
-        """Status to number of candidates."""
-        condition = candidate(self._schema())
-        counted = f"SELECT status, COUNT(*) FROM trials WHERE {condition} GROUP BY status"  # noqa: S608
-        return dict(self._db.execute(counted))
-
-    def untold(self) -> list[tuple[Trial, list[ProposalRow]]]:
-        """Finished trials with proposals the controller has not heard about, in order of arrival."""
-        rows = self._db.execute(
-            "SELECT DISTINCT t.id FROM trials t JOIN proposals p ON p.trial = t.id "
-            "WHERE p.told IS NULL AND t.arrival IS NOT NULL ORDER BY t.arrival"
-        ).fetchall()
-        pairs = []
-        for (trial_id,) in rows:
-            trial = self.trial(trial_id)
-            assert trial is not None
-            pairs.append((trial, self._proposals("WHERE trial = ? AND told IS NULL", trial_id)))
-        return pairs
-
-    def proposals(self) -> list[ProposalRow]:
-        """All proposals in the order in which they were made."""
-        return self._proposals("")
-
-    def _proposals(self, where: str, *values: Any) -> list[ProposalRow]:
-        rows = self._db.execute(
-            f"SELECT id, trial, indices, log_prob, asked, told FROM proposals {where} ORDER BY id",  # noqa: S608
-            values,
-        )
-        return [
-            ProposalRow(
-                id=row[0],
-                trial=row[1],
-                indices=tuple(json.loads(row[2])),
-                log_prob=row[3],
-                asked=row[4],
-                told=row[5],
-            )
-            for row in rows
-        ]
-
-    def controller_state(self) -> tuple[int, bytes] | None:
-        """Version and state of the controller, or None before the first ask."""
-        row = self._db.execute("SELECT version, state FROM controller").fetchone()
-        return None if row is None else (row[0], row[1])
-
-    def recommended(self) -> Trial | None:
-        """The trial the controller bets on; None before it did, and in a journal of an older version."""
-        if self._schema() < 2:
-            return None
-        last = self._last_recommended()
-        return None if last is None else self.trial(last)
-
-    def _last_recommended(self) -> int | None:
-        row = self._db.execute("SELECT trial FROM recommendations ORDER BY version DESC LIMIT 1").fetchone()
-        return None if row is None else int(row[0])
-
-    def recommendations(self) -> list[Recommendation]:
-        """Every change of the controller's bet, in order."""
-        if self._schema() < 2:
-            return []
-        rows = self._db.execute("SELECT version, trial, made_at FROM recommendations ORDER BY version")
-        return [Recommendation(*row) for row in rows]
-
-    def evaluator(self) -> EvaluatorFacts | None:
-        """What measures the candidates; None before the first session."""
-        row = self._db.execute("SELECT fingerprint, num_classes, in_channels FROM evaluator").fetchone()
-        return None if row is None else EvaluatorFacts(*row)
-
-    def sessions(self) -> list[Session]:
-        """All sessions in order."""
-        rows = self._db.execute(
-            "SELECT started_at, ended_at, outcome, workers, environment FROM sessions ORDER BY id"
-        )
-        return [
-            Session(
-                started_at=row[0],
-                ended_at=row[1],
-                outcome=row[2],
-                workers=row[3],
-                environment=json.loads(row[4]),
-            )
-            for row in rows
-        ]
-
-    def finished_since(self, moment: float) -> int:
-        """Results of candidates that arrived after a moment (Unix time)."""
-        condition = f"finished_at > ? AND {candidate(self._schema())}"
-        counted = f"SELECT COUNT(*) FROM trials WHERE {condition}"  # noqa: S608
-        return int(self._db.execute(counted, (moment,)).fetchone()[0])
+            db.execute("INSERT INTO recommendations VALUES (?, ?, ?)", (version, found[0], time.time()))
 
 
-def _connect(uri: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(uri, uri=True, timeout=30.0, isolation_level=None)
-    if "mode=ro" not in uri:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA foreign_keys = ON")
-    return connection
+def _note(db: Recorded, session: int | None, kind: str, text: str) -> None:
+    db.execute(
+        "INSERT INTO events (session, at, kind, text) VALUES (?, ?, ?, ?)", (session, time.time(), kind, text)
+    )

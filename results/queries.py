@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from results.schema import NewTrial, dumps, trial_columns, trial_from_row
 from results.trial import Trial
 from search_space import InputError
 
 
-def schema_version(db: sqlite3.Connection) -> int:
+class Connection(Protocol):
+    """Runs statements: a connection, or what records them."""
+
+    def execute(self, sql: str, values: Sequence[Any] = ..., /) -> sqlite3.Cursor:
+        """Run one."""
+
+
+def schema_version(db: Connection) -> int:
     """The version of a journal's tables."""
     return int(db.execute("PRAGMA user_version").fetchone()[0])
 
 
-def select_trials(db: sqlite3.Connection, rest: str, *values: Any) -> list[Trial]:
+def select_trials(db: Connection, rest: str, *values: Any) -> list[Trial]:
     """Trials of a journal of any version.
 
     Args:
@@ -28,7 +35,7 @@ def select_trials(db: sqlite3.Connection, rest: str, *values: Any) -> list[Trial
     return [trial_from_row(row) for row in rows]
 
 
-def insert_trial(db: sqlite3.Connection, trial: NewTrial) -> int:
+def insert_trial(db: Connection, trial: NewTrial) -> int:
     """Add a pending trial; its id."""
     cursor = db.execute(
         "INSERT INTO trials (key, protocol, seed, choices, architecture, macs, params, baseline, adapted) "
@@ -49,7 +56,7 @@ def insert_trial(db: sqlite3.Connection, trial: NewTrial) -> int:
     return cursor.lastrowid
 
 
-def set_baselines(db: sqlite3.Connection, baselines: Sequence[NewTrial], place: str) -> None:
+def set_baselines(db: Connection, baselines: Sequence[NewTrial], place: str) -> None:
     """See `Journal.set_baselines`.
 
     Args:

@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from filelock import FileLock, Timeout
 
 from results.journal import Journal
 from results.pareto import hypervolume, pareto_front
+from results.reading import JournalReader
 from results.schema import Session
 from results.trial import Trial, ranked
 from search_space import InputError, read_yaml
@@ -74,13 +74,13 @@ class Run:
         return self.path / "weights" / f"{trial_id}.safetensors"
 
     @contextmanager
-    def journal(self) -> Iterator[Journal]:
+    def journal(self) -> Iterator[JournalReader]:
         """The journal, open for reading.
 
         Raises:
             InputError: it is missing, no journal, or of a newer version.
         """
-        journal = Journal.read(self.journal_path)
+        journal = JournalReader.read(self.journal_path)
         try:
             yield journal
         finally:
@@ -335,15 +335,13 @@ def status_of(run: Run) -> Status:
     with run.journal() as journal:
         trials, baselines, sessions = journal.candidates(), journal.baselines(), journal.sessions()
         recommended = journal.recommended()
-        arrived = journal.finished_since(sessions[-1].started_at) if sessions else 0
+        arrived = journal.results_of(sessions[-1]) if sessions else 0
         counts = journal.counts()
     best = next(iter(ranked(trials)), None)
     budget = run.config().get("search", {}).get("candidates")
     rate, left = None, None
-    if sessions and arrived:
-        ended = sessions[-1].ended_at or (time.time() if running else None)
-        if ended is not None and ended > sessions[-1].started_at:
-            rate = 3600.0 * arrived / (ended - sessions[-1].started_at)
+    if sessions and arrived and sessions[-1].elapsed:
+        rate = 3600.0 * arrived / sessions[-1].elapsed
     if running and rate and isinstance(budget, int):
         over = sum(counts.get(name, 0) for name in ("done", "failed", "stopped"))
         left = max(0, budget - over) * 3600.0 / rate

@@ -9,13 +9,23 @@ from typing import Any, NamedTuple
 
 from results.trial import Trial
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 RECOMMENDATIONS = """CREATE TABLE recommendations (
     version INTEGER PRIMARY KEY,
     trial INTEGER NOT NULL REFERENCES trials (id),
     made_at REAL NOT NULL
 )"""
+EVENTS = """CREATE TABLE events (
+    id INTEGER PRIMARY KEY,
+    session INTEGER REFERENCES sessions (id),
+    at REAL NOT NULL,
+    kind TEXT NOT NULL,
+    text TEXT NOT NULL
+)"""
+CHANGES = "CREATE TABLE changes (one INTEGER PRIMARY KEY CHECK (one = 1), number INTEGER NOT NULL)"
+FIRST_CHANGE = "INSERT INTO changes VALUES (1, 0)"
 PROPOSALS_BY_TRIAL = "CREATE INDEX proposals_by_trial ON proposals (trial)"
+PROPOSALS_BY_INDICES = "CREATE INDEX proposals_by_indices ON proposals (indices)"
 BASELINES_BY_NAME = "CREATE UNIQUE INDEX trials_by_baseline ON trials (baseline)"
 SCHEMA = f"""
 CREATE TABLE trials (
@@ -39,6 +49,8 @@ CREATE TABLE trials (
     finished_at REAL,
     baseline TEXT,
     adapted TEXT,
+    session INTEGER REFERENCES sessions (id),
+    reused TEXT,
     UNIQUE (key, protocol, seed),
     CHECK ((status = 'done') = (accuracy IS NOT NULL)),
     CHECK ((status IN ('done', 'failed', 'stopped')) = (arrival IS NOT NULL))
@@ -70,10 +82,15 @@ CREATE TABLE sessions (
     ended_at REAL,
     outcome TEXT,
     workers INTEGER,
-    environment TEXT NOT NULL
+    environment TEXT NOT NULL,
+    elapsed REAL
 );
 {RECOMMENDATIONS};
+{EVENTS};
+{CHANGES};
+{FIRST_CHANGE};
 {PROPOSALS_BY_TRIAL};
+{PROPOSALS_BY_INDICES};
 {BASELINES_BY_NAME};
 """
 # a version of the schema to what makes it the next
@@ -84,6 +101,18 @@ MIGRATIONS: dict[int, tuple[str, ...]] = {
         "ALTER TABLE trials ADD COLUMN adapted TEXT",
         PROPOSALS_BY_TRIAL,
         BASELINES_BY_NAME,
+    ),
+    3: (
+        "ALTER TABLE trials ADD COLUMN session INTEGER REFERENCES sessions (id)",
+        "ALTER TABLE trials ADD COLUMN reused TEXT",
+        "ALTER TABLE sessions ADD COLUMN elapsed REAL",
+        "UPDATE trials SET session = (SELECT MAX(id) FROM sessions WHERE started_at <= finished_at) "
+        "WHERE arrival IS NOT NULL",
+        "UPDATE sessions SET elapsed = MAX(0, ended_at - started_at)",
+        EVENTS,
+        CHANGES,
+        FIRST_CHANGE,
+        PROPOSALS_BY_INDICES,
     ),
 }
 # what makes a trial a candidate: it is no baseline, or the controller proposed it all the same
@@ -96,7 +125,8 @@ _COLUMNS = (
 
 def trial_columns(version: int) -> str:
     """What `trial_from_row` reads, of a journal of this version."""
-    return f"{_COLUMNS}, {'baseline, adapted' if version >= 3 else 'NULL, NULL'}, {candidate(version)}"
+    baseline = "baseline, adapted" if version >= 3 else "NULL, NULL"
+    return f"{_COLUMNS}, {baseline}, {candidate(version)}, {'reused' if version >= 4 else 'NULL'}"
 
 
 def candidate(version: int) -> str:
@@ -172,17 +202,38 @@ class Session:
     """One stretch of a search, from its start to its end.
 
     Attributes:
+        id: counts from 1.
         started_at, ended_at: Unix time; the end is None while it runs, or when it was killed.
         outcome: how it ended: ``finished``, ``exhausted``, ``interrupted`` or ``error``.
         workers: candidates at a time.
         environment: versions and machine.
+        elapsed: seconds from its start to its last result or its end, by a clock that no one sets; None
+            before the first.
     """
 
+    id: int
     started_at: float
     ended_at: float | None
     outcome: str | None
     workers: int | None
     environment: dict[str, Any]
+    elapsed: float | None
+
+
+class Event(NamedTuple):
+    """Something that happened to a search besides results.
+
+    Attributes:
+        session: in which it did; None between sessions.
+        at: Unix time.
+        kind: such as ``worker lost``.
+        text: one line.
+    """
+
+    session: int | None
+    at: float
+    kind: str
+    text: str
 
 
 def dumps(value: Any) -> str:
@@ -210,4 +261,5 @@ def trial_from_row(row: tuple[Any, ...]) -> Trial:
         baseline=row[16],
         adapted=row[17],
         proposed=bool(row[18]),
+        reused=row[19],
     )

@@ -31,6 +31,7 @@ class Trial:
         adapted: what of that network was changed to fit the space, in words; None where it is none, and empty
             where nothing was.
         proposed: whether it is a candidate: no baseline, or one that the controller proposed all the same.
+        reused: the run whose measurement it took over; None where it was measured here.
     """
 
     id: int
@@ -52,6 +53,7 @@ class Trial:
     baseline: str | None = None
     adapted: str | None = None
     proposed: bool = True
+    reused: str | None = None
 
     @property
     def title(self) -> str:
@@ -80,6 +82,7 @@ class Trial:
             "seconds": round(self.seconds, 3),
             "error": self.error,
             "baseline": self.baseline,
+            "reused": self.reused,
         }
 
     def baseline_json(self) -> dict[str, Any]:

@@ -20,6 +20,11 @@ def journal(tmp_path):
     journal.close()
 
 
+def results(journal: Journal) -> int:
+    """Results of candidates in the last session."""
+    return journal.results_of(journal.sessions()[-1])
+
+
 def propose(journal: Journal, version: int, *keys: str) -> list[tuple[int, bool]]:
     return journal.propose(version, b"state%d" % version, [((0,), -1.5, new_trial(key)) for key in keys])
 
@@ -101,8 +106,9 @@ def test_readers_see_what_is_committed_while_a_writer_writes(journal: Journal) -
     reader = Journal.read(journal.path)
     journal.start(1)
     assert reader.counts() == {"running": 1}
+    assert not hasattr(reader, "start")
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
-        reader.start(1)
+        reader._db.execute("DELETE FROM trials")
     reader.close()
 
 
@@ -119,7 +125,7 @@ def test_a_newer_schema_is_refused(journal: Journal) -> None:
         raw.execute("PRAGMA user_version = 99")
     for opened in (Journal.open, Journal.read):
         with pytest.raises(
-            InputError, match="has schema 99, written by a newer version; this one reads up to 3"
+            InputError, match="has schema 99, written by a newer version; this one reads up to 4"
         ):
             opened(journal.path)
 
@@ -258,7 +264,7 @@ def test_a_migration_that_fails_leaves_the_journal_as_it_was(old) -> None:
     raw.close()
     before = tables(old)
     with pytest.raises(
-        InputError, match="cannot be brought to schema 3: table recommendations already exists"
+        InputError, match="cannot be brought to schema 4: table recommendations already exists"
     ):
         Journal.open(old)
     assert tables(old) == before
@@ -316,11 +322,43 @@ def test_a_journal_of_version_2_is_migrated_when_it_is_written(second, tmp_path)
     assert tables(second) == tables(tmp_path / "new.db")
 
 
+V3 = """
+ALTER TABLE trials ADD COLUMN baseline TEXT;
+ALTER TABLE trials ADD COLUMN adapted TEXT;
+CREATE INDEX proposals_by_trial ON proposals (trial);
+CREATE UNIQUE INDEX trials_by_baseline ON trials (baseline);
+INSERT INTO sessions VALUES (1, 100.0, 160.0, 'finished', 2, '{}'), (2, 200.0, NULL, NULL, 1, '{}');
+UPDATE trials SET finished_at = 250.0 WHERE arrival IS NOT NULL;
+PRAGMA user_version = 3;
+"""
+
+
+def test_a_journal_of_version_3_is_read_as_it_is_and_migrated(second, tmp_path) -> None:
+    raw = sqlite3.connect(second)
+    raw.executescript(f"DELETE FROM sessions; {V3}")
+    raw.close()
+    reader = Journal.read(second)  # that was there before
+    first, last = reader.sessions()
+    assert (first.elapsed, last.elapsed, reader.events()) == (60.0, None, [])
+    assert (reader.results_of(first), reader.results_of(last)) == (1, 1)  # by the clock, which may go back
+    assert [trial.reused for trial in reader.trials()] == [None, None]
+    journal = Journal.open(second)
+    assert (journal.results_of(first), journal.results_of(last)) == (0, 1)
+    assert journal.sessions() == [first, last]
+    journal.begin_session({})
+    assert [event.kind for event in reader.events()] == ["session killed"]
+    reader.close()
+    journal.close()
+    Journal.create(tmp_path / "new.db").close()
+    assert tables(second) == tables(tmp_path / "new.db")
+
+
 def baseline(name: str, key: str) -> NewTrial:
     return replace(new_trial(key), choices={}, baseline=name, adapted="32 pixels")
 
 
 def test_a_baseline_waits_before_candidates_and_is_none(journal: Journal) -> None:
+    journal.begin_session({})
     propose(journal, 1, "k1")
     journal.set_baselines([baseline("b0", "k0")])
     assert (journal.counts(), [t.key for t in journal.candidates()]) == ({"pending": 1}, ["k1"])
@@ -331,12 +369,12 @@ def test_a_baseline_waits_before_candidates_and_is_none(journal: Journal) -> Non
     assert second is not None
     assert (second.id, second.baseline, second.proposed) == (1, None, True)
     journal.finish(2, "done", accuracy=0.9, reward=0.9)
-    assert (journal.untold(), journal.finished_since(0.0)) == ([], 0)
+    assert (journal.untold(), results(journal)) == ([], 0)
     # the controller proposes the same network: it is answered, and is a candidate with its choices
     assert propose(journal, 2, "k0", "k0") == [(2, True), (2, False)]
     ((told, rows),) = journal.untold()
     assert (told.id, told.choices, told.baseline, len(rows)) == (2, {"a": 1}, "b0", 2)
-    assert (journal.counts(), journal.finished_since(0.0)) == ({"done": 1, "pending": 1}, 1)
+    assert (journal.counts(), results(journal)) == ({"done": 1, "pending": 1}, 1)
 
 
 def test_baselines_come_and_go_until_they_are_measured(journal: Journal) -> None:

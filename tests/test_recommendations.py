@@ -58,13 +58,16 @@ def test_without_a_model_of_the_noise_the_best_observed_is_recommended(scripted:
 def test_a_run_without_a_recommendation_falls_back_to_the_best_observed(scripted: Scripted, contrary) -> None:
     run = run_search(config(controller=contrary), evaluator=scripted).run
     journal = Journal.open(run.journal_path)
-    for index in ("proposals_by_trial", "trials_by_baseline"):
+    for index in ("proposals_by_trial", "trials_by_baseline", "proposals_by_indices"):
         journal._db.execute(f"DROP INDEX {index}")
-    for column in ("baseline", "adapted"):
+    for column in ("baseline", "adapted", "session", "reused"):
         journal._db.execute(f"ALTER TABLE trials DROP COLUMN {column}")
-    journal._db.execute("DROP TABLE recommendations")
+    journal._db.execute("ALTER TABLE sessions DROP COLUMN elapsed")
+    for table in ("recommendations", "events", "changes"):
+        journal._db.execute(f"DROP TABLE {table}")
     journal._db.execute("PRAGMA user_version = 1")
     journal.close()
+    (run.path / "history.jsonl").unlink()
     assert run.recommended() == run.best()
     assert load_architecture("t@best").key == run.best().key
     # going on migrates the journal and recommends again
