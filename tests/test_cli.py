@@ -252,7 +252,7 @@ def test_a_newer_journal_is_refused_by_every_command(run, capsys) -> None:
     for command in (["status", "t"], ["top", "t"], ["pareto", "t"], ["show", "t@best"]):
         code, out, err = nas(capsys, *command)
         assert (code, out) == (2, "")
-        assert "has schema 9, written by a newer version; this one reads up to 3" in err
+        assert "has schema 9, written by a newer version; this one reads up to" in err
 
 
 def test_text_of_users_is_never_markup(in_tmp: Path, capsys) -> None:
