@@ -10,6 +10,7 @@ import importlib.metadata
 import logging
 import sqlite3
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,11 +20,12 @@ import typer
 from nas import console
 from nas.architecture_commands import architecture_app
 from nas.baseline_views import print_baselines, print_comparison, print_front
-from nas.console import count, duration, out, percent, print_json, print_table, reward_text
+from nas.console import count, out, percent, print_json, print_table, reward_text
 from nas.data_commands import data_app
 from nas.options import JsonOption, RunArgument
 from nas.proxy_commands import proxy_app
 from nas.space_commands import space_app
+from nas.status_views import print_status, status_json, status_row, trial_json
 from results import (
     Front,
     Run,
@@ -85,6 +87,10 @@ def search(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace a value; repeatable.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run that is there.")] = False,
+    reuse: Annotated[
+        list[str] | None,
+        typer.Option(metavar="RUN", help="Take over what an earlier run measured alike; repeatable."),
+    ] = None,
     json_output: JsonOption = False,
 ) -> None:
     """Run or resume a search: nas search configs/quickstart.yaml --set search.candidates=8
@@ -108,9 +114,15 @@ def search(
             evaluator = load_table_evaluator(settings.evaluator, load_space(settings.space))
         console.err.print(evaluator.description, soft_wrap=True)
     with console.stdout_to_stderr(), console.SearchProgress(budget) as progress:
-        end = run_search(settings, resume=resume, evaluator=evaluator, listeners=[progress])
+        end = run_search(
+            settings,
+            resume=resume,
+            evaluator=evaluator,
+            reuse=[open_run(name) for name in reuse or []],
+            listeners=[progress],
+        )
     if json_output:
-        print_json(_status_json(end.run))
+        print_json(status_json(end.run))
     else:
         _print_end(end.run.name, end.outcome, settings.search.patience)
     if end.outcome == "failing":
@@ -122,14 +134,19 @@ def search(
         raise typer.Exit(130)
 
 
+_OTHER_ENDS = {"stopped": "stopped early", "reused": "taken over from earlier runs"}
+
+
 def _print_end(name: str, outcome: str, patience: int) -> None:
     run = open_run(name)
     trials = run.trials()
     order = ranked(trials)
-    failed = sum(trial.status == "failed" for trial in trials)
+    counts = Counter("reused" if trial.reused is not None else trial.status for trial in trials)
     replayed = (run.config().get("evaluator") or {}).get("kind") == "table"
     done = "looked up in a replay" if replayed else "trained"
-    out.print(f"{name}: {outcome}; {len(order)} networks {done}, {failed} failed")
+    others = [f"{counts['failed']} failed"]
+    others += [f"{counts[what]} {words}" for what, words in _OTHER_ENDS.items() if counts[what]]
+    out.print(f"{name}: {outcome}; {counts['done']} networks {done}, {', '.join(others)}")
     if outcome == "exhausted":
         out.print(
             f"{patience} proposals in a row brought no new network: the controller has settled, or the space "
@@ -182,26 +199,19 @@ def _print_ranking(
     out.print(text, soft_wrap=True)
 
 
-def _trial_json(trial: Trial | None, recommended: Trial | None) -> dict[str, Any] | None:
-    """The facts of a trial, and whether it is the recommended one."""
-    if trial is None:
-        return None
-    return {**trial.to_json(), "recommended": recommended is not None and trial.id == recommended.id}
-
-
 @app.command(name="ls")
 def list_all(json_output: JsonOption = False) -> None:
     """List the runs under runs/: nas ls"""
     runs = list_runs()
     if json_output:
-        print_json([_readable(run, _status_json) for run in runs])
+        print_json([_readable(run, status_json) for run in runs])
         return
     if not runs:
         out.print("no runs under runs/; nas search CONFIG makes one")
         return
     print_table(
         ("run", "state", "candidates", "best accuracy", "best reward", "its MACs"),
-        [_readable(run, _status_row) for run in runs],
+        [_readable(run, status_row) for run in runs],
     )
 
 
@@ -210,52 +220,20 @@ def _readable(run: Run, facts: Callable[[Run], Any]) -> Any:
     try:
         return facts(run)
     except (InputError, sqlite3.DatabaseError) as error:
-        if facts is _status_row:
+        if facts is status_row:
             return [run.name, f"unreadable: {error}", "-", "-", "-", "-"]
         return {"run": run.name, "state": "unreadable", "error": str(error)}
 
 
-def _status_row(run: Run) -> list[str]:
-    status = status_of(run)
-    best = status.best
-    return [
-        run.name,
-        status.state,
-        f"{console.over(status.counts)}/{status.budget or '?'}",
-        percent(best.accuracy if best else None),
-        reward_text(best.reward if best else None),
-        count(best.macs if best else None),
-    ]
-
-
-def _status_json(run: Run) -> dict[str, Any]:
-    status = status_of(run)
-    return {
-        "run": run.name,
-        "state": status.state,
-        "counts": status.counts,
-        "budget": status.budget,
-        "best": _trial_json(status.best, status.recommended),
-        "recommended": _trial_json(status.recommended, status.recommended),
-        "workers": status.workers,
-        "candidates_per_hour": status.candidates_per_hour,
-        "seconds_left": status.seconds_left,
-        "baselines": [trial.baseline_json() for trial in status.baselines],
-    }
-
-
 @app.command()
 def status(run: RunArgument, json_output: JsonOption = False) -> None:
-    """How a search stands, also while it runs: nas status quickstart"""
-    if json_output:
-        print_json(_status_json(open_run(run)))
-        return
+    """How a search stands and what happened to it, also while it runs: nas status quickstart"""
     found = open_run(run)
+    if json_output:
+        print_json(status_json(found))
+        return
     now = status_of(found)
-    rate = "-" if now.candidates_per_hour is None else f"{now.candidates_per_hour:.0f}"
-    counts = ", ".join(f"{number} {name}" for name, number in now.counts.items()) or "none yet"
-    out.print(f"{found.name}: {now.state}; {counts}; of {now.budget or '?'}")
-    out.print(f"workers {now.workers or '-'}; {rate} candidates an hour; {duration(now.seconds_left)} left")
+    print_status(found.name, now)
     if now.best is not None:
         _print_ranking(found, run, now.best, title="best so far")
     print_baselines(now.baselines)
@@ -339,7 +317,7 @@ def top(
     order = ranked(found.trials())
     if json_output:
         recommended = found.recommended() if order else None
-        print_json([_trial_json(trial, recommended) for trial in order[:number]])
+        print_json([trial_json(trial, recommended) for trial in order[:number]])
     elif not order:
         out.print("no candidate has finished yet")
     else:

@@ -171,6 +171,8 @@ class SearchConfig(_Section):
     Attributes:
         name: of the run, under ``runs/``.
         seed: of the controller, and of every training.
+        training_seed: of every training, instead: searches whose controllers have other seeds can then take
+            over one another's measurements.
         space: its contents, all filled in; a configuration may give a preset's name, a YAML file (relative
             to the configuration's), or a mapping that extends either.
         limits: what no candidate may exceed.
@@ -188,6 +190,7 @@ class SearchConfig(_Section):
 
     name: str
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    training_seed: Annotated[int, Field(ge=0, lt=2**31)] | None = None
     space: Annotated[dict[str, Any], BeforeValidator(_space)]
     limits: Annotated[Limits, _specification(Limits), PlainSerializer(asdict)] = Limits()
     evaluator: Annotated[TableSource | None, PlainValidator(_evaluator), PlainSerializer(_evaluator_data)] = (

@@ -14,6 +14,7 @@ from controller import Controller, create_controller
 from nas.baselines import adapted_baselines
 from nas.config import DataConfig, SearchConfig, load_config, resumable
 from nas.interrupts import handled_interrupts
+from nas.reuse import measurements
 from nas.search import Listener, Search
 from results import EvaluatorFacts, Journal, Run, create_run, run_path, write_whole
 from search_space import FieldError, InputError, SearchSpace, load_space
@@ -113,6 +114,7 @@ def run_search(
     *,
     resume: bool = False,
     evaluator: Evaluator | None = None,
+    reuse: Sequence[Run] = (),
     listeners: Sequence[Listener] = (),
 ) -> SearchEnd:
     """Run a search to its end, or as far as the user lets it.
@@ -122,6 +124,8 @@ def run_search(
         resume: continue the run that is there; more candidates may be asked for, other baselines, and another
             executor.
         evaluator: instead of proxy training on the configuration's data.
+        reuse: earlier runs whose measurements are taken over where they are of the same network, data,
+            protocol, trainer and seed.
         listeners: told of every result.
 
     Raises:
@@ -137,12 +141,15 @@ def run_search(
         raise InputError(str(error)) from None
     controller = _controller(config, space)
     baselines = adapted_baselines(config.baselines, space, evaluator)
+    training_seed = config.seed if config.training_seed is None else config.training_seed
+    known = measurements(reuse, evaluator.fingerprint, training_seed)
     check_executor(config)
     executor = executor_of(config, run.path if run else run_path(config.name))  # may refuse its options
     run = run or create_run(config.name, config.to_yaml())
     with run.lock(), handled_interrupts() as interrupts:
         journal = Journal.open(run.journal_path)
         try:
+            journal.give_up = lambda: interrupts.draining
             journal.bind_evaluator(
                 EvaluatorFacts(evaluator.fingerprint, evaluator.num_classes, evaluator.in_channels)
             )
@@ -153,12 +160,13 @@ def run_search(
                 controller=controller,
                 objective=config.objective,
                 evaluator=evaluator,
-                seed=config.seed,
+                seed=training_seed,
                 budget=config.search.candidates,
                 patience=config.search.patience,
                 max_attempts=config.search.max_attempts,
                 max_failures=config.search.max_failures,
                 keep_weights=config.search.keep_weights,
+                reuse=known,
                 interrupts=interrupts,
                 listeners=listeners,
             )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import logging
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
@@ -17,7 +18,8 @@ import torch
 
 from controller import Controller, Objective, Outcome, Proposal
 from nas.interrupts import Interrupts
-from results import Journal, NewTrial, ProposalRow, Run, TensorBoardLog, Trial, ranked
+from nas.reuse import Identity, Measured, identity
+from results import Journal, NewTrial, ProposalRow, Run, TensorBoardLog, Trial, ranked, write_whole
 from search_space import Adapted, Architecture, InputError, SearchSpace, cost
 from trainers import Candidate, Evaluator, Result
 from trainers.proxy import ProxyEvaluator
@@ -52,6 +54,7 @@ class Search:
         max_failures: candidates in a row that may fail before the search gives up.
         keep_weights: how many of the best keep their trained weights; where that is not none, the recommended
             one and the baselines keep theirs besides.
+        reuse: measurements that need not be made again.
         interrupts: whether the user wants to stop.
         listeners: who is told of results.
     """
@@ -71,6 +74,7 @@ class Search:
         max_attempts: int = 3,
         max_failures: int = 20,
         keep_weights: int = 10,
+        reuse: Mapping[Identity, Measured] | None = None,
         interrupts: Interrupts | None = None,
         listeners: Sequence[Listener] = (),
     ) -> None:
@@ -78,7 +82,7 @@ class Search:
         self.controller, self.objective, self.evaluator = controller, objective, evaluator
         self.seed, self.budget, self.patience = seed, budget, patience
         self.max_attempts, self.max_failures = max_attempts, max_failures
-        self.keep_weights = keep_weights
+        self.keep_weights, self.reuse = keep_weights, reuse or {}
         self.interrupts = interrupts or Interrupts()
         self.listeners = listeners
         self.exhausted = False
@@ -130,19 +134,28 @@ class Search:
 
     def next_candidate(self) -> Candidate | None:
         """The next network to train: one that waits in the journal, or a new proposal."""
-        if self.interrupts.draining or self.failing:
-            return None
+        while not (self.interrupts.draining or self.failing):
+            trial = self._next_trial()
+            if trial is None:
+                return None
+            known = self.reuse.get(identity(trial))
+            if known is None:
+                self._open.add(trial.id)
+                weights = self.run.weights_path(trial.id) if self.keep_weights else None
+                return Candidate(
+                    id=trial.id, architecture=trial.network(), seed=trial.seed, weights_path=weights
+                )
+            self._take_over(trial, known)
+        return None
+
+    def _next_trial(self) -> Trial | None:
         trial = self.journal.next_pending(self._open)
         while (
             trial is None and self._trials < self.budget and not (self.exhausted or self.interrupts.draining)
         ):
             self._propose()
             trial = self.journal.next_pending(self._open)
-        if trial is None:
-            return None
-        self._open.add(trial.id)
-        weights = self.run.weights_path(trial.id) if self.keep_weights else None
-        return Candidate(id=trial.id, architecture=trial.network(), seed=trial.seed, weights_path=weights)
+        return trial
 
     def record(self, result: Result) -> None:
         """Commit what came of a candidate, and let the controller learn from it."""
@@ -151,13 +164,22 @@ class Search:
             return
         trial, result = news
         self._finish(trial, result)
-        if trial.proposed:
-            self._failures = self._failures + 1 if result.status == "failed" else 0
-        self._learn()
-        finished = self.journal.trial(result.id)
+        self._after(trial)
+
+    def _after(self, trial: Trial) -> None:
+        """What follows from a result that is committed."""
+        finished = self.journal.trial(trial.id)
         assert finished is not None
+        if finished.proposed:
+            self._failures = self._failures + 1 if finished.status == "failed" else 0
+        self._learn()
         self._drop_weights(finished.id)
         self._announce(finished)
+
+    def notice(self, kind: str, text: str) -> None:
+        """Keep in mind what happened besides results, such as a node that left."""
+        logger.warning("%s: %s", kind, text)
+        self.journal.note(kind, text)
 
     def close(self) -> None:
         """Write what is left of the logs."""
@@ -197,20 +219,39 @@ class Search:
         )
 
     def _finish(self, trial: Trial, result: Result) -> None:
-        """Commit a result; the reward is made here and nowhere else."""
-        curve = [{"accuracy": m.accuracy, **m.metrics} for m in result.curve]
-        accuracy = reward = None
-        if result.status == "done":
-            accuracy = result.curve[-1].accuracy
-            reward = self.objective.reward(accuracy, getattr(trial, self.objective.cost))
+        """Commit a result. Of what failed or was stopped early there is no accuracy, only its curve."""
+        assert result.status in ("done", "failed", "stopped")
+        accuracy = result.curve[-1].accuracy if result.status == "done" else None
         self.journal.finish(
             trial.id,
-            "done" if result.status == "done" else "failed",
+            result.status,
             accuracy=accuracy,
-            reward=reward,
+            reward=self._reward(trial, accuracy),
             error=result.error,
-            curve=curve,
+            curve=[{"accuracy": m.accuracy, **m.metrics} for m in result.curve],
             seconds=result.seconds,
+        )
+
+    def _take_over(self, trial: Trial, known: Measured) -> None:
+        """Commit a measurement that another run made; its seconds were spent there."""
+        if self.keep_weights and known.weights.is_file():
+            path = self.run.weights_path(trial.id)
+            path.parent.mkdir(exist_ok=True)
+            write_whole(path, lambda unfinished: shutil.copyfile(known.weights, unfinished))
+        self.journal.finish(
+            trial.id,
+            "done",
+            accuracy=known.trial.accuracy,
+            reward=self._reward(trial, known.trial.accuracy),
+            curve=known.trial.curve,
+            reused=known.run,
+        )
+        self._after(trial)
+
+    def _reward(self, trial: Trial, accuracy: float | None) -> float | None:
+        """The reward is made here and nowhere else."""
+        return (
+            None if accuracy is None else self.objective.reward(accuracy, getattr(trial, self.objective.cost))
         )
 
     def _learn(self) -> bool:

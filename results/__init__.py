@@ -4,20 +4,20 @@ from results.export import export, file_stem, write_whole
 from results.figures import check_figure_path, pareto_figure, save_figure
 from results.journal import Journal
 from results.pareto import hypervolume, pareto_front
+from results.reading import JournalReader
 from results.run import (
     RUNS,
     Front,
     Run,
-    Status,
     create_run,
     dominating,
     front_of,
     list_runs,
     open_run,
     run_path,
-    status_of,
 )
-from results.schema import EvaluatorFacts, NewTrial, ProposalRow, Recommendation, Session
+from results.schema import EvaluatorFacts, Event, NewTrial, ProposalRow, Recommendation, Session
+from results.status import Status, status_of
 from results.tensorboard import TensorBoardLog
 from results.trial import STATUSES, Trial, ranked
 
@@ -25,8 +25,10 @@ __all__ = [
     "RUNS",
     "STATUSES",
     "EvaluatorFacts",
+    "Event",
     "Front",
     "Journal",
+    "JournalReader",
     "NewTrial",
     "ProposalRow",
     "Recommendation",

@@ -18,7 +18,6 @@ from filelock import FileLock, Timeout
 from results.journal import Journal
 from results.pareto import hypervolume, pareto_front
 from results.reading import JournalReader
-from results.schema import Session
 from results.trial import Trial, ranked
 from search_space import InputError, read_yaml
 from search_space.errors import suggestion
@@ -301,66 +300,3 @@ def front_of(trials: list[Trial], reference_cost: float, cost: str = "macs") -> 
         hypervolume=hypervolume(accuracy, costs, 0.0, reference_cost),
         reference={"accuracy": 0.0, cost: reference_cost},
     )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Status:
-    """How a search stands.
-
-    Attributes:
-        state: ``running``, ``finished``, ``exhausted``, ``interrupted`` (by Ctrl-C), ``error``, or
-            ``killed`` (no end was noted and nobody holds the folder).
-        counts: status to number of candidates.
-        best: the best observed; None before the first result.
-        recommended: see `Run.recommended`; None before the first result.
-        candidates_per_hour: results of the last session over its length; None before the first result.
-        seconds_left: at that rate, while the search runs.
-        baselines: the reference networks, whatever their status.
-    """
-
-    state: str
-    counts: dict[str, int]
-    best: Trial | None
-    recommended: Trial | None
-    budget: int | None
-    workers: int | None
-    candidates_per_hour: float | None
-    seconds_left: float | None
-    baselines: list[Trial]
-
-
-def status_of(run: Run) -> Status:
-    """How a search stands, also while it runs."""
-    running = run.is_running()
-    with run.journal() as journal:
-        trials, baselines, sessions = journal.candidates(), journal.baselines(), journal.sessions()
-        recommended = journal.recommended()
-        arrived = journal.results_of(sessions[-1]) if sessions else 0
-        counts = journal.counts()
-    best = next(iter(ranked(trials)), None)
-    budget = run.config().get("search", {}).get("candidates")
-    rate, left = None, None
-    if sessions and arrived and sessions[-1].elapsed:
-        rate = 3600.0 * arrived / sessions[-1].elapsed
-    if running and rate and isinstance(budget, int):
-        over = sum(counts.get(name, 0) for name in ("done", "failed", "stopped"))
-        left = max(0, budget - over) * 3600.0 / rate
-    return Status(
-        state=_state(running, sessions),
-        counts=counts,
-        best=best,
-        recommended=recommended or best,
-        budget=budget if isinstance(budget, int) else None,
-        workers=sessions[-1].workers if sessions else None,
-        candidates_per_hour=rate,
-        seconds_left=left,
-        baselines=baselines,
-    )
-
-
-def _state(running: bool, sessions: list[Session]) -> str:
-    if running:
-        return "running"
-    if not sessions:
-        return "new"
-    return sessions[-1].outcome or "killed"

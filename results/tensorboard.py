@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,8 +15,14 @@ if TYPE_CHECKING:
     from torch.utils.tensorboard.writer import SummaryWriter
 
 
+logger = logging.getLogger(__name__)
+
+
 class TensorBoardLog:
     """Writes what a search learns; the step is the number of results.
+
+    The journal is the truth, and these are pictures of it: where they cannot be written (the disk is full),
+    that is said once and the search goes on.
 
     Args:
         folder: for TensorBoard's ``--logdir``.
@@ -22,26 +30,41 @@ class TensorBoardLog:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._writer = _writer(folder)
+        self._writer: SummaryWriter | None = None
+        self._warned = False
+
+    @contextmanager
+    def _writing(self) -> Iterator[SummaryWriter]:
+        """The writer; a new one after a failure."""
+        try:
+            if self._writer is None:
+                self._writer = _writer(self._folder)
+            yield self._writer
+        except OSError as error:
+            self._writer = None
+            if not self._warned:
+                logger.warning("%s: TensorBoard's log has gaps: %s", self._folder, error.strerror or error)
+            self._warned = True
 
     def result(self, trial: Trial, best: Trial | None) -> None:
-        """A candidate finished or failed; of a baseline only the curve is written."""
+        """A candidate came to its end; of a baseline only the curve is written."""
         if trial.arrival is None:
             return
-        if not trial.proposed:
-            self._curve(trial, self._folder / "baselines" / file_stem(trial.baseline or str(trial.id)))
-            return
-        step = trial.arrival
-        self._writer.add_scalar("search/failed", float(trial.status == "failed"), step)
-        if trial.accuracy is not None and trial.reward is not None:
-            self._writer.add_scalar("search/reward", trial.reward, step)
-            self._writer.add_scalar("search/accuracy", trial.accuracy, step)
-            self._writer.add_scalar("search/macs", trial.macs, step)
-            self._writer.add_scalar("search/params", trial.params, step)
-        if best is not None and best.reward is not None:
-            self._writer.add_scalar("search/best_reward", best.reward, step)
-        self._curve(trial, self._folder / "candidates" / f"{trial.id:05d}")
-        self._writer.flush()
+        with self._writing() as writer:
+            if not trial.proposed:
+                self._curve(trial, self._folder / "baselines" / file_stem(trial.baseline or str(trial.id)))
+                return
+            step = trial.arrival
+            writer.add_scalar("search/failed", float(trial.status == "failed"), step)
+            if trial.accuracy is not None and trial.reward is not None:
+                writer.add_scalar("search/reward", trial.reward, step)
+                writer.add_scalar("search/accuracy", trial.accuracy, step)
+                writer.add_scalar("search/macs", trial.macs, step)
+                writer.add_scalar("search/params", trial.params, step)
+            if best is not None and best.reward is not None:
+                writer.add_scalar("search/best_reward", best.reward, step)
+            self._curve(trial, self._folder / "candidates" / f"{trial.id:05d}")
+            writer.flush()
 
     def _curve(self, trial: Trial, folder: Path) -> None:
         """The measurements of one trial, under the names that all trials share."""
@@ -56,12 +79,15 @@ class TensorBoardLog:
 
     def controller(self, diagnostics: Mapping[str, float], step: int) -> None:
         """What the controller says of its policy."""
-        for name, value in diagnostics.items():
-            self._writer.add_scalar(f"controller/{name}", value, step)
+        with self._writing() as writer:
+            for name, value in diagnostics.items():
+                writer.add_scalar(f"controller/{name}", value, step)
 
     def close(self) -> None:
         """Write what is left."""
-        self._writer.close()
+        if self._writer is not None:
+            with self._writing() as writer:
+                writer.close()
 
 
 def _writer(folder: Path) -> SummaryWriter:

@@ -46,14 +46,15 @@ class Result:
     Attributes:
         id: the candidate's.
         status: ``running`` (its evaluation has begun), ``done``, ``failed`` (for a reason of its own, not
-            to be tried again) or ``lost`` (its worker died; it may be tried again).
+            to be tried again), ``stopped`` (early: not promising) or ``lost`` (its worker died; it may be
+            tried again).
         curve: one measurement an epoch; the last is final where the status is done.
         error: one line, for failed and lost ones.
         seconds: of evaluation, in the worker.
     """
 
     id: int
-    status: Literal["running", "done", "failed", "lost"]
+    status: Literal["running", "done", "failed", "stopped", "lost"]
     curve: tuple[Measurement, ...] = ()
     error: str | None = None
     seconds: float = 0.0

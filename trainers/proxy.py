@@ -6,6 +6,7 @@ Tensors are channels last, which torch's CPU convolutions and tensor cores both 
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 import time
@@ -24,6 +25,8 @@ from trainers.device_data import DeviceImages, subset_of
 from trainers.measurement import Measurement
 from trainers.protocol import ProxyProtocol
 from trainers.training_step import TrainingStep
+
+logger = logging.getLogger(__name__)
 
 DIVERGED = 100.0  # times the loss of guessing; a few high steps at the start are not yet that
 KEPT_ON_GPU = 4  # parts of data sets that a process leaves on its GPU between candidates
@@ -168,7 +171,7 @@ def _epochs(
         if not math.isfinite(validation_loss):
             raise TrainingDivergedError(f"the validation loss is {validation_loss} in epoch {epoch}")
         if weights_path is not None and epoch == protocol.epochs and protocol.width == 1.0:
-            save_weights(training.measured, network, weights_path)
+            _keep_weights(training.measured, network, weights_path)
         yield Measurement(
             accuracy=accuracy,
             final=epoch == protocol.epochs,
@@ -252,6 +255,16 @@ def _set_random_state(states: list[Tensor], devices: list[torch.device]) -> None
         torch.cuda.set_rng_state(state, device)
 
 
+def _keep_weights(model: nn.Module, architecture: Architecture, path: Path) -> None:
+    """Write weights where that can be done; a full disk costs the weights, and not the measurement."""
+    from safetensors import SafetensorError
+
+    try:
+        save_weights(model, architecture, path)
+    except (OSError, SafetensorError) as error:
+        logger.warning("%s: the weights are not kept: %s", path, error)
+
+
 def save_weights(model: nn.Module, architecture: Architecture, path: Path) -> None:
     """Write weights whole or not at all, with the architecture in the file's metadata."""
     from safetensors.torch import save_file
@@ -259,6 +272,10 @@ def save_weights(model: nn.Module, architecture: Architecture, path: Path) -> No
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     unfinished = path.with_suffix(f".{os.getpid()}.tmp")
-    save_file(tensors, unfinished, metadata={"architecture": json.dumps(architecture.to_dict())})
-    unfinished.chmod(0o644)  # safetensors writes for the owner alone
-    unfinished.replace(path)
+    try:
+        save_file(tensors, unfinished, metadata={"architecture": json.dumps(architecture.to_dict())})
+        unfinished.chmod(0o644)  # safetensors writes for the owner alone
+        unfinished.replace(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise

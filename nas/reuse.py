@@ -1,0 +1,79 @@
+"""Measurements of earlier runs, taken over instead of made again.
+
+A measurement is known by the key of its architecture, by how it was made (data, protocol, version of the
+trainer: `nas.search.measured_by`) and by the seed of its training. What agrees in all three is the same
+training; taking it over changes nothing about a search but its time. Failures are not taken over: the reason
+may have been the machine's.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from results import Run, Trial
+
+logger = logging.getLogger(__name__)
+
+Identity = tuple[str, str, int]  # key, protocol, seed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """A measurement that is there already.
+
+    Attributes:
+        run: where it was made.
+        trial: what it was there.
+        weights: what was kept of its training; the file may not be there.
+    """
+
+    run: str
+    trial: Trial
+    weights: Path
+
+
+def measurements(runs: Sequence[Run], fingerprint: str, seed: int) -> dict[Identity, Measured]:
+    """The measurements of some runs that a search can take over; of equal ones the first run's.
+
+    Args:
+        runs: searches and audits, finished or not.
+        fingerprint: of the evaluator that is to measure now.
+        seed: of its trainings.
+
+    Raises:
+        InputError: a run cannot be read.
+    """
+    found: dict[Identity, Measured] = {}
+    for run in runs:
+        with run.journal() as journal:
+            done = [trial for trial in journal.trials() if trial.status == "done"]
+        same = [trial for trial in done if trial.protocol.startswith(f"{fingerprint} dropout ")]
+        fit = [trial for trial in same if trial.seed == seed]  # see `measured_by`
+        logger.info("%s: %d of %d measurements fit", run.path, len(fit), len(done))
+        if done and not fit:
+            other = (
+                "another seed" if same else "other data, another protocol or another version of the trainer"
+            )
+            logger.warning(
+                "%s: none of its %d measurements can be reused, they were made with %s",
+                run.path,
+                len(done),
+                other,
+            )
+        for trial in fit:
+            weights = run.weights_path(trial.id)
+            found.setdefault(identity(trial), Measured(run=str(run.path), trial=trial, weights=weights))
+    return found
+
+
+def identity(trial: Trial) -> Identity:
+    """What a measurement is known by."""
+    return trial.key, trial.protocol, trial.seed
+
+
+def sources(known: Mapping[Identity, Measured]) -> list[str]:
+    """The runs that measurements come from, in order."""
+    return list(dict.fromkeys(measured.run for measured in known.values()))

@@ -1,0 +1,83 @@
+"""What the command line shows of a search's progress and of what happened to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nas import console
+from nas.console import count, duration, out, percent, reward_text
+from results import Run, Status, Trial, status_of
+
+
+def status_row(run: Run) -> list[str]:
+    """A run in a list of runs."""
+    status = status_of(run)
+    best = status.best
+    return [
+        run.name,
+        status.state,
+        f"{console.over(status.counts)}/{status.budget or '?'}",
+        percent(best.accuracy if best else None),
+        reward_text(best.reward if best else None),
+        count(best.macs if best else None),
+    ]
+
+
+def status_json(run: Run) -> dict[str, Any]:
+    """The facts that ``nas status --json`` prints."""
+    status = status_of(run)
+    saved = status.stopped_epochs
+    return {
+        "run": run.name,
+        "state": status.state,
+        "counts": status.counts,
+        "budget": status.budget,
+        "best": trial_json(status.best, status.recommended),
+        "recommended": trial_json(status.recommended, status.recommended),
+        "workers": status.workers,
+        "candidates_per_hour": status.candidates_per_hour,
+        "seconds_left": status.seconds_left,
+        "baselines": [trial.baseline_json() for trial in status.baselines],
+        "sessions": status.sessions,
+        "failures": status.failures,
+        "events": [event._asdict() for event in status.events],
+        "reused": status.reused,
+        "stopped_epochs": None if saved is None else {"saved": saved[0], "of": saved[1]},
+    }
+
+
+def trial_json(trial: Trial | None, recommended: Trial | None) -> dict[str, Any] | None:
+    """The facts of a trial, and whether it is the recommended one."""
+    if trial is None:
+        return None
+    return {**trial.to_json(), "recommended": recommended is not None and trial.id == recommended.id}
+
+
+def print_status(name: str, status: Status) -> None:
+    """How a search stands, and what happened to it."""
+    rate = "-" if status.candidates_per_hour is None else f"{status.candidates_per_hour:.0f}"
+    counts = ", ".join(f"{number} {state}" for state, number in status.counts.items()) or "none yet"
+    out.print(f"{name}: {status.state}; {counts}; of {status.budget or '?'}")
+    left = duration(status.seconds_left)
+    out.print(f"workers {status.workers or '-'}; {rate} candidates an hour; {left} left")
+    if len(status.sessions) > 1 or sum(status.sessions.values()) > 1:
+        ends = ", ".join(f"{number} {end}" for end, number in status.sessions.items())
+        out.print(f"sessions: {sum(status.sessions.values())} ({ends})")
+    for run, number in status.reused.items():
+        out.print(f"{number} measurements were taken over from {run}", soft_wrap=True)
+    if status.stopped_epochs is not None:
+        saved, whole = status.stopped_epochs
+        out.print(f"stopping early saved {saved} of {whole} epochs ({100 * saved / whole:.0f} %)")
+    for error, number in status.failures.items():
+        out.print(f"{number} failed: {error}", soft_wrap=True)
+    _print_events(status)
+
+
+def _print_events(status: Status) -> None:
+    """How often each kind of thing happened, and the last of it."""
+    kinds: dict[str, list[str]] = {}
+    for event in status.events:
+        kinds.setdefault(event.kind, []).append(event.text)
+    for kind, texts in kinds.items():
+        times = "once" if len(texts) == 1 else f"{len(texts)} times, last"
+        out.print(f"{kind} {times}: {texts[-1]}", soft_wrap=True)

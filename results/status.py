@@ -1,0 +1,114 @@
+"""How a search stands, and what happened to it."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+
+from results.run import Run
+from results.schema import Event, Session
+from results.trial import Trial, ranked
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """How a search stands.
+
+    Attributes:
+        state: ``running``, ``finished``, ``exhausted``, ``interrupted`` (by Ctrl-C), ``error``, or
+            ``killed`` (no end was noted and nobody holds the folder).
+        counts: status to number of candidates.
+        best: the best observed; None before the first result.
+        recommended: see `Run.recommended`; None before the first result.
+        candidates_per_hour: results of the last session over its length; None before the first result.
+        seconds_left: at that rate, while the search runs.
+        baselines: the reference networks, whatever their status.
+        sessions: outcome to number of sessions; those without an end are ``killed``, or ``running``.
+        failures: error (in short) to number of candidates, most frequent first.
+        events: what happened besides results, in order.
+        reused: the run a measurement was taken over from, to the number of those.
+        stopped_epochs: epochs that stopping early saved, and epochs there would have been without it; None
+            where nothing was stopped.
+    """
+
+    state: str
+    counts: dict[str, int]
+    best: Trial | None
+    recommended: Trial | None
+    budget: int | None
+    workers: int | None
+    candidates_per_hour: float | None
+    seconds_left: float | None
+    baselines: list[Trial]
+    sessions: dict[str, int]
+    failures: dict[str, int]
+    events: list[Event]
+    reused: dict[str, int]
+    stopped_epochs: tuple[int, int] | None
+
+
+def status_of(run: Run) -> Status:
+    """How a search stands, also while it runs."""
+    running = run.is_running()
+    with run.journal() as journal:
+        trials, baselines, sessions = journal.candidates(), journal.baselines(), journal.sessions()
+        recommended = journal.recommended()
+        arrived = journal.results_of(sessions[-1]) if sessions else 0
+        counts, events = journal.counts(), journal.events()
+    best = next(iter(ranked(trials)), None)
+    budget = run.config().get("search", {}).get("candidates")
+    rate, left = None, None
+    if sessions and arrived and sessions[-1].elapsed:
+        rate = 3600.0 * arrived / sessions[-1].elapsed
+    if running and rate and isinstance(budget, int):
+        over = sum(counts.get(name, 0) for name in ("done", "failed", "stopped"))
+        left = max(0, budget - over) * 3600.0 / rate
+    return Status(
+        state=_state(running, sessions),
+        counts=counts,
+        best=best,
+        recommended=recommended or best,
+        budget=budget if isinstance(budget, int) else None,
+        workers=sessions[-1].workers if sessions else None,
+        candidates_per_hour=rate,
+        seconds_left=left,
+        baselines=baselines,
+        sessions=_sessions(sessions, running),
+        failures=_failures(trials),
+        events=events,
+        reused=dict(Counter(trial.reused for trial in trials if trial.reused is not None)),
+        stopped_epochs=_stopped_epochs(trials),
+    )
+
+
+def _sessions(sessions: list[Session], running: bool) -> dict[str, int]:
+    ends = [session.outcome or "killed" for session in sessions]
+    if running and sessions and sessions[-1].outcome is None:
+        ends[-1] = "running"
+    return dict(Counter(ends))
+
+
+def _failures(trials: list[Trial]) -> dict[str, int]:
+    errors = [trial.error or "?" for trial in trials if trial.status == "failed"]
+    # numbers differ from candidate to candidate: sizes, losses, seconds
+    kinds = Counter(re.sub(r"\d[\d.e+,]*", "N", error)[:80] for error in errors)
+    first = {re.sub(r"\d[\d.e+,]*", "N", error)[:80]: error for error in reversed(errors)}
+    return {first[kind]: number for kind, number in kinds.most_common()}
+
+
+def _stopped_epochs(trials: list[Trial]) -> tuple[int, int] | None:
+    stopped = [trial for trial in trials if trial.status == "stopped"]
+    if not stopped:
+        return None
+    whole = max(len(trial.curve) for trial in trials)
+    ended = [trial for trial in trials if trial.status in ("done", "stopped") and trial.reused is None]
+    return sum(whole - len(trial.curve) for trial in stopped), whole * len(ended)
+
+
+def _state(running: bool, sessions: list[Session]) -> str:
+    if running:
+        return "running"
+    if not sessions:
+        return "new"
+    return sessions[-1].outcome or "killed"
