@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from results.schema import NewTrial, dumps, trial_columns, trial_from_row
+from results.schema import BASELINES, NewTrial, dumps, trial_columns, trial_from_row
 from results.trial import Trial
 from search_space import InputError
 
@@ -65,7 +65,7 @@ def set_baselines(db: Connection, baselines: Sequence[NewTrial], place: str) -> 
         place: the journal's file, for the message.
     """
     wanted = {(trial.key, trial.protocol, trial.seed) for trial in baselines}
-    for old in select_trials(db, "WHERE baseline IS NOT NULL AND arrival IS NULL"):
+    for old in select_trials(db, f"{BASELINES} AND arrival IS NULL"):
         if (old.key, old.protocol, old.seed) in wanted:
             continue
         if old.proposed:

@@ -12,6 +12,7 @@ from urllib.parse import quote
 from results.history import FILE as HISTORY
 from results.queries import schema_version, select_trials
 from results.schema import (
+    BASELINES,
     SCHEMA_VERSION,
     EvaluatorFacts,
     Event,
@@ -59,7 +60,7 @@ class JournalReader:
         """The reference networks in the order of their ids; some may be candidates too."""
         if self._schema() < 3:
             return []
-        return select_trials(self._db, "WHERE baseline IS NOT NULL ORDER BY id")
+        return select_trials(self._db, f"{BASELINES} ORDER BY id")
 
     def trial(self, trial_id: int) -> Trial | None:
         """One trial, or None."""
@@ -73,12 +74,10 @@ class JournalReader:
 
     def counts(self) -> dict[str, int]:
         """Status to number of candidates."""
-        counted = "SELECT status, COUNT(*) FROM trials {} GROUP BY status"
-        counts = dict(self._db.execute(counted.format("")))  # the index has it all
-        if self._schema() >= 3:
-            others = counted.format(f"WHERE baseline IS NOT NULL AND NOT {candidate(self._schema())}")
-            for status, number in self._db.execute(others):
-                counts[status] -= number
+        # the index has it all, and there are few baselines
+        counts = dict(self._db.execute("SELECT status, COUNT(*) FROM trials GROUP BY status"))
+        for trial in self.baselines():
+            counts[trial.status] -= not trial.proposed
         return {status: number for status, number in counts.items() if number}
 
     def untold(self) -> list[tuple[Trial, list[ProposalRow]]]:

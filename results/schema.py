@@ -115,6 +115,8 @@ MIGRATIONS: dict[int, tuple[str, ...]] = {
         PROPOSALS_BY_INDICES,
     ),
 }
+# what selects baselines without looking at every trial
+BASELINES = "INDEXED BY trials_by_baseline WHERE baseline >= ''"
 # what makes a trial a candidate: it is no baseline, or the controller proposed it all the same
 CANDIDATE = "(baseline IS NULL OR id IN (SELECT trial FROM proposals))"
 _COLUMNS = (
