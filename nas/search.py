@@ -101,7 +101,10 @@ class Search:
             try:
                 controller.load_state_dict(_loaded(saved[1]))
             except ValueError as error:
-                raise InputError(f"{run.path}: the controller's state does not fit: {error}") from None
+                raise InputError(
+                    f"{run.path}: the controller's state cannot be read: {error}; nas doctor {run.path} "
+                    "--repair makes it anew"
+                ) from None
 
     def set_baselines(self, baselines: Sequence[Adapted]) -> None:
         """Put reference networks in the queue; see `Journal.set_baselines`. To be called before `start`."""
@@ -362,4 +365,7 @@ def _saved(controller: Controller) -> bytes:
 
 
 def _loaded(state: bytes) -> dict[str, Any]:
-    return torch.load(io.BytesIO(state), weights_only=True)
+    try:
+        return torch.load(io.BytesIO(state), weights_only=True)
+    except Exception as error:  # torch names a dozen kinds, by where the damage is
+        raise ValueError(f"{type(error).__name__}: {' '.join(str(error).split())[:200]}") from None
