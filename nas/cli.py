@@ -85,6 +85,10 @@ def search(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace a value; repeatable.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run that is there.")] = False,
+    address: Annotated[
+        str | None,
+        typer.Option("--address", help="A Ray cluster: auto (this is a node of it) or HOST:PORT."),
+    ] = None,
     json_output: JsonOption = False,
 ) -> None:
     """Run or resume a search: nas search configs/quickstart.yaml --set search.candidates=8
@@ -108,7 +112,7 @@ def search(
             evaluator = load_table_evaluator(settings.evaluator, load_space(settings.space))
         console.err.print(evaluator.description, soft_wrap=True)
     with console.stdout_to_stderr(), console.SearchProgress(budget) as progress:
-        end = run_search(settings, resume=resume, evaluator=evaluator, listeners=[progress])
+        end = run_search(settings, resume=resume, evaluator=evaluator, listeners=[progress], address=address)
     if json_output:
         print_json(_status_json(end.run))
     else:
@@ -118,7 +122,8 @@ def search(
         console.err.print(f"nas: candidates fail: {''.join(map(str, last))}", soft_wrap=True)
         raise typer.Exit(1)
     if end.outcome == "interrupted":
-        console.err.print(f"resume with: nas search {end.run.config_path} --resume", soft_wrap=True)
+        where = "" if address is None else f" --address {address}"
+        console.err.print(f"resume with: nas search {end.run.config_path} --resume{where}", soft_wrap=True)
         raise typer.Exit(130)
 
 
