@@ -169,7 +169,7 @@ class ExecutorConfig(_Section):
     cpus: Annotated[int, Field(ge=1, le=1024)] = 1
     gpus: float | None = None
     memory: float | None = None
-    resources: dict[str, float] = Field(default_factory=dict)
+    resources: dict[Any, Any] = Field(default_factory=dict)
     time_limit: Annotated[float, Field(gt=0)] | None = None
     node_wait: Annotated[float, Field(ge=0)] = 600.0
 

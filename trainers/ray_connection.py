@@ -13,6 +13,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -70,19 +71,42 @@ def joined_cluster(address: str) -> Iterator[None]:
     place = _place_of(address)
     _check_answer(address, place)
     try:
-        _init(address=place)
+        with _silent():
+            _init(address=address)
     except Exception as error:
         ray.shutdown()
-        reason = str(error.__cause__ or error)
-        if "No node info found" in reason:
-            reason = "this machine is not one of its nodes; run the command on one that is"
-        elif "connect to GCS" in reason:
-            reason = f"no Ray cluster answers at {place}"
-        raise InputError(f"--address {address}: {' '.join(reason.split())}") from None
+        raise InputError(f"--address {address}: {_why_not(error, place)}") from None
     try:
         yield
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Ray's own warnings of a connection that fails go past Python to standard error; we say one line."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def _why_not(error: Exception, place: str) -> str:
+    """In one line, why a cluster that answers cannot be joined; other versions in Ray's own words."""
+    reason = str(error.__cause__ or error)
+    if "InvalidAuthToken" in reason or "AuthenticationError" in type(error).__name__:
+        return f"the cluster at {place} wants its token: RAY_AUTH_MODE=token, and ~/.ray/auth_token as on its head"
+    if "No node info found" in reason:
+        return "this machine is not one of its nodes; run the command on one that is"
+    if "connect to GCS" in reason:
+        return f"no Ray cluster answers at {place}"
+    return " ".join(reason.split())
 
 
 def _init(**options: Any) -> None:

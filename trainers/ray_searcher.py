@@ -74,6 +74,7 @@ class CandidateSearcher(_Live, Searcher):  # type: ignore[misc]
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """Tune wants a trial: its config, None to ask again, or the end."""
+        self.look_at_nodes()  # Tune makes no steps while it waits for a first trial
         if self.stopped:
             return Searcher.FINISHED
         if len(self._open) >= self._nodes.capacity:

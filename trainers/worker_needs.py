@@ -10,7 +10,7 @@ from search_space import FieldError
 from search_space.fields import check_int
 
 GIB = 2**30
-_UNITS = 10_000  # Ray counts resources in ten-thousandths
+_UNITS = 10_000  # Ray counts resources in ten-thousandths, and cuts off what is less
 _RESERVED = ("CPU", "GPU", "memory", "object_store_memory")
 
 
@@ -57,7 +57,7 @@ class WorkerNeeds:
         """Workers that fit at a time on a node with these resources (``ray.nodes()[i]["Resources"]``)."""
         fits = []
         for kind, wanted in self.bundle().items():
-            has, need = round(node.get(kind, 0.0) * _UNITS), round(wanted * _UNITS)
+            has, need = int(node.get(kind, 0.0) * _UNITS), int(wanted * _UNITS)
             if kind == "GPU" and need < _UNITS:  # a share lies on one GPU
                 fits.append(has // _UNITS * (_UNITS // need))
             else:
