@@ -5,8 +5,8 @@
 
 Every fault is brought about on real processes, in temporary folders. Afterwards the journal is held against
 the diary of what was really evaluated, and the controller's state against a replay of the journal. The
-evaluations are made up (they take 20 ms); all else is what ``nas search`` runs. The last column leaves out the
-start of Python and its imports.
+evaluations are made up (they take 20 ms); all else is what ``nas search`` runs. The last column leaves out
+the start of Python and its imports.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from nas.doctor import examine, repair
+
 from benchmarks.fault_parts import (
     NAME,
     Account,
@@ -42,7 +44,6 @@ from benchmarks.fault_parts import (
     warm_up,
 )
 from nas import open_run
-from nas.doctor import examine, repair
 from results import status_of
 from tests.searching import Scripted
 
@@ -129,8 +130,8 @@ def full_disk(times: int, seed: int) -> Account:
             watch.fault()
             ballast.unlink()
         watch.end(process)
-        waits = [event for event in status_of(open_run(place.folder / "runs" / NAME)).events]
-        if sum(event.kind == "waited" for event in waits) < times:
+        events = status_of(open_run(place.folder / "runs" / NAME)).events
+        if sum(event.kind == "waited" for event in events) < times:
             account.remarks.append("status does not tell of the wait")
         check(place, account)
     return account

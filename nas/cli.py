@@ -91,6 +91,10 @@ def search(
         list[str] | None,
         typer.Option(metavar="RUN", help="Take over what an earlier run measured alike; repeatable."),
     ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option("--address", help="A Ray cluster: auto (this is a node of it) or HOST:PORT."),
+    ] = None,
     json_output: JsonOption = False,
 ) -> None:
     """Run or resume a search: nas search configs/quickstart.yaml --set search.candidates=8
@@ -120,6 +124,7 @@ def search(
             evaluator=evaluator,
             reuse=[open_run(name) for name in reuse or []],
             listeners=[progress],
+            address=address,
         )
     if json_output:
         print_json(status_json(end.run))
@@ -130,7 +135,8 @@ def search(
         console.err.print(f"nas: candidates fail: {''.join(map(str, last))}", soft_wrap=True)
         raise typer.Exit(1)
     if end.outcome == "interrupted":
-        console.err.print(f"resume with: nas search {end.run.config_path} --resume", soft_wrap=True)
+        where = "" if address is None else f" --address {address}"
+        console.err.print(f"resume with: nas search {end.run.config_path} --resume{where}", soft_wrap=True)
         raise typer.Exit(130)
 
 

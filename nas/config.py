@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import MISSING, asdict, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from pydantic import (
     BaseModel,
@@ -30,7 +30,10 @@ from nas.baselines import baselines_data, read_baselines, resolved_baselines
 from search_space import Architecture, Document, FieldError, InputError, Limits, read_yaml, resolve_space
 from search_space.errors import suggestion
 from search_space.yaml_io import dump_yaml, parse_override, put
-from trainers import DATASETS, ProxyProtocol, TableSource
+from trainers import DATASETS, ProxyProtocol, TableSource, WorkerNeeds
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 def _specification(cls: type[Any]) -> PlainValidator:
@@ -152,17 +155,28 @@ class ExecutorConfig(_Section):
 
     Attributes:
         kind: ``ray`` (Ray Tune trials) or ``inline`` (this process).
-        workers: candidates at a time; null fits as many as the machine holds.
+        workers: candidates at a time; null fits as many as the machine, or the cluster, holds.
         cpus: processors a worker.
-        gpus: GPUs a worker, perhaps a fraction; null takes one where there are any.
+        gpus: GPUs a worker, perhaps a share of one; null takes one where there are any.
+        memory: GiB a worker may take; null is no limit.
+        resources: amounts a worker of what a cluster's nodes were started with, by name.
         time_limit: seconds a candidate may take; null is no limit.
+        node_wait: seconds to wait while no node of a cluster has room for a worker.
     """
 
     kind: Literal["ray", "inline"] = "ray"
     workers: Annotated[int, Field(ge=1, le=100_000)] | None = None
     cpus: Annotated[int, Field(ge=1, le=1024)] = 1
-    gpus: Annotated[float, Field(ge=0, le=64)] | None = None
+    gpus: float | None = None
+    memory: float | None = None
+    resources: dict[Any, Any] = Field(default_factory=dict)
     time_limit: Annotated[float, Field(gt=0)] | None = None
+    node_wait: Annotated[float, Field(ge=0)] = 600.0
+
+    @model_validator(mode="after")
+    def _worker(self) -> Self:
+        WorkerNeeds(cpus=self.cpus, gpus=self.gpus or 0.0, memory=self.memory, resources=self.resources)
+        return self
 
 
 class SearchConfig(_Section):

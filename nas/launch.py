@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import platform
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +25,7 @@ from trainers import (
     Executor,
     available_cpus,
     create_executor,
+    joined,
     load_dataset,
     load_table_evaluator,
     open_cache,
@@ -97,15 +99,28 @@ def create_evaluator(config: SearchConfig, space: SearchSpace) -> Evaluator:
     return ProxyEvaluator(protocol, data)
 
 
-def executor_of(config: SearchConfig, folder: Path) -> Executor:
-    """The executor that a configuration describes, with its temporary files in a run's folder."""
+def executor_of(config: SearchConfig, folder: Path, address: str | None = None) -> Executor:
+    """The executor that a configuration describes, with its temporary files in a run's folder.
+
+    Args:
+        config: its section ``executor``.
+        folder: of the run.
+        address: of a Ray cluster; None is this machine.
+
+    Raises:
+        InputError, FieldError: see `create_executor`.
+    """
     return create_executor(
         config.executor.kind,
         scratch=folder / ".scratch",
         workers=config.executor.workers,
         cpus=config.executor.cpus,
         gpus=config.executor.gpus,
+        memory=config.executor.memory,
+        resources=config.executor.resources,
         time_limit=config.executor.time_limit,
+        address=address,
+        node_wait=config.executor.node_wait,
     )
 
 
@@ -116,6 +131,7 @@ def run_search(
     evaluator: Evaluator | None = None,
     reuse: Sequence[Run] = (),
     listeners: Sequence[Listener] = (),
+    address: str | None = None,
 ) -> SearchEnd:
     """Run a search to its end, or as far as the user lets it.
 
@@ -127,10 +143,11 @@ def run_search(
         reuse: earlier runs whose measurements are taken over where they are of the same network, data,
             protocol, trainer and seed.
         listeners: told of every result.
+        address: of a Ray cluster to run candidates on, ``auto`` or ``HOST:PORT``; None is this machine.
 
     Raises:
         InputError: the run exists (or, resuming, does not), is in use, or was made with another
-            configuration; a name or a value in the configuration is wrong.
+            configuration; a name or a value in the configuration is wrong; no cluster answers.
     """
     space = load_space(config.space)
     run = _existing(config) if resume else None
@@ -143,10 +160,13 @@ def run_search(
     baselines = adapted_baselines(config.baselines, space, evaluator)
     training_seed = config.seed if config.training_seed is None else config.training_seed
     known = measurements(reuse, evaluator.fingerprint, training_seed)
-    check_executor(config)
-    executor = executor_of(config, run.path if run else run_path(config.name))  # may refuse its options
-    run = run or create_run(config.name, config.to_yaml())
-    with run.lock(), handled_interrupts() as interrupts:
+    check_executor(config, address)
+    executor = executor_of(config, run.path if run else run_path(config.name), address)
+    with ExitStack() as stack:
+        stack.enter_context(joined(address))  # before there is a run folder: it may refuse
+        run = run or create_run(config.name, config.to_yaml())
+        stack.enter_context(run.lock())
+        interrupts = stack.enter_context(handled_interrupts())
         journal = Journal.open(run.journal_path)
         try:
             journal.give_up = lambda: interrupts.draining
@@ -191,6 +211,7 @@ def _run_session(search: Search, executor: Executor, journal: Journal) -> Outcom
             search.record,
             on_start=lambda workers: journal.set_workers(session, workers),
             abort=lambda: search.interrupts.aborting,
+            notice=search.notice,
         )
         outcome = _outcome(search, journal)
         ended = outcome
@@ -220,8 +241,8 @@ def _controller(config: SearchConfig, space: SearchSpace) -> Controller:
         raise InputError(str(error.under("controller.options"))) from None
 
 
-def check_executor(config: SearchConfig) -> None:
-    """What can be refused before a run folder is made.
+def check_executor(config: SearchConfig, address: str | None = None) -> None:
+    """What can be refused before a run folder is made; a cluster's nodes are not this machine.
 
     Raises:
         InputError: a worker wants more than this machine has.
@@ -229,6 +250,8 @@ def check_executor(config: SearchConfig) -> None:
     import torch
 
     wanted = config.executor
+    if address is not None:
+        return
     if wanted.kind == "ray" and wanted.cpus > available_cpus():
         raise InputError(f"executor.cpus must be at most {available_cpus()} here, got {wanted.cpus}")
     if wanted.kind == "ray" and wanted.gpus and wanted.gpus > torch.cuda.device_count():

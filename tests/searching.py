@@ -1,7 +1,7 @@
 """A search without training, for tests: scripted outcomes, and a diary of what really ran.
 
 As a script it runs or resumes such a search in the current directory:
-``python -m tests.searching NAME EXECUTOR BUDGET [--resume]``.
+``python -m tests.searching NAME EXECUTOR BUDGET [--resume] [--address HOST:PORT] [--seconds OF_AN_EPOCH]``.
 """
 
 from __future__ import annotations
@@ -125,6 +125,10 @@ def config(name: str = "t", **sections: dict[str, Any]) -> SearchConfig:
     return parse_config(base)
 
 
+def _option(name: str) -> str | None:
+    return sys.argv[sys.argv.index(name) + 1] if name in sys.argv else None
+
+
 if __name__ == "__main__":
     run_name, executor, budget = sys.argv[1:4]
     run_search(
@@ -134,5 +138,6 @@ if __name__ == "__main__":
             search={"candidates": int(budget)},
         ),
         resume="--resume" in sys.argv,
-        evaluator=Scripted(Path("diary").absolute(), seconds=0.02),
+        evaluator=Scripted(Path("diary").absolute(), seconds=float(_option("--seconds") or 0.02)),
+        address=_option("--address"),
     )

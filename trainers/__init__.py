@@ -4,10 +4,11 @@ from trainers.cache import CacheFacts, load_test, open_cache, read_facts
 from trainers.data import Dataset, ImageSet
 from trainers.digits import DATASETS, load_dataset
 from trainers.executor import Candidate, Executor, InlineExecutor, Result, available_cpus
-from trainers.factory import create_executor
+from trainers.factory import check_address, create_executor, joined
 from trainers.measurement import CallableEvaluator, Evaluator, Measurement, evaluate
 from trainers.protocol import ProxyProtocol
 from trainers.table import TableEvaluator, TableSource, load_table_evaluator
+from trainers.worker_needs import WorkerNeeds
 
 __all__ = [
     "DATASETS",
@@ -24,9 +25,12 @@ __all__ = [
     "Result",
     "TableEvaluator",
     "TableSource",
+    "WorkerNeeds",
     "available_cpus",
+    "check_address",
     "create_executor",
     "evaluate",
+    "joined",
     "load_dataset",
     "load_table_evaluator",
     "load_test",

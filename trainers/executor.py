@@ -66,6 +66,7 @@ class GpuFaultError(InputError):
 
 NextCandidate = Callable[[], Candidate | None]
 Record = Callable[[Result], None]
+Notice = Callable[[str, str], None]
 
 
 class Executor(Protocol):
@@ -79,6 +80,7 @@ class Executor(Protocol):
         *,
         on_start: Callable[[int], None] = lambda workers: None,
         abort: Callable[[], bool] = lambda: False,
+        notice: Notice = lambda kind, text: None,
     ) -> None:
         """Run until `next_candidate` gives None with nothing running, or `abort` says so.
 
@@ -87,6 +89,8 @@ class Executor(Protocol):
             next_candidate, record: see the module.
             on_start: told once how many candidates run at a time.
             abort: when true, what runs is dropped without a result.
+            notice: told of what happens besides results: ``node joined`` and ``node left`` (the node and what
+                it brings), ``worker did not start`` (the node, and why). Nodes of the start are no news.
 
         Raises:
             Exception: what the callables raise ends the run and is raised from here.
@@ -118,8 +122,9 @@ class InlineExecutor:
         *,
         on_start: Callable[[int], None] = lambda workers: None,
         abort: Callable[[], bool] = lambda: False,
+        notice: Notice = lambda kind, text: None,
     ) -> None:
-        """See `Executor`; an abort is noticed between epochs."""
+        """See `Executor`; an abort is noticed between epochs, and nothing else happens here."""
         on_start(1)
         before = None if self.threads is None else _set_threads(self.threads)
         try:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from search_space import FieldError
+from search_space import FieldError, InputError
 from trainers.executor import Executor, InlineExecutor
+from trainers.worker_needs import WorkerNeeds
 
 # Read by Ray and Tune when they are imported or started; a user's own setting wins.
 _RAY_ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_NUM_REDIS_GET_RETRIES": "2",  # each waits 40 s for a head that does not answer
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # workers hide GPUs themselves, see CandidateTrainable
     "RAY_USAGE_STATS_ENABLED": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
@@ -35,23 +39,99 @@ def create_executor(
     workers: int | None = None,
     cpus: int = 1,
     gpus: float | None = None,
+    memory: float | None = None,
+    resources: Mapping[str, float] | None = None,
     time_limit: float | None = None,
+    address: str | None = None,
+    node_wait: float = 600.0,
 ) -> Executor:
     """An executor by kind.
 
     Args:
         kind: ``ray`` for Ray Tune trials, ``inline`` for this process.
         scratch: a folder for temporary files of its own.
-        workers, cpus, gpus, time_limit: see `RayExecutor`; inline uses ``cpus`` as torch threads.
+        workers, cpus, gpus, memory, resources, time_limit, address, node_wait: see `RayExecutor`; inline uses
+            ``cpus`` as torch threads.
+
+    Raises:
+        FieldError: an amount that Ray cannot give, or an option of the other kind.
+        InputError: an address that cannot be joined.
     """
     if kind == "inline":
-        given = {"workers": workers, "gpus": gpus, "time_limit": time_limit}
+        if address is not None:
+            raise InputError("--address is for the executor ray, and executor.kind is inline")
+        given = {
+            "workers": workers,
+            "gpus": gpus,
+            "memory": memory,
+            "resources": resources or None,
+            "time_limit": time_limit,
+        }
         for option, setting in given.items():
             if setting is not None:
                 raise FieldError(f"executor.{option}", "is for the executor ray, inline has one process")
         return InlineExecutor(threads=cpus)
-    for name, value in _RAY_ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
+    if address is not None:
+        check_address(address)
+    try:
+        WorkerNeeds(cpus=cpus, gpus=gpus or 0.0, memory=memory, resources=resources or {})
+    except FieldError as error:
+        raise error.under("executor") from None
+    _prepare_environment()
     from trainers.ray_executor import RayExecutor
 
-    return RayExecutor(scratch=scratch, slots=workers, cpus=cpus, gpus=gpus, time_limit=time_limit)
+    return RayExecutor(
+        scratch=scratch,
+        slots=workers,
+        cpus=cpus,
+        gpus=gpus,
+        memory=memory,
+        resources=dict(resources or {}),
+        time_limit=time_limit,
+        address=address,
+        node_wait=node_wait,
+    )
+
+
+def _prepare_environment() -> None:
+    for name, value in _RAY_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+
+
+def check_address(address: str) -> None:
+    """Whether a search can join a cluster by this address: ``auto``, or ``HOST:PORT`` of its head.
+
+    Raises:
+        InputError: it cannot, and why.
+    """
+    place, asked = address, f"--address {address}"
+    if address == "auto" and os.environ.get("RAY_ADDRESS"):
+        place = os.environ["RAY_ADDRESS"]
+        asked += f", which RAY_ADDRESS says is {place}"
+    if place.startswith("ray://"):
+        raise InputError(
+            f"{asked}: under the Ray client Tune would run on the cluster, away from the run folder and its "
+            "journal; run the command on a node of the cluster, with --address auto"
+        )
+    host, colon, port = place.rpartition(":")
+    whole = bool(host and colon) and port.isascii() and port.isdigit() and 0 < int(port) < 65536
+    if place != "auto" and (not whole or "/" in place or (":" in host and not host.startswith("["))):
+        raise InputError(f"{asked}: must be auto or HOST:PORT, such as 10.0.0.1:6379")
+
+
+@contextmanager
+def joined(address: str | None) -> Iterator[None]:
+    """Be on a cluster while the body runs; without an address nothing happens.
+
+    Raises:
+        InputError: see `check_address` and `trainers.ray_connection.joined_cluster`.
+    """
+    if address is None:
+        yield
+        return
+    check_address(address)
+    _prepare_environment()
+    from trainers.ray_connection import joined_cluster
+
+    with joined_cluster(address):
+        yield

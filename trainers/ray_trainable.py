@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import faulthandler
+import gc
 import json
 import os
+import re
+import sys
+import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +21,22 @@ from ray import tune
 from search_space import Architecture
 from trainers.executor import Candidate, Result, after_failure, describe, finished
 from trainers.measurement import Evaluator, Measurement
+from trainers.ray_nodes import SharedEvaluator, reason_of, this_node
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSetup:
+    """What every worker is given once.
+
+    Attributes:
+        shared: the reference to the evaluator, which a node fetches once and its workers read in place.
+        home: id of the node the search runs on: elsewhere there is no run folder.
+        memory_bytes: a worker without a GPU may take besides what it has when it starts; None is no limit.
+    """
+
+    shared: SharedEvaluator
+    home: str
+    memory_bytes: int | None = None
 
 
 def candidate_to_config(candidate: Candidate, threads: int, time_limit: float | None) -> dict[str, Any]:
@@ -47,13 +67,22 @@ def result_from_json(candidate_id: int, text: str) -> Result:
 class CandidateTrainable(tune.Trainable):  # type: ignore[misc]
     """One candidate in a worker; a step is an epoch."""
 
-    def setup(self, config: dict[str, Any], evaluator: Evaluator | None = None) -> None:
-        if not ray.get_gpu_ids():
+    def setup(self, config: dict[str, Any], worker: WorkerSetup | None = None) -> None:
+        assert worker is not None
+        no_gpu = not ray.get_gpu_ids()
+        if no_gpu:
             os.environ["CUDA_VISIBLE_DEVICES"] = ""  # a worker without a GPU share sees no GPU
         import torch
 
         torch.set_num_threads(int(config["threads"]))
-        self._evaluator = evaluator
+        try:
+            self._evaluator: Evaluator = ray.get(worker.shared[0])
+        except Exception as error:
+            raise RuntimeError(f"node {this_node()}: {reason_of(error)}") from None
+        if worker.memory_bytes is not None and no_gpu:  # CUDA reserves address space that is no memory
+            limit_memory(worker.memory_bytes)
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._away = ray.get_runtime_context().get_node_id() != worker.home
         self._broken = False  # the GPU does not work any more in this process
         self._null = Path(os.devnull).open("w")  # noqa: SIM115 -- the timer needs it while the worker lives
         self._begin(config)
@@ -71,21 +100,31 @@ class CandidateTrainable(tune.Trainable):  # type: ignore[misc]
         self._seconds = 0.0
         self._epochs: Iterator[Measurement] | None = None
         self._config = config
+        self._weights = None if config["weights_path"] is None else Path(config["weights_path"])
+        if self._folder is not None:
+            self._folder.cleanup()  # of the candidate before
+            self._folder = None
+        if self._away and self._weights is not None:  # the run folder is on another machine
+            self._folder = tempfile.TemporaryDirectory(prefix="nas-weights-")
+            self._weights = Path(self._folder.name) / self._weights.name
 
     def step(self) -> dict[str, Any]:
         """One epoch, reported; the report of the last one carries the outcome."""
         began = time.perf_counter()
-        if self._limit is not None:
-            remaining = max(self._limit - self._seconds, 0.01)
-            faulthandler.dump_traceback_later(remaining, exit=True, file=self._null)
         outcome: Result | None = None
+        weights: bytes | None = None
         try:
+            if self._limit is not None:
+                remaining = max(self._limit - self._seconds, 0.01)
+                faulthandler.dump_traceback_later(remaining, exit=True, file=self._null)
             if self._advance():
+                weights = self._weights_for_home()
                 outcome = finished(self._candidate_id, self._curve, 0.0)
         except Exception as error:  # failure is a state
             outcome = Result(id=self._candidate_id, status="failed", error=describe(error))
             self._epochs = None
             self._broken = after_failure(error)
+            gc.collect()  # what a failed network held may stand between the next one and the memory limit
         finally:
             faulthandler.cancel_dump_traceback_later()
             self._seconds += time.perf_counter() - began
@@ -101,26 +140,55 @@ class CandidateTrainable(tune.Trainable):  # type: ignore[misc]
                 }
             )
             self._epochs = None  # frees the network
+        if weights is not None:
+            reported["weights"] = weights
         return reported
+
+    def _weights_for_home(self) -> bytes | None:
+        """The trained weights, where their place is on another machine."""
+        if self._folder is None:
+            return None
+        assert self._weights is not None
+        return self._weights.read_bytes() if self._weights.is_file() else None
 
     def _advance(self) -> bool:
         """Run an epoch; whether it was the last."""
         if self._epochs is None:
-            assert self._evaluator is not None
             architecture = Architecture.from_dict(json.loads(self._config["architecture"]))
-            weights = self._config["weights_path"]
             self._epochs = iter(
-                self._evaluator.epochs(
-                    architecture, int(self._config["seed"]), None if weights is None else Path(weights)
-                )
+                self._evaluator.epochs(architecture, int(self._config["seed"]), self._weights)
             )
         measurement = next(self._epochs, None)
         if measurement is not None:
             self._curve.append(measurement)
         return measurement is None or measurement.final
 
+    def cleanup(self) -> None:
+        """The worker ends."""
+        if self._folder is not None:
+            self._folder.cleanup()
+
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Nothing to save: a lost candidate is trained again."""
 
     def load_checkpoint(self, checkpoint: Any) -> None:
         """Never called."""
+
+
+def limit_memory(more: int) -> None:
+    """Let this process have so many bytes more than it has; what asks for more gets a MemoryError.
+
+    Counted is its own data (RLIMIT_DATA), not files that it maps or the object store. Linux only.
+    """
+    if sys.platform != "linux":
+        return
+    import resource
+
+    status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+    found = re.search(r"^VmData:\s+(\d+) kB", status, re.MULTILINE)
+    assert found is not None
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    limit = int(found[1]) * 1024 + more
+    if hard != resource.RLIM_INFINITY:
+        limit = min(limit, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))

@@ -1,0 +1,337 @@
+"""Searches on a cluster: refused in one line, or joined; nodes come and go; what listens, and to whom."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nas import InputError, open_run, run_search
+from search_space import FieldError
+from tests.searching import Scripted, config
+from tests.test_executors import Book
+from trainers import Candidate, Measurement, WorkerNeeds, create_executor
+
+ROOT = Path(__file__).parent.parent
+
+
+# --- addresses ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        (
+            "ray://10.0.0.1:10001",
+            "under the Ray client Tune would run on the cluster, away from the run folder",
+        ),
+        ("10.0.0.1", "must be auto or HOST:PORT, such as 10.0.0.1:6379"),
+        (":6379", "must be auto or HOST:PORT"),
+        ("10.0.0.1:port", "must be auto or HOST:PORT"),
+        ("10.0.0.1:70000", "must be auto or HOST:PORT"),
+        ("http://10.0.0.1:8265", "must be auto or HOST:PORT"),
+        ("local", "must be auto or HOST:PORT"),
+        ("", "must be auto or HOST:PORT"),
+    ],
+)
+def test_an_address_that_cannot_be_joined_is_refused(in_tmp: Path, address: str, message: str) -> None:
+    settings = config(executor={"kind": "ray"})
+    with pytest.raises(InputError, match=f"^--address {address}: {message}") as caught:
+        run_search(settings, evaluator=Scripted(in_tmp / "diary"), address=address)
+    assert "\n" not in str(caught.value)
+    assert not Path("runs").exists()
+
+
+def test_auto_follows_ray_address_but_not_to_a_client(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "ray://10.0.0.1:10001")
+    with pytest.raises(InputError, match="^--address auto, which RAY_ADDRESS says is ray://.*Ray client"):
+        create_executor("ray", scratch=in_tmp, address="auto")
+
+
+def test_one_process_joins_no_cluster(in_tmp: Path) -> None:
+    with pytest.raises(InputError, match="--address is for the executor ray, and executor.kind is inline"):
+        run_search(config(), evaluator=Scripted(in_tmp / "diary"), address="auto")
+    with pytest.raises(FieldError, match="executor.memory is for the executor ray"):
+        create_executor("inline", scratch=in_tmp, memory=1.0)
+
+
+def test_without_a_cluster_there_is_one_line_soon_and_no_run(
+    in_tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trainers import ray_connection
+
+    monkeypatch.setattr(ray_connection, "ANSWER_SECONDS", 0.3)
+    settings = config(executor={"kind": "ray"})
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        with pytest.raises(InputError, match="what answers there is no Ray cluster"):
+            run_search(settings, evaluator=Scripted(in_tmp / "diary"), address=f"127.0.0.1:{port}")
+    began = time.monotonic()
+    with pytest.raises(
+        InputError, match=f"--address 127.0.0.1:{port}: no Ray cluster answers there: .*refused"
+    ):
+        run_search(settings, evaluator=Scripted(in_tmp / "diary"), address=f"127.0.0.1:{port}")
+    assert time.monotonic() - began < 10
+    assert not Path("runs").exists()
+
+
+# --- nodes, without Ray -----------------------------------------------------------------------------------
+
+
+def node(name: str, alive: bool = True, **resources: float) -> dict[str, Any]:
+    return {
+        "NodeID": name,
+        "Alive": alive,
+        "NodeManagerAddress": name,
+        "NodeManagerHostname": "host",
+        "Resources": resources,
+    }
+
+
+def test_capacity_follows_the_nodes_and_changes_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    from trainers import ray_nodes
+
+    there = [node("10.0.0.1", CPU=2.0), node("10.0.0.2", alive=False, CPU=8.0)]
+    told: list[tuple[str, str]] = []
+    monkeypatch.setattr(ray_nodes.ray, "nodes", lambda: there)
+    monkeypatch.setattr(ray_nodes, "READ_EVERY", 0.0)
+    nodes = ray_nodes.Nodes(WorkerNeeds(), None, None, 600.0, lambda kind, text: told.append((kind, text)))
+    nodes.begin()
+    assert (nodes.capacity, told) == (2, [])  # what is there at the start is no news
+    there.append(node("10.0.0.3", CPU=4.0))
+    nodes.look()
+    assert nodes.capacity == 6
+    del there[0]
+    nodes.look()
+    assert nodes.capacity == 4
+    assert told == [
+        ("node joined", "10.0.0.3 (host): 4 processors and 0 GPUs, room for 4"),
+        ("node left", "10.0.0.1 (host): 2 processors and 0 GPUs, room for 2"),
+    ]
+
+
+def test_a_search_waits_for_a_node_and_not_for_ever(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from trainers import ray_nodes
+
+    there = [node("10.0.0.1", CPU=2.0)]
+    monkeypatch.setattr(ray_nodes.ray, "nodes", lambda: there)
+    monkeypatch.setattr(ray_nodes, "READ_EVERY", 0.0)
+    monkeypatch.setattr(ray_nodes, "WARN_AFTER", 0.0)
+    nodes = ray_nodes.Nodes(WorkerNeeds(cpus=4), None, None, 0.2, lambda kind, text: None)
+    nodes.begin()
+    nodes.look()
+    nodes.look()
+    assert [r.getMessage() for r in caplog.records] == [
+        "no node has room for a worker, which wants 4 processors and 0 GPUs; 10.0.0.1 (host) has 2 processors "
+        "and 0 GPUs; waiting until one joins, 0 s at most"
+    ]
+    there.append(node("10.0.0.2", CPU=4.0))
+    nodes.look()
+    there.pop()
+    nodes.look()  # the clock begins anew
+    time.sleep(0.25)
+    with pytest.raises(
+        InputError, match="no node has had room for a worker, which wants 4 processors.*resume"
+    ):
+        nodes.look()
+
+
+# --- a private instance -----------------------------------------------------------------------------------
+
+
+def listening(session: str) -> list[str]:
+    """Where the processes of this one's tree and of a Ray session listen, as /proc/net/tcp and tcp6 say."""
+    inodes = {}
+    for table in ("tcp", "tcp6"):
+        for line in Path("/proc/net", table).read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A":
+                inodes[fields[9]] = fields[1].rpartition(":")[0]
+    parents, ours = {}, {os.getpid()}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            stat = (folder / "stat").read_text()
+            parents[int(folder.name)] = int(stat.rpartition(")")[2].split()[1])
+            if session in (folder / "cmdline").read_text():
+                ours.add(int(folder.name))
+        except OSError:
+            continue
+    for _ in parents:  # to the leaves
+        more = {pid for pid, parent in parents.items() if parent in ours} - ours
+        if not more:
+            break
+        ours |= more
+    found = []
+    for pid in ours:
+        for file in Path(f"/proc/{pid}/fd").glob("*"):
+            try:
+                target = file.readlink().name
+            except OSError:
+                continue
+            if target.startswith("socket:[") and target[8:-1] in inodes:
+                found.append(inodes[target[8:-1]])
+    return found
+
+
+@dataclass(frozen=True)
+class Hungry:
+    """The second candidate asks for a GiB; the others for little."""
+
+    fingerprint: str = "hungry"
+    num_classes: int = 10
+    in_channels: int = 1
+    greedy: str = ""
+
+    def epochs(self, architecture, seed, weights_path=None) -> Iterator[Measurement]:
+        size = 2**30 if architecture.key == self.greedy else 2**20
+        memory = np.ones(size, dtype=np.uint8)
+        hidden = os.environ.get("CUDA_VISIBLE_DEVICES") == ""
+        yield Measurement(
+            accuracy=0.5, metrics={"pid": os.getpid(), "hidden": hidden, "bytes": memory.nbytes}
+        )
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc and RLIMIT_DATA are Linux's")
+def test_a_private_instance_listens_to_this_machine_alone_and_its_workers_are_bounded(
+    in_tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ray
+
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")  # is for those who ask for a cluster
+    book, sockets = Book(4), []
+
+    def record(result) -> None:
+        if result.status == "done" and not sockets:
+            sockets.extend(listening(Path(ray.nodes()[0]["RayletSocketName"]).parent.parent.name))
+        book.record(result)
+
+    executor = create_executor("ray", scratch=in_tmp / "scratch", workers=1, memory=0.5, gpus=0)
+    executor.run(Hungry(greedy=book.candidates[2].architecture.key), book.next_candidate, record)
+    assert len(sockets) >= 4  # the head, the raylet, a worker, the driver
+    loopback = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
+    assert set(sockets) <= loopback
+    assert [book.results[n].status for n in (1, 2, 3, 4)] == ["done", "failed", "done", "done"]
+    assert "MemoryError" in book.results[2].error
+    assert not book.lost
+    measured = [result.curve[-1].metrics for result in book.results.values() if result.status == "done"]
+    assert {m["hidden"] for m in measured} == {1.0}
+    assert len({m["pid"] for m in measured}) == 1  # who was refused memory goes on
+
+
+# --- a cluster --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """A head with one processor."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(ROOT))
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        from ray.cluster_utils import Cluster
+
+        made = Cluster(
+            initialize_head=True,
+            head_node_args={"num_cpus": 1, "include_dashboard": False, "object_store_memory": 2**28},
+        )
+        yield made
+        made.shutdown()
+
+
+@pytest.mark.slow
+def test_a_search_goes_on_while_nodes_leave_and_join(in_tmp: Path, cluster: Any) -> None:
+    second = cluster.add_node(num_cpus=1, object_store_memory=2**28)
+    diary = Scripted(in_tmp / "diary")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.searching", "t", "ray", "6", "--seconds", "3"]
+        + ["--address", cluster.address],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        until = time.monotonic() + 90
+        while len(set(diary.processes() if diary.lines("begin") else [])) < 2:  # both nodes have one
+            assert time.monotonic() < until
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.02)
+        cluster.remove_node(second, allow_graceful=False)
+        third = cluster.add_node(num_cpus=1, object_store_memory=2**28)
+        _, err = process.communicate(timeout=120)
+    finally:
+        process.kill()
+        process.wait()
+    cluster.remove_node(third)
+    assert process.returncode == 0, err
+    assert "node joined: " in err
+    assert "node left: " in err
+    trials = open_run("t").trials()
+    assert [trial.status for trial in trials] == ["done"] * 6
+    assert sorted(trial.attempts for trial in trials) == [1] * 5 + [2]  # what ran on the node that died
+    ends = diary.lines("end")
+    assert len(ends) == len(set(ends)) == 6
+    weights = {open_run("t").weights_path(trial.id).read_text() for trial in trials}
+    assert weights == {trial.key for trial in trials}  # also of those trained on another node
+
+
+@dataclass(frozen=True)
+class Absent:
+    """Says whether a folder of the search's machine is there, and leaves weights where it is told."""
+
+    folder: Path
+    fingerprint: str = "absent"
+    num_classes: int = 10
+    in_channels: int = 1
+
+    def epochs(self, architecture, seed, weights_path=None) -> Iterator[Measurement]:
+        weights_path.write_bytes(architecture.key.encode() * 10_000)
+        yield Measurement(accuracy=0.5, metrics={"there": self.folder.exists()})
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    shutil.which("unshare") is None or os.geteuid() != 0, reason="a node without our files needs root"
+)
+def test_a_node_needs_none_of_our_files_but_the_data_and_is_named_where_they_are_missing(
+    in_tmp: Path, cluster: Any
+) -> None:
+    home = in_tmp / "home"
+    home.mkdir()
+    start = (
+        f"mount -t tmpfs none {home} && mount -t tmpfs none /tmp/ray && exec {sys.executable} -m "
+        f"ray.scripts.scripts start --address={cluster.address} --num-cpus=1 --resources='{{\"away\": 1}}' "
+        "--object-store-memory=100000000 --block"
+    )
+    away = subprocess.Popen(
+        ["unshare", "-m", "sh", "-c", start], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    try:
+        book = Book(3)
+        book.queue = [
+            Candidate(id=c.id, architecture=c.architecture, seed=0, weights_path=home / "w" / f"{c.id}.bin")
+            for c in book.queue
+        ]
+        options = {"scratch": home / "scratch", "resources": {"away": 1}, "address": cluster.address}
+        executor = create_executor("ray", **options)
+        executor.run(Absent(home), book.next_candidate, book.record)  # waits for the node
+        assert [result.status for result in book.results.values()] == ["done"] * 3
+        assert [result.curve[-1].metrics["there"] for result in book.results.values()] == [1.0] * 3
+        for candidate in book.candidates.values():
+            written = (home / "w" / f"{candidate.id}.bin").read_bytes()
+            assert written == candidate.architecture.key.encode() * 10_000
+        assert not list((home / "w").glob("*.unfinished"))
+    finally:
+        away.terminate()
+        away.communicate(timeout=30)
