@@ -125,14 +125,18 @@ def config(name: str = "t", **sections: dict[str, Any]) -> SearchConfig:
     return parse_config(base)
 
 
-if __name__ == "__main__":
-    run_name, executor, budget = sys.argv[1:4]
+def session(run_name: str, executor: str, budget: str, *options: str) -> None:
+    """Run or resume a search in the current directory; the arguments are those of this script."""
     run_search(
         config(
             run_name,
             executor={"kind": executor, "workers": 2 if executor == "ray" else None},
             search={"candidates": int(budget)},
         ),
-        resume="--resume" in sys.argv,
+        resume="--resume" in options,
         evaluator=Scripted(Path("diary").absolute(), seconds=0.02),
     )
+
+
+if __name__ == "__main__":
+    session(*sys.argv[1:])
