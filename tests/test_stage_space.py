@@ -6,7 +6,6 @@ from functools import cache
 
 import numpy as np
 import pytest
-import torch
 
 from controller import CONTROLLERS, Objective, Outcome, Proposal, create_controller
 from controller.base import DRAWS
@@ -25,6 +24,7 @@ from search_space import (
 )
 from search_space.layers import LAYERS, Maker
 from search_space.stage import Block
+from tests.shapes import shapes_only
 
 TINY = {
     "name": "tiny",
@@ -53,7 +53,7 @@ def built(block: Block) -> tuple:
     """What a block really is: its modules in order, and the shapes of its state."""
     from tests.test_architecture import small
 
-    with torch.device("meta"):
+    with shapes_only():
         module = LAYERS[block.op](block, Maker(small(), 1e-3, 0.1), 0.0)
     parts = [
         (type(m).__name__, m.extra_repr(), getattr(m, "residual", None), getattr(m, "more", None))
