@@ -5,6 +5,7 @@
 from pathlib import Path
 
 import matplotlib.figure
+import pytest
 import sklearn.datasets
 import torch._dynamo  # by the first optimiser of a process
 import torch.utils.tensorboard

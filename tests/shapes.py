@@ -9,7 +9,7 @@ import torch
 
 @contextmanager
 def shapes_only() -> Iterator[None]:
-    """Tensors and modules made here have shapes and no numbers: to draw those is half the work of making them."""
+    """Tensors and modules made here have shapes and no numbers, whose drawing is half the work."""
     with torch.device("meta"), pytest.MonkeyPatch.context() as patch:
         for name in ("kaiming_uniform_", "normal_", "uniform_", "zeros_", "ones_"):
             patch.setattr(torch.nn.init, name, lambda tensor, *settings, **more: tensor)

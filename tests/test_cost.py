@@ -33,7 +33,7 @@ def built_cost(architecture: Architecture, num_classes: int, in_channels: int) -
 
 
 # `make stress` raises it
-PER_PRESET = int(os.environ.get("STRESS_ARCHITECTURES", "30"))
+PER_PRESET = int(os.environ.get("STRESS_ARCHITECTURES", "16"))
 
 
 @pytest.mark.parametrize("preset", preset_names())

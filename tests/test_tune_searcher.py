@@ -93,7 +93,7 @@ def test_a_restored_searcher_goes_on_exactly(
         other.restore(str(tmp_path / "state"))
     else:
         other = pickle.loads(pickle.dumps(searcher))
-    assert go_on(other, 40, 40) == go_on(searcher, 40, 40)  # trials open at the save end after it
+    assert go_on(other, 40, 24) == go_on(searcher, 40, 24)  # trials open at the save end after it
 
 
 @everyone
