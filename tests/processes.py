@@ -116,6 +116,8 @@ def _begin(
         os.dup2(file, number)
         os.close(file)
     os.chdir(directory)
+    if "RAY_AUTH_MODE" not in os.environ:  # a start of Ray sets it, and this process must do so itself
+        environment.pop("RAY_AUTH_MODE", None)
     os.environ.clear()
     os.environ.update(environment)
     call(*arguments)
