@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,13 @@ import torch
 from controller import CONTROLLERS
 from search_space import Decision, SearchSpace, load_space
 from tests.images import class_folders
+from trainers import create_executor
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """In parallel, slow tests first: what is left for the end is short, and can be shared out."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 @pytest.fixture(autouse=True)
@@ -28,6 +37,29 @@ def in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent.parent))  # workers import the tests' helpers
     return tmp_path
+
+
+@pytest.fixture(scope="module")
+def one_ray() -> Iterator[None]:
+    """A Ray of two processors for all tests of a module that ask for it, so that it starts once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent.parent))  # workers import the tests' helpers
+        create_executor("ray", scratch=Path("unused"))  # the settings that Ray reads when imported
+        import ray
+
+        handlers = [(n, signal.getsignal(n)) for n in (signal.SIGINT, signal.SIGTERM)]
+        ray.init(
+            address="local",
+            num_cpus=2,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.CRITICAL,
+            object_store_memory=512 * 2**20,
+        )
+        for number, handler in handlers:  # Ray takes over SIGTERM
+            signal.signal(number, handler)
+        yield
+        ray.shutdown()
 
 
 @pytest.fixture

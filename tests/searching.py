@@ -125,19 +125,20 @@ def config(name: str = "t", **sections: dict[str, Any]) -> SearchConfig:
     return parse_config(base)
 
 
-def _option(name: str) -> str | None:
-    return sys.argv[sys.argv.index(name) + 1] if name in sys.argv else None
-
-
-if __name__ == "__main__":
-    run_name, executor, budget = sys.argv[1:4]
+def session(run_name: str, executor: str, budget: str, *options: str) -> None:
+    """Run or resume a search in the current directory; the arguments are those of this script."""
+    after = dict(zip(options, options[1:], strict=False))
     run_search(
         config(
             run_name,
             executor={"kind": executor, "workers": 2 if executor == "ray" else None},
             search={"candidates": int(budget)},
         ),
-        resume="--resume" in sys.argv,
-        evaluator=Scripted(Path("diary").absolute(), seconds=float(_option("--seconds") or 0.02)),
-        address=_option("--address"),
+        resume="--resume" in options,
+        evaluator=Scripted(Path("diary").absolute(), seconds=float(after.get("--seconds", 0.02))),
+        address=after.get("--address"),
     )
+
+
+if __name__ == "__main__":
+    session(*sys.argv[1:])

@@ -15,9 +15,9 @@ from nas.audit_plan import sample
 from results import save_figure
 from results.audit_figure import AuditPanel, audit_figure
 from search_space import Limits, load_space
+from tests.processes import nas_command, wait_for
 from tests.searching import Scripted
 from tests.test_cli import nas
-from tests.test_faults import start, wait_for
 from trainers import ProxyProtocol
 
 BASE = "space: digits\nobjective: {target: 1e6}\nprotocol: {epochs: 2}\nexecutor: {kind: inline}\n"
@@ -358,25 +358,25 @@ def test_kill_9_and_the_same_command_goes_on(in_tmp: Path) -> None:
         BASE.replace("digits", "tiny.yaml").replace("epochs: 2", "epochs: 1, batch: 300")
         + "audit: {architectures: 8, seeds: 2, reference: {epochs: 2}}\n"
     )
-    command = ["-m", "nas.cli", "proxy", "audit", "c.yaml"]
+    command = ("proxy", "audit", "c.yaml")
 
     def done() -> dict[int, float]:
         there = Path("runs/c-audit/journal.db").is_file()
         return {t.id: t.seconds for t in open_run("c-audit").trials() if t.arrival} if there else {}
 
-    process = start(*command)
+    process = nas_command(*command)
     wait_for(lambda: len(done()) >= 3, process)
     process.kill()
     process.communicate()
     before = done()
     assert 3 <= len(before) < 24
-    process = start(*command)
+    process = nas_command(*command)
     wait_for(lambda: len(done()) > len(before), process)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, ""), err
     assert "of 24 trainings are done; the same command goes on" in err
-    process = start(*command)
+    process = nas_command(*command)
     out, err = process.communicate(timeout=120)
     assert (process.returncode, "Traceback" in err) == (0, False), err
     after = done()

@@ -1,9 +1,8 @@
 """Reference networks beside a search: fitted to its space, trained first, and no candidates."""
 
 import json
+import os
 import signal
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from nas.baselines import adapted_baselines
 from nas.rediscovery import rediscovery
 from results import Trial, dominating, front_of, ranked
 from search_space import adapt_to_space, cost, load_space
+from tests.processes import Forked
 from tests.searching import Scripted, config
 from tests.test_cli import nas
 from tests.test_search import assert_equal_states, replayed
@@ -108,17 +108,14 @@ def test_a_name_cannot_pass_to_another_network_once_measured(scripted: Scripted)
     assert Path("runs/t/config.yaml").read_text() != before
 
 
-KILLED = """
-from pathlib import Path
-from nas import run_search
-from tests.searching import Scripted
-from tests.test_baselines import with_baselines
-run_search(with_baselines(), evaluator=Scripted(Path("diary").absolute(), acts={2: "die"}))
-"""
+def killed_at_the_second() -> None:
+    """A search in a process of its own."""
+    run_search(with_baselines(), evaluator=Scripted(Path("diary").absolute(), acts={2: "die"}))
 
 
 def test_a_search_that_is_killed_trains_no_baseline_again(scripted: Scripted) -> None:
-    killed = subprocess.run([sys.executable, "-c", KILLED], check=False, timeout=120)
+    killed = Forked(killed_at_the_second)
+    killed.communicate(timeout=120)
     assert killed.returncode == -signal.SIGKILL
     with open_run("t").journal() as journal:
         assert [t.status for t in journal.trials()] == ["done", "running", "pending"]
@@ -130,28 +127,24 @@ def test_a_search_that_is_killed_trains_no_baseline_again(scripted: Scripted) ->
     assert len(end.run.trials()) == 6
 
 
-INTERRUPTED = """
-import os, signal
-from pathlib import Path
-from nas import run_search
-from tests.searching import Scripted
-from tests.test_baselines import with_baselines
-
 class Stopping(Scripted):
+    """Interrupts its process when it begins."""
+
     def epochs(self, architecture, seed, weights_path=None):
         os.kill(os.getpid(), signal.SIGINT)
         yield from super().epochs(architecture, seed, weights_path)
 
-print(run_search(with_baselines(), evaluator=Stopping(Path("diary").absolute()), resume=True).outcome)
-"""
+
+def interrupted_at_once() -> None:
+    """A search in a process of its own that says how it ended."""
+    print(run_search(with_baselines(), evaluator=Stopping(Path("diary").absolute()), resume=True).outcome)
 
 
 def test_a_search_whose_baselines_wait_is_interrupted_and_not_finished(scripted: Scripted) -> None:
     run = run_search(config(), evaluator=scripted).run  # the budget is spent
-    stopped = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED], check=True, capture_output=True, timeout=120
-    )
-    assert stopped.stdout == b"interrupted\n"
+    stopped = Forked(interrupted_at_once)
+    assert stopped.communicate(timeout=120)[0] == "interrupted\n"
+    assert stopped.returncode == 0
     assert [t.status for t in run.baselines()] == ["done", "pending", "pending"]
     # what waits is dropped when it is asked for no more
     assert run_search(with_baselines(THREE[0]), evaluator=scripted, resume=True).outcome == "finished"

@@ -7,16 +7,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from torch.utils.flop_counter import FlopCounterMode
 
-from search_space import Architecture, cost, load_space, memory, preset_names, stage_table
+from search_space import Architecture, Head, Stage, Stem, cost, load_space, memory, preset_names, stage_table
+from tests.shapes import shapes_only
 from tests.test_architecture import ARCHITECTURES
 
 
 def built_cost(architecture: Architecture, num_classes: int, in_channels: int) -> tuple[int, int]:
-    """MACs by torch's own counter, and parameters of the module."""
-    with torch.device("meta"):
+    """MACs by torch's own counter, and parameters of the module, as it is described and would be exported."""
+    with shapes_only():
         model = architecture.build(num_classes, in_channels).eval()
         image = torch.empty(1, in_channels, architecture.image_size, architecture.image_size)
     params = sum(p.numel() for p in model.parameters())
@@ -24,13 +25,15 @@ def built_cost(architecture: Architecture, num_classes: int, in_channels: int) -
         for name, child in module.named_children():
             if isinstance(child, torch.nn.BatchNorm2d | torch.nn.SiLU | torch.nn.ReLU | torch.nn.ReLU6):
                 setattr(module, name, torch.nn.Identity())
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
+    with pytest.MonkeyPatch.context() as patch, FlopCounterMode(display=False) as counter, torch.no_grad():
+        # what runs leaves out the taps of a kernel that meet padding alone, on maps that are smaller than it
+        patch.setattr("search_space.convolutions._exported", lambda: True)
         model(image)
     return counter.get_total_flops() // 2, params
 
 
 # `make stress` raises it
-PER_PRESET = int(os.environ.get("STRESS_ARCHITECTURES", "30"))
+PER_PRESET = int(os.environ.get("STRESS_ARCHITECTURES", "16"))
 
 
 @pytest.mark.parametrize("preset", preset_names())
@@ -43,8 +46,22 @@ def test_cost_is_exact_on_random_architectures_of_a_preset(preset: str) -> None:
         assert tuple(cost(architecture)) == built_cost(architecture, 1000, 3)
 
 
+KERNEL_WIDER_THAN_MAPS = Architecture(
+    name="narrow",
+    image_size=8,
+    stem=Stem(channels=1),
+    stages=(
+        Stage(op="conv", kernel=1, stride=2, channels=1),
+        Stage(op="conv", kernel=3, stride=2, channels=1),
+    ),
+    head=Head(channels=0),
+    padding="symmetric",
+)
+
+
 @settings(max_examples=40, deadline=None)
 @given(ARCHITECTURES)
+@example(KERNEL_WIDER_THAN_MAPS)
 def test_cost_is_exact_on_odd_sizes_and_any_blocks(architecture: Architecture) -> None:
     assert tuple(cost(architecture, 7, 1)) == built_cost(architecture, 7, 1)
 
@@ -58,7 +75,7 @@ def test_the_tables_rows_add_up_to_the_cost(architecture: Architecture) -> None:
 def live_memory(architecture: Architecture) -> int:
     """Bytes by watching a real forward pass: parameters, and the most that one operation and a waiting skip
     hold; batch norm, activations and SE in place."""
-    with torch.device("meta"):
+    with shapes_only():
         model = architecture.build(7, 1).eval()
         x = torch.empty(1, 1, architecture.image_size, architecture.image_size)
     peak = 0

@@ -1,6 +1,8 @@
 """One contract for every executor, and what only processes can do."""
 
+import importlib
 import weakref
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ import torch
 
 from search_space import FieldError, InputError, load_space
 from tests.searching import Scripted
-from trainers import Candidate, Executor, Measurement, Result, create_executor
+from trainers import Candidate, Executor, InlineExecutor, Measurement, Result, create_executor
 
 
 class Book:
@@ -46,13 +48,18 @@ class Book:
 
 @pytest.fixture(params=["inline", pytest.param("ray", marks=pytest.mark.slow)])
 def executor(request, in_tmp: Path) -> Executor:
-    workers = 2 if request.param == "ray" else None
+    """One worker, whose start takes seconds."""
+    if request.param == "ray":
+        request.getfixturevalue("one_ray")
+    workers = 1 if request.param == "ray" else None
     return create_executor(request.param, scratch=in_tmp / "scratch", workers=workers)
 
 
 def test_every_candidate_comes_back_once_and_failures_do_not_spread(executor: Executor, in_tmp: Path) -> None:
     book, workers = Book(8), []
     scripted = Scripted(in_tmp / "diary", acts={2: "raise", 5: "nan"})
+    if not isinstance(executor, InlineExecutor):
+        executor = replace(executor, slots=2)
     executor.run(scripted, book.next_candidate, book.record, on_start=workers.append)
     assert sorted(book.results) == list(range(1, 9))
     statuses = [result.status for result in book.results.values()]
@@ -111,9 +118,18 @@ def test_what_is_finished_when_an_abort_comes_is_still_recorded(in_tmp: Path) ->
 
 
 @pytest.mark.slow
-def test_a_worker_that_fits_nowhere_is_an_error_and_not_a_wait(in_tmp: Path) -> None:
+@pytest.mark.usefixtures("one_ray")
+def test_a_worker_that_fits_nowhere_is_an_error_and_not_a_wait(
+    in_tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ray
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)  # as if what runs had just been started
+    for name in ("init", "shutdown"):
+        monkeypatch.setattr(ray, name, lambda **settings: None)
     executor = create_executor("ray", scratch=in_tmp / "scratch", cpus=999)
-    with pytest.raises(InputError, match="a worker wants 999 processors and 0 GPUs, this machine has"):
+    match = "a worker wants 999 processors and 0 GPUs, this machine has 2 and 0"
+    with pytest.raises(InputError, match=match):
         executor.run(Three(), Book(1).next_candidate, Book(1).record)
 
 
@@ -134,6 +150,7 @@ def test_an_abort_ends_the_run_without_results_of_what_ran(executor: Executor, i
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_ray")
 def test_killed_hanging_and_broken_workers_cost_only_their_candidate_a_try(in_tmp: Path) -> None:
     executor = create_executor("ray", scratch=in_tmp / "scratch", workers=2, time_limit=3.0)
     book = Book(10)
@@ -196,12 +213,16 @@ def test_a_broken_gpu_ends_a_run_in_one_process_instead_of_failing_all_that_foll
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_ray")
 def test_workers_that_cannot_start_end_the_run_with_the_reason(
     in_tmp: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("PYTHONPATH")  # workers cannot import this module then
+    (in_tmp / "only_here.py").write_text("from tests.test_executors import Three\nclass Four(Three): pass\n")
+    monkeypatch.syspath_prepend(in_tmp)  # after the start of Ray: workers do not have it
+    four = importlib.import_module("only_here").Four()
+    monkeypatch.setattr("trainers.ray_executor.EARLY_DEATHS", 2)  # of 4: each is a start
     executor = create_executor("ray", scratch=in_tmp / "scratch", workers=1)
     book = Book(2)
-    with pytest.raises(InputError, match=r"5 workers in a row did not start: .*No module named 'tests"):
-        executor.run(Scripted(in_tmp / "diary"), book.next_candidate, book.record)
+    with pytest.raises(InputError, match=r"3 workers in a row did not start: .*No module named 'only_here"):
+        executor.run(four, book.next_candidate, book.record)
     assert all(result.status == "lost" for result in book.results.values())

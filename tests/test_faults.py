@@ -3,8 +3,6 @@
 import random
 import re
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -12,32 +10,12 @@ import pytest
 
 from nas import open_run
 from results import Session
-from tests.searching import Scripted, config
+from tests.processes import Forked, nas_command, start, wait_for
+from tests.searching import Scripted, config, session
+from tests.test_cli import nas
 from tests.test_search import assert_equal_states, replayed
 
-ROOT = Path(__file__).parent.parent
 pytestmark = pytest.mark.slow
-
-
-def start(*arguments: str) -> subprocess.Popen[str]:
-    """A command in a session of its own, with its output kept."""
-    return subprocess.Popen(
-        [sys.executable, *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def wait_for(condition, process: subprocess.Popen[str], seconds: float = 90.0) -> None:
-    """Until the condition holds or the process has ended."""
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "nothing happened"
-        if process.poll() is not None:
-            return
-        time.sleep(0.005)
 
 
 def finished_keys() -> set[str]:
@@ -53,12 +31,16 @@ def sessions() -> list[Session]:
 @pytest.mark.parametrize("executor", ["inline", "ray"])
 def test_kill_9_loses_no_result_and_trains_nothing_twice(in_tmp: Path, executor: str) -> None:
     diary, rng, budget = Scripted(in_tmp / "diary"), random.Random(7), 24
-    command = ["-m", "tests.searching", "t", executor, str(budget)]
+    arguments = ("t", executor, str(budget))
     survivors: list[tuple[set[str], int]] = []
     # a start of Ray takes seconds: there SIGTERM takes the place of the second of three kills
     stops = [signal.SIGKILL, signal.SIGTERM] if executor == "ray" else [signal.SIGKILL] * 3
     for number, stop in enumerate(stops):
-        process = start(*command, *(["--resume"] if number else []))
+        resume = ["--resume"] if number else []
+        if stop == signal.SIGTERM:  # an interpreter that must come to its end too
+            process = start("-m", "tests.searching", *arguments, *resume)
+        else:
+            process = Forked(session, *arguments, *resume)
         enough = len(diary.lines("end")) + 4
         wait_for(lambda enough=enough: len(diary.lines("end")) >= enough, process)
         time.sleep(rng.uniform(0.0, 0.06))
@@ -70,7 +52,7 @@ def test_kill_9_loses_no_result_and_trains_nothing_twice(in_tmp: Path, executor:
         elif executor == "ray":
             time.sleep(2.5)  # orphaned workers notice within 2 s
         survivors.append((finished_keys(), len(diary.lines("begin"))))
-    process = start(*command, "--resume")
+    process = Forked(session, "t", "inline", str(budget), "--resume")  # what Ray began goes on without it too
     _, err = process.communicate(timeout=180)
     assert process.returncode == 0, err
     begins = diary.lines("begin")
@@ -93,7 +75,7 @@ def test_ctrl_c_stops_cleanly_and_the_printed_command_goes_on(in_tmp: Path, exec
         "space: digits\nobjective: {target: 1e6}\nprotocol: {epochs: 1, batch: 256}\n"
         f"search: {{candidates: 60}}\nexecutor: {{kind: {executor}}}\n"
     )
-    process = start("-m", "nas.cli", "search", str(config_file))
+    process = nas_command("search", str(config_file))
     wait_for(lambda: Path("runs/t/journal.db").is_file() and len(finished_keys()) >= 2, process)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=90)
@@ -106,7 +88,7 @@ def test_ctrl_c_stops_cleanly_and_the_printed_command_goes_on(in_tmp: Path, exec
     assert 2 <= len(before) < 60
     command = re.search(r"resume with: nas (.*)", err)
     assert command is not None
-    goes_on = start("-m", "nas.cli", *command[1].split())
+    goes_on = nas_command(*command[1].split())
     wait_for(lambda: len(finished_keys()) >= len(before) + 2, goes_on)
     goes_on.send_signal(signal.SIGINT)
     if executor == "ray":  # twice: at once; inline may be through with what ran before the second comes
@@ -119,23 +101,12 @@ def test_ctrl_c_stops_cleanly_and_the_printed_command_goes_on(in_tmp: Path, exec
     assert {trial.status for trial in open_run("t").trials()} <= {"done", "pending"}
 
 
-def test_a_search_can_be_read_while_it_runs(in_tmp: Path) -> None:
+def test_a_search_can_be_read_while_it_runs(in_tmp: Path, capsys) -> None:
     process = start("-m", "tests.searching", "t", "inline", "4000")
     wait_for(lambda: Path("runs/t/journal.db").is_file() and len(finished_keys()) >= 2, process)
-    status = subprocess.run(
-        [sys.executable, "-m", "nas.cli", "status", "t"], capture_output=True, text=True, check=True
-    )
-    assert "t: running" in status.stdout
-    second = subprocess.run(
-        [sys.executable, "-m", "tests.searching", "t", "inline", "4000", "--resume"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert "another search is running in this folder" in second.stderr
+    assert "t: running" in nas(capsys, "status", "t")[1]
+    second = Forked(session, "t", "inline", "4000", "--resume")
+    assert "another search is running in this folder" in second.communicate(timeout=60)[1]
     process.kill()
     process.communicate()
-    status = subprocess.run(
-        [sys.executable, "-m", "nas.cli", "status", "t"], capture_output=True, text=True, check=True
-    )
-    assert "t: killed" in status.stdout
+    assert "t: killed" in nas(capsys, "status", "t")[1]
