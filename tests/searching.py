@@ -6,6 +6,7 @@ As a script it runs or resumes such a search in the current directory:
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import sys
@@ -127,7 +128,7 @@ def config(name: str = "t", **sections: dict[str, Any]) -> SearchConfig:
 
 def session(run_name: str, executor: str, budget: str, *options: str) -> None:
     """Run or resume a search in the current directory; the arguments are those of this script."""
-    after = dict(zip(options, options[1:], strict=False))
+    after = dict(itertools.pairwise(options))
     run_search(
         config(
             run_name,

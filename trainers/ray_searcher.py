@@ -194,6 +194,15 @@ class Hooks(_Live, tune.Callback):  # type: ignore[misc]
             del self._trials[trial_id]
             if self._searcher.is_open(trial_id):
                 self._searcher.on_trial_complete(trial_id, error=True)
+            _forget(trial)
+
+
+def _forget(trial: Any) -> None:
+    """Tune keeps every trial to the end; what it holds of one that has ended would fill the memory."""
+    trial.config, trial.evaluated_params = {}, {}
+    trial._Trial__unresolved_config = {}
+    kept = trial.run_metadata
+    kept.last_result, kept.metric_analysis, kept.metric_n_steps = {}, {}, {}
 
 
 class StopAll(_Live, tune.Stopper):  # type: ignore[misc]
