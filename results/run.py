@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +19,7 @@ from filelock import FileLock, Timeout
 
 from results.journal import Journal
 from results.pareto import hypervolume, pareto_front
-from results.reading import JournalReader
+from results.reading import JournalReader, unreadable
 from results.schema import Session
 from results.trial import Trial, ranked
 from search_space import InputError, read_yaml
@@ -78,11 +80,13 @@ class Run:
         """The journal, open for reading.
 
         Raises:
-            InputError: it is missing, no journal, or of a newer version.
+            InputError: it is missing, no journal, or of a newer version; or damage is met while it is read.
         """
         journal = JournalReader.read(self.journal_path)
         try:
             yield journal
+        except (sqlite3.DatabaseError, json.JSONDecodeError) as error:
+            raise InputError(f"{self.journal_path}: {unreadable(self.journal_path, error)}") from None
         finally:
             journal.close()
 
