@@ -134,10 +134,6 @@ def _results(db: sqlite3.Connection, found: Examination) -> int:
     return content_of(rows_of(db), found.config).results
 
 
-def _anything(db: sqlite3.Connection) -> bool:
-    return any(db.execute(f"SELECT 1 FROM {table}").fetchone() for table in ("trials", "sessions"))  # noqa: S608
-
-
 # --- the controller ----------------------------------------------------------------------------------
 
 

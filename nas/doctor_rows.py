@@ -112,7 +112,7 @@ class Content:
 def content_of(rows: Rows, config: SearchConfig | None) -> Content:
     """Read the rows of a journal; what cannot be read becomes a finding."""
     findings = Findings("trials")
-    proposed = {row["trial"] for row in rows.get("proposals", [])}
+    proposed = {row.get("trial") for row in rows.get("proposals", [])}
     trials, proposals, facts = [], [], None
     for row in rows.get("trials", []):
         with findings.reading(f"trial {row['id']}"):
@@ -122,8 +122,11 @@ def content_of(rows: Rows, config: SearchConfig | None) -> Content:
         with findings.reading(f"proposal {row['id']}"):
             proposals.append(proposal_in(row))
     for row in rows.get("evaluator", []):
-        facts = EvaluatorFacts(row["fingerprint"], row["num_classes"], row["in_channels"])
+        with findings.reading("evaluator"):
+            facts = _facts(row)
     controller = next(iter(rows.get("controller", [])), None)
+    if controller is not None and not isinstance(controller.get("version"), int):
+        controller = None
     audit = not proposed and controller is None and config is not None and config.audit is not None
     return Content(
         rows=rows,
@@ -135,6 +138,13 @@ def content_of(rows: Rows, config: SearchConfig | None) -> Content:
         audit=audit and any(trial.baseline is None for trial in trials),
         findings=findings,
     )
+
+
+def _facts(row: dict[str, Any]) -> EvaluatorFacts:
+    facts = EvaluatorFacts(row["fingerprint"], row["num_classes"], row["in_channels"])
+    if not all(isinstance(number, int) and number > 0 for number in facts[1:]):
+        raise ValueError(f"classes and channels must be whole numbers, are {facts[1:]}")
+    return facts
 
 
 def check_trials(

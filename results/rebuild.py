@@ -25,6 +25,7 @@ Rows = dict[str, list[dict[str, Any]]]
 ALL = (*TABLES, "controller")
 MISSES = 2000  # rows in a row that cannot be read before a table is given up
 FURTHEST = 200_000  # number of a row that is believed to be one, where those before it cannot be read
+_NUMBER = "says that its schema is {}"  # and has the tables of this version
 _ALLOWED = {
     *(sqlite3.SQLITE_INSERT, sqlite3.SQLITE_UPDATE, sqlite3.SQLITE_DELETE, sqlite3.SQLITE_SELECT),
     *(sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_TRANSACTION),
@@ -76,12 +77,12 @@ def _snapshot(db: sqlite3.Connection) -> Snapshot:
     damage = [str(row[0]) for row in db.execute("PRAGMA integrity_check(20)")]
     damage = [] if damage == ["ok"] else damage
     wrong = _wrong_tables(db, version)
-    if version > SCHEMA_VERSION and not damage and wrong:
+    if version > SCHEMA_VERSION and not damage and wrong != [_NUMBER.format(version)]:
         return Snapshot(version=version, rows={}, damage=[], newer=True)
     for table, row, parent, _ in db.execute("PRAGMA foreign_key_check"):
         damage.append(f"{table} {row}: refers to a row of {parent} that is not there")
     rows = rows_of(db)
-    if version >= 4 and len(rows.get("changes", [])) != 1:
+    if version >= 4 and [type(row.get("number")) for row in rows.get("changes", [])] != [int]:
         damage.append("the number of its last change is missing")
     return Snapshot(version=version, rows=rows, damage=damage + wrong)
 
@@ -91,7 +92,7 @@ def _wrong_tables(db: sqlite3.Connection, version: int) -> list[str]:
     statements = [sql for (sql,) in db.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")]
     with contextlib.closing(empty()) as wanted, contextlib.closing(sqlite3.connect(":memory:")) as found:
         if _shape(db) == _shape(wanted):
-            return [] if version == SCHEMA_VERSION else [f"says that its schema is {version}"]
+            return [] if version == SCHEMA_VERSION else [_NUMBER.format(version)]
         if version not in range(1, SCHEMA_VERSION):
             return [f"its tables are not those of schema {SCHEMA_VERSION}"]
         try:  # an older version has the right tables if it becomes this one
@@ -292,7 +293,7 @@ def salvaged(path: Path, sound: Callable[[str, dict[str, Any]], bool]) -> sqlite
     for table in ("trials", "events"):
         db.execute(f"UPDATE {table} SET session = NULL WHERE session NOT IN (SELECT id FROM sessions)")  # noqa: S608
     for row in readable_rows(path, "changes"):
-        with contextlib.suppress(sqlite3.Error):
+        if isinstance(row.get("number"), int):
             db.execute("UPDATE changes SET number = ?", (row["number"],))
     return db
 

@@ -4,11 +4,10 @@ import io
 import json
 import os
 import random
+import re
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,11 +19,12 @@ from controller import CONTROLLERS
 from nas import load_config, open_run, run_search
 from nas.doctor import Examination, Replays, examine, find_run
 from nas.doctor_repair import repair
-from nas.replay import difference, loaded, replay
+from nas.replay import loaded
 from results import Journal, Run
 from results.history import FILE, TABLES
-from results.rebuild import Past, Snapshot, readable_rows, rows_of, snapshot
-from search_space import InputError
+from results.rebuild import Past, snapshot
+from search_space import InputError, load_space
+from tests import tables
 from tests.searching import Scripted, config
 from tests.test_cli import nas
 from tests.test_search import assert_equal_states, replayed
@@ -50,17 +50,27 @@ def section(name: str, controller: str, candidates: int):
     )
 
 
+@pytest.fixture(autouse=True)
+def _without_data(monkeypatch) -> None:
+    """Data take time to read, and are no matter of most tests."""
+
+    def missing(config, space):
+        raise InputError("the data are not here")
+
+    monkeypatch.setattr("nas.doctor.create_evaluator", missing)
+
+
 @pytest.fixture(scope="module")
-def original(tmp_path_factory) -> Iterator[Path]:
+def original(tmp_path_factory) -> Path:
     """A folder with a run that no test changes."""
     folder = tmp_path_factory.mktemp("original")
     before = Path.cwd()
     os.chdir(folder)
     try:
-        searched(folder, controller="ppo")
+        searched(folder, controller="evolution")
     finally:
         os.chdir(before)
-    yield folder / "runs" / "t"
+    return folder / "runs" / "t"
 
 
 @pytest.fixture
@@ -155,9 +165,9 @@ def test_a_run_with_baselines_and_true_weights_is_sound(in_tmp: Path) -> None:
 
     class Weighty(Scripted):
         def epochs(self, architecture, seed, weights_path=None):
-            yield from super().epochs(architecture, seed)
             if weights_path is not None:
                 save_weights(architecture.build(10, 1), architecture, weights_path)
+            yield from super().epochs(architecture, seed)
 
     settings = config(baselines=["mobilenet_v2"], search={"candidates": 4, "keep_weights": 2})
     run = run_search(settings, evaluator=Weighty(in_tmp / "diary")).run
@@ -192,7 +202,9 @@ def test_an_audit_is_sound_without_proposals(in_tmp: Path) -> None:
     assert "trial 3: macs is" in errors(examine(run))["trials"][0]
 
 
-def test_a_run_that_was_copied_elsewhere_is_sound_and_goes_on(run: Run, tmp_path_factory, monkeypatch) -> None:
+def test_a_run_that_was_copied_elsewhere_is_sound_and_goes_on(
+    run: Run, tmp_path_factory, monkeypatch
+) -> None:
     elsewhere = tmp_path_factory.mktemp("other machine")
     (elsewhere / "runs").mkdir()
     shutil.copytree(run.path, elsewhere / "runs" / "another name")
@@ -209,13 +221,34 @@ def test_a_run_without_trials_is_sound(in_tmp: Path) -> None:
     assert (errors(found), warnings(found)) == ({}, {})
 
 
+@pytest.mark.parametrize("kind", ["proxy", "table"])
+def test_the_evaluator_is_compared_where_its_data_are(in_tmp: Path, monkeypatch, kind: str) -> None:
+    from nas.launch import create_evaluator
+
+    if kind == "table":
+        tables.write_csv(Path("table.csv"), tables.rows_of(load_space(tables.SPACE)))
+        source = {"kind": "table", "path": str(Path("table.csv").absolute()), "surrogate": False}
+        given = config(space=tables.SPACE, evaluator=source, controller={"name": "random", "options": {}})
+        run = run_search(given).run
+    else:
+        given = section("t", "random", 6)
+        fingerprint = create_evaluator(given, load_space(given.space)).fingerprint
+        run = run_search(given, evaluator=Scripted(in_tmp / "diary", fingerprint=fingerprint)).run
+    texts = [f.text for f in examine(run, Replays()).findings if f.severity != "ok"]
+    assert texts == ["cannot be made here, so that the search cannot go on here: the data are not here"]
+    monkeypatch.setattr("nas.doctor.create_evaluator", create_evaluator)
+    assert [f.text for f in examine(run, Replays()).findings if f.severity != "ok"] == []
+    change(run, "UPDATE evaluator SET fingerprint = 'other'")
+    assert "measures otherwise than the journal notes" in str(examine(run).findings[-1])
+
+
 # --- what is damaged, with a history -----------------------------------------------------------------
 
 
 DAMAGES = {
-    "accuracy": ("UPDATE trials SET accuracy = accuracy * 0.999 WHERE id = 5", r"trial 5: accuracy is 0\.\d+"),
+    "accuracy": ("UPDATE trials SET accuracy = accuracy * 0.999 WHERE id = 5", r"trial 5: accuracy is 0\.\d"),
     "key": ("UPDATE trials SET key = 'f' || substr(key, 2) || 'f' WHERE id = 5", "trial 5: the key is f"),
-    "reward": ("UPDATE trials SET reward = 0.9 WHERE id = 5", "trial 5: reward is 0.9, its accuracy and cost"),
+    "reward": ("UPDATE trials SET reward = 0.9 WHERE id = 5", "trial 5: reward is 0.9, its accuracy"),
     "macs": ("UPDATE trials SET macs = macs + 1 WHERE id = 5", r"trial 5: macs is \d+, its architecture has"),
     "text": ("UPDATE trials SET architecture = '{' WHERE id = 5", "trial 5: cannot be read: "),
     "seed": ("UPDATE trials SET seed = 7 WHERE id = 5", "trial 5: seed is 7, config.yaml has 0"),
@@ -242,11 +275,10 @@ def test_an_altered_row_is_found_by_itself_and_by_the_history_and_mended(run, or
     found = examine(run, Replays())
     assert found.journal == "differs"
     assert "in the history" in str(errors(found)["history"]) or "only in" in str(errors(found)["history"])
-    import re
-
     texts = [text for check in ("trials", "order") for text in errors(found).get(check, [])]
     assert any(re.search(message, text) for text in texts), texts
-    assert all("history.jsonl" in (f.repair or "") for f in found.findings if f.check in ("trials", "order"))
+    rows = [f for f in found.findings if f.check in ("trials", "order") and f.severity == "error"]
+    assert all(f.repair == "--repair makes the journal anew from history.jsonl" for f in rows)
     done, found = mended(run)
     assert "made anew from history.jsonl, 12 results" in done[0]
     assert errors(found) == {}
@@ -273,27 +305,24 @@ def test_a_lost_state_of_the_controller_is_that_of_a_replay(run, original, sql, 
     assert_goes_on(run)
 
 
-def test_one_bit_of_the_controllers_state_is_found(run, original) -> None:
-    version, state = state_of(run.journal_path)
-    path = difference_place = None
-    for name, tensor in state["policy"].items() if "policy" in state else []:
-        tensor.view(-1)[0] = torch.nextafter(tensor.view(-1)[0], torch.tensor(9.0))
-        path, difference_place = name, f"policy.{name}"
-        break
-    assert path is not None, list(state)
+def test_one_bit_of_the_controllers_state_is_found(in_tmp: Path) -> None:
+    run = searched(in_tmp, controller="ppo", candidates=6)
+    shutil.copytree(run.path, "whole")
+    _, state = state_of(run.journal_path)
+    name, tensor = next((n, t) for n, t in state["policy"].items() if t.dtype == torch.float32)
+    tensor.view(-1)[:1] = torch.nextafter(tensor.view(-1)[:1], torch.tensor([9.0]))
     buffer = io.BytesIO()
     torch.save(state, buffer)
     change(run, "UPDATE controller SET state = ?", buffer.getvalue())
     (text,) = errors(examine(run, Replays()))["controller"]
-    assert text == f"the state differs from that of a replay in {difference_place}"
+    assert text == f"the state differs from that of a replay in policy.{name}"
     assert errors(examine(run)) == {}  # without a replay nobody can know
     mended(run)
-    assert_same(run, original)
+    assert_same(run, Path("whole"))
+    assert state_of(run.path / "journal.db.damaged-1")[0] == 12  # what was there is kept
 
 
 def test_a_state_from_another_torch_is_a_warning(run: Run) -> None:
-    for path in (run.journal_path, run.path / FILE):
-        del path
     change(run, "UPDATE sessions SET environment = json_set(environment, '$.torch', '1.0')")
     change(run, "UPDATE controller SET version = 23")
     (run.path / FILE).unlink()
@@ -369,7 +398,7 @@ def test_whatever_is_cut_off_or_overwritten_comes_back(original, tmp_path_factor
 def test_a_history_that_is_missing_or_behind_is_a_warning_and_begun_anew(run, original) -> None:
     history = run.path / FILE
     lines = history.read_text().splitlines(keepends=True)
-    for text, message in [(None, "is missing"), ("".join(lines[:9]), f"lacks {len(lines) - 9} changes")]:
+    for text, message in [(None, "is missing"), ("".join(lines[:9]), "changes that the journal has")]:
         history.unlink()
         if text is not None:
             history.write_text(text)
@@ -380,7 +409,6 @@ def test_a_history_that_is_missing_or_behind_is_a_warning_and_begun_anew(run, or
         assert "history.jsonl: begun anew from the journal" in done[0]
         assert (errors(found), warnings(found)) == ({}, {})
         assert_same(run, original)
-        lines = history.read_text().splitlines(keepends=True) * 20
     run.journal_path.unlink()
     mended(run)
     assert_same(run, original)
@@ -393,7 +421,7 @@ def test_a_history_with_a_line_that_cannot_be_read_is_begun_anew(run, original) 
     history.write_bytes(b"".join(lines))
     found = examine(run, Replays())
     assert f"its last {len(lines) - 5} lines cannot be read" in errors(found)["history"][0]
-    done, found = mended(run)
+    _, found = mended(run)
     assert (errors(found), warnings(found)) == ({}, {})
     assert (run.path / "history.jsonl.damaged-1").exists()
     run.journal_path.unlink()
@@ -459,7 +487,7 @@ def test_a_journal_of_which_nothing_is_left_stays_as_it_is(run: Run, capsys) -> 
     run.journal_path.write_bytes(b"\0" * 20000)
     code, _, err = nas(capsys, "doctor", "t", "--repair")
     assert code == 1
-    assert "nothing of it can be read, and no history.jsonl can be used; nothing was changed" in err
+    assert "no result in it can be read, and no history.jsonl can be used; nothing was changed" in err
     assert run.journal_path.read_bytes() == b"\0" * 20000
     assert not list(run.path.glob("*.damaged-*"))
 
@@ -552,7 +580,7 @@ def test_the_command_says_what_it_found_and_did(run: Run, original: Path, capsys
     code, out, _ = nas(capsys, "doctor", "t")
     assert code == 1
     assert "-> --repair makes the journal anew from history.jsonl" in out
-    assert "t: damaged; 3 errors" in out
+    assert "t: damaged; 2 errors, 1 warnings" in out
     code, out, err = nas(capsys, "doctor", "t", "--repair")
     assert (code, err) == (0, "")
     assert "repaired: runs/t/journal.db: made anew from history.jsonl, 12 results and 12 proposals" in out
