@@ -248,8 +248,9 @@ def _compare(found: Examination, snap: Snapshot, past: Past, then: Rows, finding
             found.journal = "differs"
             findings.error("differs", f"{place}: {text}", FROM_HISTORY)
     if lacks == 1 and not found.running and found.journal == "sound":
+        found.journal = "behind"  # the search would go on without it, but it may hold a result
         text = f"{place}: lacks one change that {HISTORY} has: a session was killed before it was committed"
-        findings.warning("uncommitted", text, "nothing to do: the search goes on without it")
+        findings.warning("uncommitted", text, FROM_HISTORY)
     elif lacks > 1 and not found.running:
         found.journal = "behind"
         why = "copied without its -wal file, or an older copy?"

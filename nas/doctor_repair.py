@@ -89,9 +89,9 @@ def _journal_anew(found: Examination, replays: Replays) -> list[str]:
     db = None if past is None else past.journal()
     if db is None or (rescued is not None and _results(rescued, found) > _results(db, found)):
         db, past = rescued, None
-    if db is None or not (past is not None or _anything(db)):
+    if db is None or not (past is not None or _results(db, found)):
         raise InputError(
-            f"{path}: nothing of it can be read, and no {HISTORY} can be used; nothing was changed"
+            f"{path}: no result in it can be read, and no {HISTORY} can be used; nothing was changed"
         )
     with contextlib.closing(db):
         notes = _fill_controller(db, found, replays)
