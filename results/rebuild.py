@@ -362,7 +362,8 @@ def write_journal(db: sqlite3.Connection, path: Path) -> Path | None:
         _sync(unfinished)
         aside = keep_aside(path)
         unfinished.replace(path)
-        _sync(path.parent)
+        with contextlib.suppress(PermissionError):  # Windows opens no folders
+            _sync(path.parent)
     except (sqlite3.Error, OSError) as error:
         with contextlib.suppress(OSError):
             unfinished.unlink(missing_ok=True)

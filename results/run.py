@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
+from results.history import FILE as HISTORY
 from results.journal import Journal
 from results.pareto import hypervolume, pareto_front
 from results.reading import JournalReader, unreadable
@@ -240,7 +241,7 @@ def open_run(name_or_path: str | Path) -> Run:
     """A run by its name under ``runs/`` of the current directory, or by its path.
 
     Raises:
-        InputError: there is none, with the nearest name.
+        InputError: there is none, with the nearest name; or it has lost its journal.
     """
     text = str(name_or_path)
     candidates = (
@@ -249,6 +250,8 @@ def open_run(name_or_path: str | Path) -> Run:
     for path in candidates:
         if (path / "journal.db").is_file():
             return Run(path)
+        if (path / HISTORY).is_file():
+            raise InputError(f"{path}: {unreadable(path / 'journal.db', 'it is missing')}")
     raise InputError(f"no run {text!r} under {RUNS}/{suggestion(text, [run.name for run in list_runs()])}")
 
 
