@@ -13,6 +13,8 @@ from controller import CONTROLLERS
 from search_space import Decision, SearchSpace, load_space
 from tests.images import class_folders
 
+pytest.register_assert_rewrite("tests.doctoring")
+
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> Iterator[None]:
