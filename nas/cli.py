@@ -22,6 +22,7 @@ from nas.architecture_commands import architecture_app
 from nas.baseline_views import print_baselines, print_comparison, print_front
 from nas.console import count, out, percent, print_json, print_table, reward_text
 from nas.data_commands import data_app
+from nas.doctor_commands import doctor_app
 from nas.options import JsonOption, RunArgument
 from nas.proxy_commands import proxy_app
 from nas.space_commands import space_app
@@ -52,6 +53,7 @@ app = typer.Typer(
 )
 
 app.add_typer(architecture_app)
+app.add_typer(doctor_app)
 app.add_typer(space_app, name="space")
 app.add_typer(data_app, name="data")
 app.add_typer(proxy_app, name="proxy")
@@ -390,7 +392,7 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         code = 130
     except sqlite3.DatabaseError as error:
-        code = _mistake(f"the journal cannot be used: {error}", debug)
+        code = _mistake(f"the journal cannot be used: {error}; nas doctor RUN says what is wrong", debug)
     except OSError as error:
         code = _mistake(f"{error.filename or 'system'}: {error.strerror or error}", debug)
     sys.exit(code if isinstance(code, int) else 0)

@@ -95,7 +95,7 @@ def rebuilt(path: Path) -> tuple[int, dict[int, list[Statement]]]:
         for line in _lines(path):
             if "schema" in line:
                 schema, changes = line["schema"], {}
-            changes[line["change"]] = [(sql, tuple(values)) for sql, values in line["do"]]
+            changes[int(line["change"])] = [(sql, tuple(values)) for sql, values in line["do"]]
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     except (KeyError, TypeError, ValueError):

@@ -45,7 +45,7 @@ class Recorded:
     def execute(self, sql: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
         """Run a statement."""
         cursor = self._db.execute(sql, values)
-        if not sql.startswith("SELECT") and cursor.rowcount:
+        if cursor.rowcount > 0:  # -1 of what only reads
             self.statements.append((sql, tuple(values)))
         return cursor
 
@@ -222,6 +222,13 @@ class Journal(JournalReader):
         """Keep in mind what happened besides results; see `Event`."""
         with self._transaction() as db:
             _note(db, self._session, kind, text)
+
+    @patient
+    def restore_controller(self, version: int, state: bytes, text: str) -> None:
+        """Commit a controller's state that was lost, with a note of kind ``repaired``."""
+        with self._transaction() as db:
+            self._save_controller(version, state)
+            _note(db, self._session, "repaired", text)
 
     @patient
     def propose(

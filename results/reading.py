@@ -182,12 +182,10 @@ class JournalReader:
 def existing(path: Path, mode: str) -> sqlite3.Connection:
     """A connection to a journal that is there, ``rw`` or ``ro``; errors as in `JournalReader.read`."""
     if not path.is_file():
-        raise InputError(f"{path}: no such journal")
-    if mode == "ro" and not os.access(path.parent, os.W_OK):
-        mode = "ro&immutable=1"  # a reader of a WAL needs to write beside it
+        raise InputError(f"{path}: no such journal{_hint(path)}")
     connection = None
     try:
-        connection = connect(f"file:{quote(str(path))}?mode={mode}")
+        connection = connect(uri_of(path, mode))
         version = schema_version(connection)
         damage = connection.execute("PRAGMA quick_check(1)").fetchone()[0] if version else "it has no tables"
     except sqlite3.Error as error:
@@ -196,15 +194,31 @@ def existing(path: Path, mode: str) -> sqlite3.Connection:
     if version > SCHEMA_VERSION:
         wrong = f"has schema {version}, written by a newer version; this one reads up to {SCHEMA_VERSION}"
     elif damage != "ok":
-        wrong = f"cannot be read as a journal: {damage}"
-        if (path.parent / HISTORY).is_file():
-            wrong += f"; nas doctor {path.parent} makes it anew from {HISTORY}"
+        wrong = unreadable(path, damage)
     if wrong is not None:
         if connection is not None:
             connection.close()
         raise InputError(f"{path}: {wrong}")
     assert connection is not None
     return connection
+
+
+def unreadable(path: Path, damage: object) -> str:
+    """What is wrong with a journal that cannot be read, and what helps."""
+    return f"cannot be read as a journal: {damage}{_hint(path)}"
+
+
+def _hint(path: Path) -> str:
+    if not (path.parent / HISTORY).is_file():
+        return ""
+    return f"; nas doctor {path.parent} --repair makes it anew from {HISTORY}"
+
+
+def uri_of(path: Path, mode: str) -> str:
+    """What opens a journal, ``rw`` or ``ro``."""
+    if mode == "ro" and not os.access(path.parent, os.W_OK):
+        mode = "ro&immutable=1"  # a reader of a WAL needs to write beside it
+    return f"file:{quote(str(path))}?mode={mode}"
 
 
 def connect(uri: str) -> sqlite3.Connection:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,9 +17,10 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
+from results.history import FILE as HISTORY
 from results.journal import Journal
 from results.pareto import hypervolume, pareto_front
-from results.reading import JournalReader
+from results.reading import JournalReader, unreadable
 from results.trial import Trial, ranked
 from search_space import InputError, read_yaml
 from search_space.errors import suggestion
@@ -77,11 +80,13 @@ class Run:
         """The journal, open for reading.
 
         Raises:
-            InputError: it is missing, no journal, or of a newer version.
+            InputError: it is missing, no journal, or of a newer version; or damage is met while it is read.
         """
         journal = JournalReader.read(self.journal_path)
         try:
             yield journal
+        except (sqlite3.DatabaseError, json.JSONDecodeError) as error:
+            raise InputError(f"{self.journal_path}: {unreadable(self.journal_path, error)}") from None
         finally:
             journal.close()
 
@@ -235,7 +240,7 @@ def open_run(name_or_path: str | Path) -> Run:
     """A run by its name under ``runs/`` of the current directory, or by its path.
 
     Raises:
-        InputError: there is none, with the nearest name.
+        InputError: there is none, with the nearest name; or it has lost its journal.
     """
     text = str(name_or_path)
     candidates = (
@@ -244,6 +249,8 @@ def open_run(name_or_path: str | Path) -> Run:
     for path in candidates:
         if (path / "journal.db").is_file():
             return Run(path)
+        if (path / HISTORY).is_file():
+            raise InputError(f"{path}: {unreadable(path / 'journal.db', 'it is missing')}")
     raise InputError(f"no run {text!r} under {RUNS}/{suggestion(text, [run.name for run in list_runs()])}")
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from controller import CONTROLLERS, Outcome, Proposal, create_controller
+from controller import CONTROLLERS, create_controller
 from nas import InputError, load_architecture, load_config, open_run, run_search
+from nas.replay import replay
 from results import Journal, ranked
 from search_space import load_space
 from tests.searching import Scripted, config
@@ -28,36 +29,12 @@ FEW = {
 
 
 def replayed(run, settings):
-    """A controller that is asked and told just as the journal says."""
+    """A controller that is asked and told just as the journal says, and the journal's state."""
     with run.journal() as journal:
-        facts = journal.evaluator()
-    space = load_space(settings.space).limited(settings.limits, facts.num_classes, facts.in_channels)
-    controller = create_controller(
-        settings.controller.name, space, settings.seed, settings.objective, **settings.controller.options
-    )
-    with run.journal() as journal:
-        trials = {trial.id: trial for trial in journal.trials()}
-        asks, tells = {}, {}
-        for row in journal.proposals():
-            asks.setdefault(row.asked, []).append(row)
-            if row.told is not None:
-                tells.setdefault(row.told, []).append(row)
+        again = replay(settings, journal.evaluator(), journal.trials(), journal.proposals())
         version, state = journal.controller_state()
-    assert sorted([*asks, *tells]) == list(range(1, version + 1))
-    for step in range(1, version + 1):
-        rows = asks.get(step) or tells[step]
-        if step in asks:
-            assert [p.indices for p in controller.ask(len(rows))] == [row.indices for row in rows]
-            continue
-        trial = trials[rows[0].trial]
-        outcome = None
-        if trial.status == "done":
-            outcome = Outcome(trial.accuracy, float(trial.macs), trial.reward)
-        controller.tell(
-            [Proposal(row.indices, space.choices(row.indices), row.log_prob) for row in rows],
-            [outcome] * len(rows),
-        )
-    return controller, torch.load(io.BytesIO(state), weights_only=True)
+    assert (again.wrong, again.version) == (None, version)
+    return again.controller, torch.load(io.BytesIO(state), weights_only=True)
 
 
 def assert_equal_states(a, b) -> None:

@@ -1,0 +1,163 @@
+"""Replay: a fresh controller that is asked and told exactly as a journal says.
+
+A controller is exact: equal state, asked and told the same, goes on equally to the last bit on one machine.
+So the state in a journal can be checked, and made again where it was lost.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from controller import Controller, Objective, Outcome, Proposal, create_controller
+from nas.config import SearchConfig
+from results import EvaluatorFacts, ProposalRow, Trial
+from search_space import SearchSpace, load_space
+
+Progress = Callable[[int, int], object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replay:
+    """What came of a replay.
+
+    Attributes:
+        controller: after the last step that could be repeated.
+        version: number of that step; the journal's version where all could be.
+        wrong: why the next could not, with its place; None where all could be.
+    """
+
+    controller: Controller
+    version: int
+    wrong: str | None = None
+
+    def state(self) -> bytes:
+        """The controller's state as a journal keeps it."""
+        buffer = io.BytesIO()
+        torch.save(self.controller.state_dict(), buffer)
+        return buffer.getvalue()
+
+
+def space_of(config: SearchConfig, facts: EvaluatorFacts) -> SearchSpace:
+    """The space of a search as its controller saw it.
+
+    Raises:
+        FieldError: the limits leave nothing of it.
+    """
+    return load_space(config.space).limited(config.limits, facts.num_classes, facts.in_channels)
+
+
+def replay(
+    config: SearchConfig,
+    facts: EvaluatorFacts,
+    trials: Sequence[Trial],
+    proposals: Sequence[ProposalRow],
+    progress: Progress = lambda done, steps: None,
+) -> Replay:
+    """Ask and tell a fresh controller as a journal says.
+
+    Args:
+        config: of the search.
+        facts: of its evaluator.
+        trials: of the journal.
+        proposals: of the journal, in order.
+        progress: called after each step with their number so far and in all.
+
+    Raises:
+        FieldError: the configuration's controller or space is refused.
+    """
+    space = space_of(config, facts)
+    controller = create_controller(
+        config.controller.name, space, config.seed, config.objective, **config.controller.options
+    )
+    trial_of = {trial.id: trial for trial in trials}
+    asks: dict[int, list[ProposalRow]] = {}
+    tells: dict[int, list[ProposalRow]] = {}
+    for row in proposals:
+        asks.setdefault(row.asked, []).append(row)
+        if row.told is not None:
+            tells.setdefault(row.told, []).append(row)
+    last = max([*asks, *tells], default=0)
+    for step in range(1, last + 1):
+        try:
+            wrong = None
+            if step in asks:
+                wrong = _ask(controller, asks[step])
+            elif step in tells:
+                _tell(controller, space, config.objective, tells[step], trial_of)
+            else:
+                wrong = "is in no proposal"
+        except (ValueError, LookupError, TypeError, RuntimeError, OverflowError) as error:
+            wrong = f"cannot be repeated: {type(error).__name__}: {error}"
+        if wrong is not None:
+            return Replay(controller=controller, version=step - 1, wrong=f"step {step} of {last} {wrong}")
+        progress(step, last)
+    return Replay(controller=controller, version=last)
+
+
+def _ask(controller: Controller, rows: Sequence[ProposalRow]) -> str | None:
+    for row, proposal in zip(rows, controller.ask(len(rows)), strict=True):
+        if proposal.indices != row.indices:
+            return f"gives another network than proposal {row.id} of the journal"
+    return None
+
+
+def _tell(
+    controller: Controller,
+    space: SearchSpace,
+    objective: Objective,
+    rows: Sequence[ProposalRow],
+    trial_of: dict[int, Trial],
+) -> None:
+    trial = trial_of[rows[0].trial]
+    outcome = None
+    if trial.accuracy is not None and trial.reward is not None:
+        outcome = Outcome(trial.accuracy, float(getattr(trial, objective.cost)), trial.reward)
+    controller.tell(
+        [Proposal(row.indices, space.choices(row.indices), row.log_prob) for row in rows],
+        [outcome] * len(rows),
+    )
+
+
+def loaded(state: bytes) -> dict[str, Any]:
+    """A controller's state from a journal.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    try:
+        values = torch.load(io.BytesIO(state), weights_only=True)
+    except Exception as error:  # torch names a dozen kinds, by where the damage is
+        raise ValueError(f"{type(error).__name__}: {' '.join(str(error).split())[:200]}") from None
+    if not isinstance(values, dict):
+        raise ValueError(f"it is no mapping but {type(values).__name__}")
+    return values
+
+
+def difference(one: Any, other: Any, place: str = "") -> str | None:
+    """Where two states differ by a bit; None where they are equal."""
+    if type(one) is not type(other):
+        return place or "its kind"
+    if isinstance(one, torch.Tensor):
+        alike = one.dtype == other.dtype and one.shape == other.shape
+        return None if alike and torch.equal(_bits(one), _bits(other)) else place
+    if isinstance(one, dict):
+        if list(one) != list(other):
+            return place or "its fields"
+        pairs = [(str(key), one[key], other[key]) for key in one]
+    elif isinstance(one, list | tuple):
+        if len(one) != len(other):
+            return place
+        pairs = [(str(number), a, b) for number, (a, b) in enumerate(zip(one, other, strict=True))]
+    else:
+        return None if one == other or (one != one and other != other) else place
+    inner = (difference(a, b, f"{place}.{key}" if place else key) for key, a, b in pairs)
+    return next((found for found in inner if found is not None), None)
+
+
+def _bits(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.detach().flatten().contiguous().view(torch.uint8)  # also of what is no number
