@@ -15,11 +15,13 @@ from typing import Any, Literal
 from controller import Controller, create_controller
 from nas.baselines import adapted_baselines
 from nas.config import DataConfig, SearchConfig, load_config, resumable
+from nas.early_stopping import compared, past_scores
 from nas.interrupts import handled_interrupts
 from nas.search import Listener, Search
 from results import EvaluatorFacts, Journal, Run, create_run, run_path, write_whole
 from search_space import FieldError, InputError, SearchSpace, load_space
 from trainers import (
+    Candidate,
     Dataset,
     Evaluator,
     Executor,
@@ -123,6 +125,7 @@ def executor_of(config: SearchConfig, folder: Path, address: str | None = None) 
         time_limit=config.executor.time_limit,
         address=address,
         node_wait=config.executor.node_wait,
+        early_stopping=config.executor.early_stopping,
     )
 
 
@@ -188,25 +191,34 @@ def run_search(
             search.set_baselines(baselines)
             if resume:  # nothing was refused: from here on the run has the new budget
                 write_whole(run.config_path, lambda path: path.write_text(config.to_yaml(), encoding="utf-8"))
-            outcome = _run_session(search, executor, journal)
+            outcome = _run_session(search, executor, journal, config.executor.early_stopping is not None)
         finally:
             journal.close()
     return SearchEnd(run, outcome)
 
 
-def _run_session(search: Search, executor: Executor, journal: Journal) -> Outcome:
+def _run_session(search: Search, executor: Executor, journal: Journal, stops_early: bool) -> Outcome:
     """Run the executor to its end, and note in the journal how it ended."""
+
+    def next_compared() -> Candidate | None:
+        candidate = search.next_candidate()
+        trial = None if candidate is None else journal.trial(candidate.id)
+        if candidate is None or trial is None:
+            return None
+        return compared(candidate, trial, search.objective)
+
     session = journal.begin_session(environment())
     ended = "error"
     try:
         search.start()
         executor.run(
             search.evaluator,
-            search.next_candidate,
+            next_compared if stops_early else search.next_candidate,
             search.record,
             on_start=lambda workers: journal.set_workers(session, workers),
             abort=lambda: search.interrupts.aborting,
             notice=lambda kind, text: logger.warning("%s: %s", kind, text),
+            past=past_scores(journal.candidates(), search.objective) if stops_early else (),
         )
         outcome = _outcome(search, journal)
         ended = outcome

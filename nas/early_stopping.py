@@ -1,0 +1,32 @@
+"""What early stopping compares: the reward that a candidate would have with an epoch's accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+from controller import Objective
+from results import Trial
+from trainers import Candidate
+
+
+def compared(candidate: Candidate, trial: Trial, objective: Objective) -> Candidate:
+    """The candidate with its score: the reward at its cost. A baseline is not compared, and never stopped."""
+    if not trial.proposed:
+        return replace(candidate, score=None)
+    return replace(candidate, score=partial(_reward, objective, getattr(trial, objective.cost)))
+
+
+def past_scores(trials: Sequence[Trial], objective: Objective) -> list[list[float]]:
+    """Rewards an epoch of what was measured before, whole or stopped early, in order of arrival."""
+    arrived = [trial for trial in trials if trial.arrival is not None and trial.curve]
+    arrived.sort(key=lambda trial: trial.arrival or 0)
+    return [
+        [objective.reward(epoch["accuracy"], getattr(trial, objective.cost)) for epoch in trial.curve]
+        for trial in arrived
+    ]
+
+
+def _reward(objective: Objective, cost: float, accuracy: float) -> float:
+    return objective.reward(accuracy, cost)
