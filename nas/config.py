@@ -30,7 +30,7 @@ from nas.baselines import baselines_data, read_baselines, resolved_baselines
 from search_space import Architecture, Document, FieldError, InputError, Limits, read_yaml, resolve_space
 from search_space.errors import suggestion
 from search_space.yaml_io import dump_yaml, parse_override, put
-from trainers import DATASETS, ProxyProtocol, TableSource, WorkerNeeds
+from trainers import DATASETS, EarlyStopping, ProxyProtocol, TableSource, WorkerNeeds
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -162,6 +162,7 @@ class ExecutorConfig(_Section):
         resources: amounts a worker of what a cluster's nodes were started with, by name.
         time_limit: seconds a candidate may take; null is no limit.
         node_wait: seconds to wait while no node of a cluster has room for a worker.
+        early_stopping: when candidates are stopped before their last epoch; null is never.
     """
 
     kind: Literal["ray", "inline"] = "ray"
@@ -172,6 +173,9 @@ class ExecutorConfig(_Section):
     resources: dict[Any, Any] = Field(default_factory=dict)
     time_limit: Annotated[float, Field(gt=0)] | None = None
     node_wait: Annotated[float, Field(ge=0)] = 600.0
+    early_stopping: Annotated[
+        EarlyStopping | None, _optional(EarlyStopping), PlainSerializer(lambda e: e and asdict(e))
+    ] = None
 
     @model_validator(mode="after")
     def _worker(self) -> Self:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from controller import Controller, create_controller
 from nas.baselines import adapted_baselines
 from nas.config import DataConfig, SearchConfig, load_config, resumable
+from nas.early_stopping import past_scores
 from nas.interrupts import handled_interrupts
 from nas.reuse import measurements
 from nas.search import Listener, Search
@@ -121,6 +122,7 @@ def executor_of(config: SearchConfig, folder: Path, address: str | None = None) 
         time_limit=config.executor.time_limit,
         address=address,
         node_wait=config.executor.node_wait,
+        early_stopping=config.executor.early_stopping,
     )
 
 
@@ -193,13 +195,13 @@ def run_search(
             search.set_baselines(baselines)
             if resume:  # nothing was refused: from here on the run has the new budget
                 write_whole(run.config_path, lambda path: path.write_text(config.to_yaml(), encoding="utf-8"))
-            outcome = _run_session(search, executor, journal)
+            outcome = _run_session(search, executor, journal, config.executor.early_stopping is not None)
         finally:
             journal.close()
     return SearchEnd(run, outcome)
 
 
-def _run_session(search: Search, executor: Executor, journal: Journal) -> Outcome:
+def _run_session(search: Search, executor: Executor, journal: Journal, stops_early: bool) -> Outcome:
     """Run the executor to its end, and note in the journal how it ended."""
     session = journal.begin_session(environment())
     ended = "error"
@@ -212,6 +214,7 @@ def _run_session(search: Search, executor: Executor, journal: Journal) -> Outcom
             on_start=lambda workers: journal.set_workers(session, workers),
             abort=lambda: search.interrupts.aborting,
             notice=search.notice,
+            past=past_scores(journal.candidates(), search.objective) if stops_early else (),
         )
         outcome = _outcome(search, journal)
         ended = outcome

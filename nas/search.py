@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import torch
 
 from controller import Controller, Objective, Outcome, Proposal
+from nas.early_stopping import score_of
 from nas.interrupts import Interrupts
 from nas.reuse import Identity, Measured, identity
 from results import Journal, NewTrial, ProposalRow, Run, TensorBoardLog, Trial, ranked, write_whole
@@ -146,7 +147,11 @@ class Search:
                 self._open.add(trial.id)
                 weights = self.run.weights_path(trial.id) if self.keep_weights else None
                 return Candidate(
-                    id=trial.id, architecture=trial.network(), seed=trial.seed, weights_path=weights
+                    id=trial.id,
+                    architecture=trial.network(),
+                    seed=trial.seed,
+                    weights_path=weights,
+                    score=score_of(trial, self.objective),
                 )
             self._take_over(trial, known)
         return None

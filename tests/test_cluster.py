@@ -20,7 +20,9 @@ from nas import InputError, open_run, run_search
 from search_space import FieldError
 from tests.searching import Scripted, config
 from tests.test_executors import Book
-from trainers import Candidate, Measurement, WorkerNeeds, create_executor
+from trainers import Candidate, Measurement, ProxyProtocol, WorkerNeeds, create_executor, open_cache
+from trainers.prepare import PrepareOptions, prepare
+from trainers.proxy import ProxyEvaluator
 
 ROOT = Path(__file__).parent.parent
 
@@ -134,8 +136,8 @@ def test_a_search_waits_for_a_node_and_not_for_ever(
     nodes.look()
     nodes.look()
     assert [r.getMessage() for r in caplog.records] == [
-        "no node has room for a worker, which wants 4 processors and 0 GPUs; 10.0.0.1 (host) has 2 processors "
-        "and 0 GPUs; waiting until one joins, 0 s at most"
+        "no node has room for a worker, which wants 4 processors and 0 GPUs; "
+        "10.0.0.1 (host) has 2 processors and 0 GPUs; waiting until one joins, 0 s at most"
     ]
     there.append(node("10.0.0.2", CPU=4.0))
     nodes.look()
@@ -255,8 +257,13 @@ def test_a_search_goes_on_while_nodes_leave_and_join(in_tmp: Path, cluster: Any)
     second = cluster.add_node(num_cpus=1, object_store_memory=2**28)
     diary = Scripted(in_tmp / "diary")
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.searching", "t", "ray", "6", "--seconds", "3"]
-        + ["--address", cluster.address],
+        [
+            sys.executable,
+            "-m",
+            "tests.searching",
+            *["t", "ray", "4", "--seconds", "2.5", "--address"],
+            cluster.address,
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -278,26 +285,26 @@ def test_a_search_goes_on_while_nodes_leave_and_join(in_tmp: Path, cluster: Any)
     assert "node joined: " in err
     assert "node left: " in err
     trials = open_run("t").trials()
-    assert [trial.status for trial in trials] == ["done"] * 6
-    assert sorted(trial.attempts for trial in trials) == [1] * 5 + [2]  # what ran on the node that died
+    assert [trial.status for trial in trials] == ["done"] * 4
+    assert sorted(trial.attempts for trial in trials) == [1] * 3 + [2]  # what ran on the node that died
     ends = diary.lines("end")
-    assert len(ends) == len(set(ends)) == 6
+    assert len(ends) == len(set(ends)) == 4
     weights = {open_run("t").weights_path(trial.id).read_text() for trial in trials}
     assert weights == {trial.key for trial in trials}  # also of those trained on another node
 
 
 @dataclass(frozen=True)
 class Absent:
-    """Says whether a folder of the search's machine is there, and leaves weights where it is told."""
+    """Says whether a file of the search's machine is there, and leaves weights where it is told."""
 
-    folder: Path
+    file: Path
     fingerprint: str = "absent"
     num_classes: int = 10
     in_channels: int = 1
 
     def epochs(self, architecture, seed, weights_path=None) -> Iterator[Measurement]:
         weights_path.write_bytes(architecture.key.encode() * 10_000)
-        yield Measurement(accuracy=0.5, metrics={"there": self.folder.exists()})
+        yield Measurement(accuracy=0.5, metrics={"there": self.file.exists()})
 
 
 @pytest.mark.slow
@@ -305,10 +312,13 @@ class Absent:
     shutil.which("unshare") is None or os.geteuid() != 0, reason="a node without our files needs root"
 )
 def test_a_node_needs_none_of_our_files_but_the_data_and_is_named_where_they_are_missing(
-    in_tmp: Path, cluster: Any
+    in_tmp: Path, photos: Path, cluster: Any
 ) -> None:
     home = in_tmp / "home"
     home.mkdir()
+    (home / "here").touch()
+    prepare(photos, home / "photos", PrepareOptions(image_size=8, workers=1, validation=0.25))
+    data = ProxyEvaluator(ProxyProtocol(), open_cache(home / "photos"))
     start = (
         f"mount -t tmpfs none {home} && mount -t tmpfs none /tmp/ray && exec {sys.executable} -m "
         f"ray.scripts.scripts start --address={cluster.address} --num-cpus=1 --resources='{{\"away\": 1}}' "
@@ -325,13 +335,18 @@ def test_a_node_needs_none_of_our_files_but_the_data_and_is_named_where_they_are
         ]
         options = {"scratch": home / "scratch", "resources": {"away": 1}, "address": cluster.address}
         executor = create_executor("ray", **options)
-        executor.run(Absent(home), book.next_candidate, book.record)  # waits for the node
+        executor.run(Absent(home / "here"), book.next_candidate, book.record)  # waits for the node
         assert [result.status for result in book.results.values()] == ["done"] * 3
-        assert [result.curve[-1].metrics["there"] for result in book.results.values()] == [1.0] * 3
+        assert [result.curve[-1].metrics["there"] for result in book.results.values()] == [0.0] * 3
         for candidate in book.candidates.values():
             written = (home / "w" / f"{candidate.id}.bin").read_bytes()
             assert written == candidate.architecture.key.encode() * 10_000
         assert not list((home / "w").glob("*.unfinished"))
+        with pytest.raises(
+            InputError, match=rf"^node \S+ \(\S+\): {home}/photos: holds no prepared data"
+        ) as no:
+            create_executor("ray", **options).run(data, Book(1).next_candidate, Book(1).record)
+        assert "\n" not in str(no.value)
     finally:
         away.terminate()
         away.communicate(timeout=30)

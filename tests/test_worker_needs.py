@@ -42,7 +42,7 @@ def test_an_nth_of_a_gpu_fits_n_times(parts: int, gpus: int) -> None:
 def test_what_is_wanted_and_what_there_is_are_said_in_the_same_words() -> None:
     needs = WorkerNeeds(cpus=2, gpus=0.25, memory=4, resources={"big_gpu": 1})
     assert needs.describe() == "2 processors and 0.25 GPUs, 4 GiB of memory, 1 big_gpu"
-    assert needs.describe({"CPU": 1.0}) == "1 processors and 0 GPUs, 0 GiB of memory, 0 big_gpu"
+    assert needs.describe({"CPU": 1.0}) == "1 processor and 0 GPUs, 0 GiB of memory, 0 big_gpu"
     assert needs.bundle() == {"CPU": 2, "GPU": 0.25, "memory": 4 * 2**30, "big_gpu": 1}
 
 

@@ -3,6 +3,7 @@
 from trainers.cache import CacheFacts, load_test, open_cache, read_facts
 from trainers.data import Dataset, ImageSet
 from trainers.digits import DATASETS, load_dataset
+from trainers.early_stopping import EarlyStopping
 from trainers.executor import Candidate, Executor, InlineExecutor, Result, available_cpus
 from trainers.factory import check_address, create_executor, joined
 from trainers.measurement import CallableEvaluator, Evaluator, Measurement, evaluate
@@ -16,6 +17,7 @@ __all__ = [
     "CallableEvaluator",
     "Candidate",
     "Dataset",
+    "EarlyStopping",
     "Evaluator",
     "Executor",
     "ImageSet",

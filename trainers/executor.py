@@ -11,7 +11,7 @@ import logging
 import os
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -20,6 +20,10 @@ from search_space import Architecture, InputError
 from trainers.measurement import Evaluator, Measurement
 
 logger = logging.getLogger(__name__)
+
+
+def _accuracy_itself(accuracy: float) -> float:
+    return accuracy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,12 +35,15 @@ class Candidate:
         architecture: what to evaluate.
         seed: of the training.
         weights_path: where the worker leaves the trained weights, if anywhere.
+        score: what the candidate would be worth with an accuracy; where candidates are stopped early, this is
+            compared. Called in the search's process only. None is not compared, and never stopped.
     """
 
     id: int
     architecture: Architecture
     seed: int
     weights_path: Path | None = None
+    score: Callable[[float], float] | None = _accuracy_itself
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,10 +53,10 @@ class Result:
     Attributes:
         id: the candidate's.
         status: ``running`` (its evaluation has begun), ``done``, ``failed`` (for a reason of its own, not
-            to be tried again), ``stopped`` (early: not promising) or ``lost`` (its worker died; it may be
-            tried again).
+            to be tried again), ``stopped`` (early; what it measured is no final accuracy) or ``lost`` (its
+            worker died; it may be tried again).
         curve: one measurement an epoch; the last is final where the status is done.
-        error: one line, for failed and lost ones.
+        error: one line, for failed, stopped and lost ones.
         seconds: of evaluation, in the worker.
     """
 
@@ -81,6 +88,7 @@ class Executor(Protocol):
         on_start: Callable[[int], None] = lambda workers: None,
         abort: Callable[[], bool] = lambda: False,
         notice: Notice = lambda kind, text: None,
+        past: Sequence[Sequence[float]] = (),
     ) -> None:
         """Run until `next_candidate` gives None with nothing running, or `abort` says so.
 
@@ -91,6 +99,8 @@ class Executor(Protocol):
             abort: when true, what runs is dropped without a result.
             notice: told of what happens besides results: ``node joined`` and ``node left`` (the node and what
                 it brings), ``worker did not start`` (the node, and why). Nodes of the start are no news.
+            past: scores an epoch (see `Candidate.score`) of candidates that ended in earlier sessions: early
+                stopping goes on by the same rungs.
 
         Raises:
             Exception: what the callables raise ends the run and is raised from here.
@@ -123,6 +133,7 @@ class InlineExecutor:
         on_start: Callable[[int], None] = lambda workers: None,
         abort: Callable[[], bool] = lambda: False,
         notice: Notice = lambda kind, text: None,
+        past: Sequence[Sequence[float]] = (),
     ) -> None:
         """See `Executor`; an abort is noticed between epochs, and nothing else happens here."""
         on_start(1)

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Literal
 
 from search_space import FieldError, InputError
+from trainers.early_stopping import EarlyStopping
 from trainers.executor import Executor, InlineExecutor
 from trainers.worker_needs import WorkerNeeds
 
 # Read by Ray and Tune when they are imported or started; a user's own setting wins.
 _RAY_ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",
-    "RAY_NUM_REDIS_GET_RETRIES": "2",  # each waits 40 s for a head that does not answer
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # workers hide GPUs themselves, see CandidateTrainable
     "RAY_USAGE_STATS_ENABLED": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
@@ -44,14 +44,15 @@ def create_executor(
     time_limit: float | None = None,
     address: str | None = None,
     node_wait: float = 600.0,
+    early_stopping: EarlyStopping | None = None,
 ) -> Executor:
     """An executor by kind.
 
     Args:
         kind: ``ray`` for Ray Tune trials, ``inline`` for this process.
         scratch: a folder for temporary files of its own.
-        workers, cpus, gpus, memory, resources, time_limit, address, node_wait: see `RayExecutor`; inline uses
-            ``cpus`` as torch threads.
+        workers, cpus, gpus, memory, resources, time_limit, address, node_wait, early_stopping: see
+            `RayExecutor`; inline uses ``cpus`` as torch threads.
 
     Raises:
         FieldError: an amount that Ray cannot give, or an option of the other kind.
@@ -66,6 +67,7 @@ def create_executor(
             "memory": memory,
             "resources": resources or None,
             "time_limit": time_limit,
+            "early_stopping": early_stopping,
         }
         for option, setting in given.items():
             if setting is not None:
@@ -77,7 +79,7 @@ def create_executor(
         WorkerNeeds(cpus=cpus, gpus=gpus or 0.0, memory=memory, resources=resources or {})
     except FieldError as error:
         raise error.under("executor") from None
-    _prepare_environment()
+    _prepare_environment(address)
     from trainers.ray_executor import RayExecutor
 
     return RayExecutor(
@@ -90,12 +92,15 @@ def create_executor(
         time_limit=time_limit,
         address=address,
         node_wait=node_wait,
+        early_stopping=early_stopping,
     )
 
 
-def _prepare_environment() -> None:
+def _prepare_environment(address: str | None) -> None:
     for name, value in _RAY_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    if address is not None:  # each try waits 40 s for a head that does not answer
+        os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "2")
 
 
 def check_address(address: str) -> None:
@@ -130,7 +135,7 @@ def joined(address: str | None) -> Iterator[None]:
         yield
         return
     check_address(address)
-    _prepare_environment()
+    _prepare_environment(address)
     from trainers.ray_connection import joined_cluster
 
     with joined_cluster(address):

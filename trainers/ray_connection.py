@@ -101,7 +101,8 @@ def _why_not(error: Exception, place: str) -> str:
     """In one line, why a cluster that answers cannot be joined; other versions in Ray's own words."""
     reason = str(error.__cause__ or error)
     if "InvalidAuthToken" in reason or "AuthenticationError" in type(error).__name__:
-        return f"the cluster at {place} wants its token: RAY_AUTH_MODE=token, and ~/.ray/auth_token as on its head"
+        wanted = "RAY_AUTH_MODE=token, and ~/.ray/auth_token as on its head"
+        return f"the cluster at {place} wants its token: {wanted}"
     if "No node info found" in reason:
         return "this machine is not one of its nodes; run the command on one that is"
     if "connect to GCS" in reason:

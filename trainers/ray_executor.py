@@ -16,7 +16,7 @@ its last snapshot). Traps that shaped this file, all of Ray 2.60:
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,9 +25,11 @@ import ray
 from ray import tune
 
 from search_space import InputError
+from trainers.early_stopping import EarlyStopping
 from trainers.executor import NextCandidate, Notice, Record, available_cpus
 from trainers.measurement import Evaluator
 from trainers.ray_connection import joined_cluster, private_instance
+from trainers.ray_early_stopping import StopEarly
 from trainers.ray_nodes import Nodes
 from trainers.ray_searcher import CandidateSearcher, Hooks, StopAll
 from trainers.ray_trainable import CandidateTrainable, WorkerSetup
@@ -48,6 +50,7 @@ class RayExecutor:
         time_limit: seconds a candidate may take; None is no limit.
         address: of a cluster to join, see `trainers.factory.check_address`; None is this machine.
         node_wait: seconds to go on while no node of a cluster has room for a worker.
+        early_stopping: when candidates are stopped before their last epoch; None is never.
     """
 
     scratch: Path
@@ -59,6 +62,7 @@ class RayExecutor:
     time_limit: float | None = None
     address: str | None = None
     node_wait: float = 600.0
+    early_stopping: EarlyStopping | None = None
 
     def run(
         self,
@@ -69,6 +73,7 @@ class RayExecutor:
         on_start: Callable[[int], None] = lambda workers: None,
         abort: Callable[[], bool] = lambda: False,
         notice: Notice = lambda kind, text: None,
+        past: Sequence[Sequence[float]] = (),
     ) -> None:
         """See `Executor`; an abort is noticed within a step of Tune's loop."""
         with self._ray():
@@ -104,18 +109,25 @@ class RayExecutor:
             )
             shutil.rmtree(self.scratch, ignore_errors=True)
             try:
-                self._tuner(trainable, searcher).fit()
+                self._tuner(trainable, searcher, past).fit()
             finally:
                 nodes.end()
                 shutil.rmtree(self.scratch, ignore_errors=True)
             if searcher.error is not None:
                 raise searcher.error
 
-    def _tuner(self, trainable: type[CandidateTrainable], searcher: CandidateSearcher) -> tune.Tuner:
+    def _tuner(
+        self,
+        trainable: type[CandidateTrainable],
+        searcher: CandidateSearcher,
+        past: Sequence[Sequence[float]],
+    ) -> tune.Tuner:
+        rule = self.early_stopping
         return tune.Tuner(
             trainable,
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
+                scheduler=None if rule is None else StopEarly(rule, searcher, past),
                 num_samples=-1,
                 reuse_actors=True,
                 trial_dirname_creator=lambda trial: trial.trial_id,

@@ -13,8 +13,9 @@ from ray.tune.search import Searcher
 
 from search_space import InputError
 from trainers.executor import Candidate, NextCandidate, Notice, Record, Result
+from trainers.measurement import Measurement
 from trainers.ray_nodes import Nodes
-from trainers.ray_trainable import candidate_to_config, result_from_json
+from trainers.ray_trainable import candidate_to_config, measured, result_from_json
 
 EARLY_DEATHS = 4  # in a row, and as many as there are workers: then workers cannot start at all
 
@@ -23,7 +24,7 @@ class WorkersDoNotStartError(InputError):
     """Workers die before they begin: an evaluator that cannot be imported there, say."""
 
 
-class _Live:
+class Live:
     """An object that Tune may pickle and copy at will: nothing of it is saved, it stays itself."""
 
     def __reduce__(self) -> Any:
@@ -33,7 +34,7 @@ class _Live:
         return self
 
 
-class CandidateSearcher(_Live, Searcher):  # type: ignore[misc]
+class CandidateSearcher(Live, Searcher):  # type: ignore[misc]
     """Gives Tune the candidates of a search, and the search what Tune reports."""
 
     def __init__(
@@ -53,6 +54,9 @@ class CandidateSearcher(_Live, Searcher):  # type: ignore[misc]
         self._open: dict[str, Candidate] = {}
         self._began: dict[str, float] = {}
         self._early_deaths = 0
+        self._curves: dict[str, list[Measurement]] = {}
+        self._seconds: dict[str, float] = {}
+        self._stopped: set[str] = set()  # early, by a scheduler
         self._unexplained: set[str] = set()  # trials whose worker did not start
         self.error: BaseException | None = None
 
@@ -98,12 +102,40 @@ class CandidateSearcher(_Live, Searcher):  # type: ignore[misc]
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """An epoch ended; the last one brings the whole curve."""
 
+    def score(self, trial_id: str, result: dict[str, Any]) -> float | None:
+        """What the candidate would be worth with the accuracy of this epoch.
+
+        Returns:
+            None where it is not compared, or its report carries no measurement.
+        """
+        candidate = self._open.get(trial_id)
+        if candidate is None or candidate.score is None or not result.get("epoch"):
+            return None
+        try:
+            return candidate.score(measured(result["epoch"])[0].accuracy)
+        except BaseException as error:
+            self.error = self.error or error
+            return None
+
+    def on_epoch(self, trial_id: str, report: str) -> None:
+        """An epoch was measured."""
+        if trial_id in self._open:
+            measurement, self._seconds[trial_id] = measured(report)
+            self._curves.setdefault(trial_id, []).append(measurement)
+
+    def on_stop(self, trial_id: str) -> None:
+        """The trial is stopped early: what it has measured is all there will be."""
+        self._stopped.add(trial_id)
+
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
         """A trial ended, one way or another."""
         candidate = self._open.pop(trial_id, None)
         began = self._began.pop(trial_id, None)
+        curve, spent = tuple(self._curves.pop(trial_id, ())), self._seconds.pop(trial_id, 0.0)
+        stopped = trial_id in self._stopped
+        self._stopped.discard(trial_id)
         if candidate is None or self.error is not None:
             return
         if self._abort() and (error or not result or not result.get("outcome")):
@@ -111,6 +143,10 @@ class CandidateSearcher(_Live, Searcher):  # type: ignore[misc]
         if not error and result and result.get("outcome"):
             self._early_deaths = 0
             self._tell(result_from_json(candidate.id, result["outcome"]))
+        elif stopped and not error and result:
+            why = f"stopped early at epoch {len(curve)}"
+            self._early_deaths = 0
+            self._tell(Result(id=candidate.id, status="stopped", curve=curve, error=why, seconds=spent))
         elif began is None:  # the worker died before the candidate began: not the candidate's fault
             self._early_deaths += 1
             self._unexplained.add(trial_id)
@@ -163,7 +199,7 @@ class CandidateSearcher(_Live, Searcher):  # type: ignore[misc]
         """Nothing: the journal is the truth."""
 
 
-class Hooks(_Live, tune.Callback):  # type: ignore[misc]
+class Hooks(Live, tune.Callback):  # type: ignore[misc]
     def __init__(self, searcher: CandidateSearcher) -> None:
         self._searcher = searcher
         self._trials: dict[str, Any] = {}  # those that owe their end
@@ -175,6 +211,8 @@ class Hooks(_Live, tune.Callback):  # type: ignore[misc]
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
+        if result.get("epoch"):
+            self._searcher.on_epoch(trial.trial_id, result["epoch"])
         weights = result.pop("weights", None)  # Tune keeps a trial's last result, but not yet
         if weights is not None:
             self._searcher.on_weights(trial.trial_id, weights)
@@ -205,7 +243,7 @@ def _forget(trial: Any) -> None:
     kept.last_result, kept.metric_analysis, kept.metric_n_steps = {}, {}, {}
 
 
-class StopAll(_Live, tune.Stopper):  # type: ignore[misc]
+class StopAll(Live, tune.Stopper):  # type: ignore[misc]
     def __init__(self, searcher: CandidateSearcher) -> None:
         self._searcher = searcher
 

@@ -64,6 +64,12 @@ def result_from_json(candidate_id: int, text: str) -> Result:
     )
 
 
+def measured(report: str) -> tuple[Measurement, float]:
+    """The measurement of an epoch, and the seconds its candidate has taken so far."""
+    data = json.loads(report)
+    return Measurement(**data["measurement"]), data["seconds"]
+
+
 class CandidateTrainable(tune.Trainable):  # type: ignore[misc]
     """One candidate in a worker; a step is an epoch."""
 
@@ -113,6 +119,7 @@ class CandidateTrainable(tune.Trainable):  # type: ignore[misc]
         began = time.perf_counter()
         outcome: Result | None = None
         weights: bytes | None = None
+        epochs = len(self._curve)
         try:
             if self._limit is not None:
                 remaining = max(self._limit - self._seconds, 0.01)
@@ -130,6 +137,9 @@ class CandidateTrainable(tune.Trainable):  # type: ignore[misc]
             self._seconds += time.perf_counter() - began
         accuracy = self._curve[-1].accuracy if self._curve else 0.0
         reported: dict[str, Any] = {"accuracy": accuracy, "done": outcome is not None, "outcome": ""}
+        if len(self._curve) > epochs:
+            report = {"measurement": asdict(self._curve[-1]), "seconds": self._seconds}
+            reported["epoch"] = json.dumps(report)
         if outcome is not None:
             reported["outcome"] = json.dumps(
                 {

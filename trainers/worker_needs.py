@@ -68,10 +68,14 @@ class WorkerNeeds:
         """In words, what a worker wants; or of what it wants, how much there is."""
         wanted = self.bundle() | {"GPU": self.gpus}
         amounts = wanted if has is None else {kind: has.get(kind, 0.0) for kind in wanted}
-        words = [f"{amounts['CPU']:g} processors and {amounts['GPU']:g} GPUs"]
+        words = [f"{_counted(amounts['CPU'], 'processor')} and {_counted(amounts['GPU'], 'GPU')}"]
         if "memory" in amounts:
             words.append(f"{amounts['memory'] / GIB:.3g} GiB of memory")
         return ", ".join(words + [f"{amounts[name]:g} {name}" for name in self.resources])
+
+
+def _counted(number: float, thing: str) -> str:
+    return f"{number:g} {thing}" if number == 1 else f"{number:g} {thing}s"
 
 
 def check_gpus(gpus: float) -> None:
