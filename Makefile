@@ -23,7 +23,7 @@ test: $(BIN)/.installed-dev
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 stress: $(BIN)/.installed-dev
-	STRESS_ARCHITECTURES=300 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal --timeout 3000
+	STRESS_ARCHITECTURES=300 STRESS_FAULTS=25 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal --timeout 3000
 
 lint: $(BIN)/.installed-dev
 	$(BIN)/ruff check .

@@ -75,8 +75,7 @@ def measure(candidates: int, executor: str, workers: int | None, controller: str
     clock = Clock()
     for name in ("ask", "tell"):
         setattr(Controller, name, clock.wrapped(getattr(Controller, name)))
-    for name in ("_saved",):
-        setattr(search_module, name, clock.wrapped(getattr(search_module, name)))
+    search_module.saved = clock.wrapped(search_module.saved)
     config = parse_config(
         {
             "name": "trivial",

@@ -23,9 +23,11 @@ import results.history as history_module
 import results.journal as journal_module
 import results.reading as reading_module
 from controller import Controller
-from nas import SearchConfig, open_run, run_search
+from nas import SearchConfig, run_search
 from nas import search as search_module
+from results import Run
 from tests.searching import Scripted, config
+from trainers import create_executor
 
 NAME = "t"
 PATIENCE = 120.0  # seconds that anything may take here
@@ -70,6 +72,7 @@ class Ground:
         controller: who proposes.
         executor: the configuration's section.
         evaluator: of the search.
+        cluster: whether it runs on one, whose address will stand in the file ``address`` of the folder.
     """
 
     folder: Path
@@ -77,6 +80,7 @@ class Ground:
     evaluator: Scripted
     controller: str = "ppo"
     executor: dict[str, Any] = field(default_factory=lambda: {"kind": "inline"})
+    cluster: bool = False
 
     def config(self) -> SearchConfig:
         """The search's configuration."""
@@ -103,7 +107,8 @@ class Ground:
             logging.basicConfig(level=logging.WARNING, force=True)
             sabotage()
             resume = Path("runs", NAME, "journal.db").is_file()
-            run_search(self.config(), evaluator=self.evaluator, resume=resume)
+            address = awaited(Path("address")) if self.cluster else None
+            run_search(self.config(), evaluator=self.evaluator, resume=resume, address=address)
             code = 0
         except BaseException:
             traceback.print_exc()
@@ -112,11 +117,16 @@ class Ground:
             sys.stderr.flush()
             os._exit(code)
 
+    @property
+    def run(self) -> Run:
+        """The run's folder."""
+        return Run(self.folder / "runs" / NAME)
+
     def finished(self) -> dict[str, float | None]:
         """Key to accuracy of what the journal holds as finished."""
-        if not (self.folder / "runs" / NAME / "journal.db").is_file():
+        if not self.run.journal_path.is_file():
             return {}
-        trials = open_run(self.folder / "runs" / NAME).trials()
+        trials = self.run.trials()
         return {trial.key: trial.accuracy for trial in trials if trial.arrival is not None}
 
     def begun(self) -> list[str]:
@@ -172,6 +182,14 @@ class Watch:
             self.account.remarks.append(f"{len(self.ground.finished())} results of {self.ground.budget}")
 
 
+def awaited(file: Path) -> str:
+    """What stands in a file, once it is there."""
+    began = time.monotonic()
+    while not (file.is_file() and (text := file.read_text())):
+        pause(began)
+    return text
+
+
 _ended: dict[int, int] = {}
 
 
@@ -206,6 +224,7 @@ def warm_up() -> None:
     """Import what a search imports on its way, so that forked ones need not."""
     importlib.import_module("torch._dynamo")
     importlib.import_module("torch.utils.tensorboard.writer")
+    create_executor("ray", scratch=Path("unused"))  # Ray, after the settings that it reads when imported
 
 
 def kill() -> None:
@@ -256,7 +275,7 @@ def in_update(number: int) -> Callable[[], None]:
     """Dies in the n-th ask or tell of the controller, when its state has changed and is not yet saved."""
 
     def sabotage() -> None:
-        real, count = search_module._saved, [0]
+        real, count = search_module.saved, [0]
 
         def saved(controller: Controller) -> bytes:
             count[0] += 1
@@ -264,7 +283,7 @@ def in_update(number: int) -> Callable[[], None]:
                 kill()
             return real(controller)
 
-        search_module._saved = saved
+        search_module.saved = saved
 
     return sabotage
 

@@ -25,11 +25,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-from nas.doctor import examine, repair
+from typing import Any
 
 from benchmarks.fault_parts import (
-    NAME,
     Account,
     Ground,
     Watch,
@@ -43,27 +41,47 @@ from benchmarks.fault_parts import (
     wait,
     warm_up,
 )
-from nas import open_run
-from results import status_of
+from nas.doctor import Replays, examine
+from nas.doctor_repair import repair
+from results import Run, status_of
 from tests.searching import Scripted
 
 ROOT = Path(__file__).parent.parent
 
 
 @contextmanager
-def ground(budget: int, *, seconds: float = 0.02, acts: dict[int, str] | None = None) -> Iterator[Ground]:
-    """A folder for a search, removed afterwards."""
+def ground(
+    budget: int,
+    *,
+    seconds: float = 0.02,
+    acts: dict[int, str] | None = None,
+    cluster: bool = False,
+    **executor: Any,
+) -> Iterator[Ground]:
+    """A folder for a search, removed afterwards.
+
+    Args:
+        budget: of the search.
+        seconds: an evaluation takes.
+        acts: see `Scripted`.
+        cluster: see `Ground`.
+        executor: the configuration's section; nothing is one process.
+    """
     folder = Path(tempfile.mkdtemp(prefix="faults-"))
+    evaluator = Scripted(folder / "diary", seconds / 2, acts or {})
+    section = executor or {"kind": "inline"}
     try:
-        yield Ground(folder, budget, Scripted(folder / "diary", seconds / 2, acts or {}))
+        yield Ground(folder, budget, evaluator, executor=section, cluster=cluster)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def check(place: Ground, account: Account) -> None:
     """The journal is sound, and the controller's state that of an undisturbed replay."""
-    wrong = [finding.text for finding in examine(place.folder / "runs" / NAME) if finding.severity == "error"]
-    account.remarks += wrong
+    found = examine(place.run, Replays())
+    account.remarks += [finding.text for finding in found.findings if finding.severity == "error"]
+    if found.controller != "sound":
+        account.remarks.append(f"the controller's state is {found.controller}")
 
 
 def killed(times: int, seed: int) -> Account:
@@ -104,7 +122,7 @@ def interrupted(times: int, seed: int) -> Account:
                     os.kill(process, signal.SIGTERM if number % 3 == 2 else signal.SIGINT)
             if wait(process) != 0:
                 account.remarks.append("a search that was interrupted did not end well")
-            if status_of(open_run(place.folder / "runs" / NAME)).state not in ("interrupted", "finished"):
+            if status_of(place.run).state not in ("interrupted", "finished"):
                 account.remarks.append("not said to be interrupted")
             watch.fault()
         watch.end(place.start())
@@ -130,7 +148,7 @@ def full_disk(times: int, seed: int) -> Account:
             watch.fault()
             ballast.unlink()
         watch.end(process)
-        events = status_of(open_run(place.folder / "runs" / NAME)).events
+        events = status_of(place.run).events
         if sum(event.kind == "waited" for event in events) < times:
             account.remarks.append("status does not tell of the wait")
         check(place, account)
@@ -174,9 +192,7 @@ def locked(times: int, seed: int) -> Account:
         process = place.start()
         for _ in range(times):
             watch.resumed(process)
-            other = sqlite3.connect(
-                place.folder / "runs" / NAME / "journal.db", isolation_level=None, timeout=60
-            )
+            other = sqlite3.connect(place.run.journal_path, isolation_level=None, timeout=60)
             other.execute("BEGIN IMMEDIATE")
             watch.fault()
             began = time.monotonic()
@@ -193,25 +209,26 @@ def truncated(times: int, seed: int) -> Account:
     """The journal cut off anywhere, or overwritten; ``nas doctor --repair`` makes it anew."""
     account, rng = Account("journal truncated or overwritten"), random.Random(seed)
     with ground(5 + 3 * times, seconds=0.0) as place:
-        watch, run = Watch(place, account), place.folder / "runs" / NAME
+        watch = Watch(place, account)
         wait(place.start(at_statement(60)))
         for _ in range(times):
-            wait(place.start(at_statement(rng.randint(20, 90))))
-            watch.fault()
-            damage(run / "journal.db", rng)
-            repair(run)
-            process = place.start()
-            os.kill(process, signal.SIGSTOP)
-            watch.compare()
-            os.kill(process, signal.SIGCONT)
+            process = place.start(at_statement(rng.randint(20, 90)))
             watch.resumed(process)
-            if ended(process) is None:
-                os.kill(process, signal.SIGKILL)
             wait(process)
+            watch.fault()
+            damage(place.run.journal_path, rng)
+            mend(place.run)
             watch.compare()
         watch.end(place.start())
         check(place, account)
     return account
+
+
+def mend(run: Run) -> None:
+    """What ``nas doctor --repair`` does."""
+    replays = Replays()
+    with run.lock():
+        repair(examine(run, replays, held=True), replays)
 
 
 def damage(journal: Path, rng: random.Random) -> None:
@@ -258,10 +275,95 @@ def clock(times: int, seed: int) -> Account:
                 os.kill(process, signal.SIGKILL)
             wait(process)
             watch.fault()
-            rate = status_of(open_run(place.folder / "runs" / NAME)).candidates_per_hour
+            rate = status_of(place.run).candidates_per_hour
             if rate is not None and not 0 < rate < 3600 / 0.01:
                 account.remarks.append(f"{rate:.0f} candidates an hour")
         watch.end(place.start())
+        check(place, account)
+    return account
+
+
+def killed_with_ray(times: int, seed: int) -> Account:
+    """The driver of a search on Ray workers, and at every second time SIGTERM; workers end by themselves."""
+    account, rng = (
+        Account("driver killed (kill -9) or ended (SIGTERM), with Ray workers"),
+        random.Random(seed),
+    )
+    with ground(4 + 12 * times, kind="ray", workers=2) as place:
+        watch = Watch(place, account)
+        for number in range(times):
+            process = place.start()
+            watch.resumed(process)
+            enough = len(place.finished()) + 3
+            while len(place.finished()) < enough and ended(process) is None:
+                pause(watch.began)
+            time.sleep(rng.uniform(0.0, 0.05))
+            os.kill(process, signal.SIGTERM if number % 2 else signal.SIGKILL)
+            if (wait(process) == 0) != bool(number % 2):
+                account.remarks.append("SIGTERM did not end it well")
+            time.sleep(0.0 if number % 2 else 3.0)
+            watch.fault()
+        process = place.start()
+        watch.resumed(process)
+        watch.end(process)
+        check(place, account)
+    return account
+
+
+def workers(times: int, seed: int) -> Account:
+    """Candidates that kill their worker, raise, are not a number, hang, and want too much memory."""
+    account = Account("worker killed in mid-epoch, candidate raises, NaN, hangs, out of memory")
+    kinds = ("die", "raise", "nan", "hang", "eat memory")
+    acts = {3 + 2 * number: kinds[number % len(kinds)] for number in range(len(kinds) * times)}
+    executor = {"kind": "ray", "workers": 2, "time_limit": 3.0, "memory": 0.5}
+    with ground(8 + 2 * len(acts), acts=acts, **executor) as place:
+        watch = Watch(place, account)
+        watch.end(place.start())
+        account.times = len(acts)
+        trials = place.run.trials()
+        done = {trial.key for trial in trials if trial.status == "done"}
+        ends = place.evaluator.lines("end")
+        account.lost, account.twice = len(set(ends) - done), len(ends) - len(set(ends))
+        failed = sorted(
+            (trial.error or "").split(":")[0][:16] for trial in trials if trial.status == "failed"
+        )
+        expected = sorted(["RuntimeError", "ValueError", "MemoryError", "took longer than"] * times)
+        if failed != expected:
+            account.remarks.append(f"failed for {failed}, and not for {expected}")
+        lost = [event for event in status_of(place.run).events if event.kind == "worker lost"]
+        if len(lost) != times:
+            account.remarks.append(f"{len(lost)} lost workers told of, and not {times}")
+        check(place, account)
+    return account
+
+
+def nodes(times: int, seed: int) -> Account:
+    """Nodes of a cluster die in mid-epoch and others join."""
+    account = Account("node killed in mid-epoch, another joins")
+    with ground(6 + 6 * times, seconds=2.0, kind="ray", cluster=True) as place:
+        process = place.start()  # before this process has threads of Ray's, which no fork survives
+        from ray.cluster_utils import Cluster
+
+        memory = {"object_store_memory": 2**28}
+        cluster = Cluster(
+            initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False, **memory}
+        )
+        try:
+            node, watch = cluster.add_node(num_cpus=1, **memory), Watch(place, account)
+            (place.folder / "address").write_text(cluster.address)
+            for _ in range(times):
+                before, began = len(place.begun()), time.monotonic()
+                while len(place.begun()) < before + 4 and ended(process) is None:
+                    pause(began)
+                cluster.remove_node(node, allow_graceful=False)
+                watch.fault()
+                node = cluster.add_node(num_cpus=1, **memory)
+            watch.end(process)
+        finally:
+            cluster.shutdown()
+        kinds = {event.kind for event in status_of(place.run).events}
+        if not {"node left", "node joined", "worker lost"} <= kinds:
+            account.remarks.append(f"status tells of {', '.join(sorted(kinds)) or 'nothing'} only")
         check(place, account)
     return account
 
@@ -275,6 +377,9 @@ FAULTS: dict[str, tuple[Fault, int]] = {  # and how often it is brought about
     "truncated": (truncated, 20),
     "second": (second, 3),
     "clock": (clock, 5),
+    "killed_with_ray": (killed_with_ray, 3),
+    "workers": (workers, 2),
+    "nodes": (nodes, 3),
 }
 
 
@@ -291,18 +396,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--only", nargs="+", choices=FAULTS)
-    parser.add_argument("--times", type=int, help="of each, instead of its own number")
+    parser.add_argument("--only", nargs="+", choices=FAULTS, default=[*FAULTS])
+    parser.add_argument("--times", type=int, nargs="+", help="of each, or of all; by default its own number")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
+    given = arguments.times or [FAULTS[name][1] for name in arguments.only]
+    if len(given) not in (1, len(arguments.only)) or min(given) < 1:
+        parser.error("--times: one positive number, or one for each fault")
     warm_up()
     os.environ["PYTHONPATH"] = str(ROOT)  # for workers
     print("| fault | times | results lost | trained twice | next candidate begins after (median) |")
     print("|---|---|---|---|---|", flush=True)
     remarks, held = [], True
-    for name in arguments.only or FAULTS:
-        fault, times = FAULTS[name]
-        account = fault(arguments.times or times, arguments.seed)
+    for name, times in zip(arguments.only, given * (len(arguments.only) // len(given)), strict=True):
+        account = FAULTS[name][0](times, arguments.seed)
         print(row(account), flush=True)
         held &= account.holds
         remarks += [f"{account.name}: {remark}" for remark in account.remarks]

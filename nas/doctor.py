@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nas.config import SearchConfig, load_config
+from nas.controller_state import loaded
 from nas.doctor_files import Leftovers, files_findings, look_for_leftovers
 from nas.doctor_rows import Content, Finding, Findings, check_order, check_trials, content_of
 from nas.launch import create_evaluator, environment
-from nas.replay import Progress, Replay, difference, loaded, replay
+from nas.replay import Progress, Replay, difference, replay
 from results import RUNS, Run, open_run
 from results.history import FILE as HISTORY
 from results.rebuild import Past, Rows, Snapshot, differences, rows_of, snapshot

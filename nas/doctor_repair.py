@@ -12,10 +12,11 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+from nas.controller_state import loaded
 from nas.doctor import REUSE, Examination, Replays
 from nas.doctor_files import look_for_leftovers
 from nas.doctor_rows import Content, check_trials, content_of
-from nas.replay import loaded, space_of
+from nas.replay import space_of
 from results import Journal
 from results.history import FILE as HISTORY
 from results.rebuild import copy_aside, keep_aside, readable_rows, rows_of, salvaged, write_journal

@@ -18,7 +18,7 @@ from nas.early_stopping import past_scores
 from nas.interrupts import handled_interrupts
 from nas.reuse import measurements
 from nas.search import Listener, Search
-from results import EvaluatorFacts, Journal, Run, create_run, run_path, write_whole
+from results import HISTORY, EvaluatorFacts, Journal, Run, create_run, run_path, write_whole
 from search_space import FieldError, InputError, SearchSpace, load_space
 from trainers import (
     Dataset,
@@ -267,6 +267,10 @@ def _existing(config: SearchConfig) -> Run:
     """The run to resume, if it was made with the same configuration."""
     run = Run(run_path(config.name))
     if run.path.exists() and not run.journal_path.is_file():
+        if (run.path / HISTORY).is_file():
+            raise InputError(
+                f"{run.path}: has lost its journal; nas doctor {run.path} --repair makes it anew"
+            )
         raise InputError(f"{run.path}: holds no journal, so there is nothing to resume; move it away")
     if not run.journal_path.is_file():
         raise InputError(f"{run.path}: there is no run to resume; without --resume one begins")

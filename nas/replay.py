@@ -6,15 +6,15 @@ So the state in a journal can be checked, and made again where it was lost.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from controller import Controller, Objective, Outcome, Proposal, create_controller
+from controller import Controller, Objective, Proposal, create_controller
 from nas.config import SearchConfig
+from nas.controller_state import outcome_of, saved
 from results import EvaluatorFacts, ProposalRow, Trial
 from search_space import SearchSpace, load_space
 
@@ -37,9 +37,7 @@ class Replay:
 
     def state(self) -> bytes:
         """The controller's state as a journal keeps it."""
-        buffer = io.BytesIO()
-        torch.save(self.controller.state_dict(), buffer)
-        return buffer.getvalue()
+        return saved(self.controller)
 
 
 def space_of(config: SearchConfig, facts: EvaluatorFacts) -> SearchSpace:
@@ -113,29 +111,11 @@ def _tell(
     rows: Sequence[ProposalRow],
     trial_of: dict[int, Trial],
 ) -> None:
-    trial = trial_of[rows[0].trial]
-    outcome = None
-    if trial.accuracy is not None and trial.reward is not None:
-        outcome = Outcome(trial.accuracy, float(getattr(trial, objective.cost)), trial.reward)
+    outcome = outcome_of(trial_of[rows[0].trial], objective)
     controller.tell(
         [Proposal(row.indices, space.choices(row.indices), row.log_prob) for row in rows],
         [outcome] * len(rows),
     )
-
-
-def loaded(state: bytes) -> dict[str, Any]:
-    """A controller's state from a journal.
-
-    Raises:
-        ValueError: it is damaged.
-    """
-    try:
-        values = torch.load(io.BytesIO(state), weights_only=True)
-    except Exception as error:  # torch names a dozen kinds, by where the damage is
-        raise ValueError(f"{type(error).__name__}: {' '.join(str(error).split())[:200]}") from None
-    if not isinstance(values, dict):
-        raise ValueError(f"it is no mapping but {type(values).__name__}")
-    return values
 
 
 def difference(one: Any, other: Any, place: str = "") -> str | None:

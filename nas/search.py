@@ -7,16 +7,14 @@ anything else depends on it, so that a search can be killed at any instant and g
 
 from __future__ import annotations
 
-import io
 import logging
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
-import torch
-
-from controller import Controller, Objective, Outcome, Proposal
+from controller import Controller, Objective, Proposal
+from nas.controller_state import loaded, outcome_of, saved
 from nas.early_stopping import score_of
 from nas.interrupts import Interrupts
 from nas.reuse import Identity, Measured, identity
@@ -96,16 +94,16 @@ class Search:
         self._log = TensorBoardLog(run.path / "tensorboard")
         self._kept: set[int] = set()  # trials whose weights are kept
         self._version = 0
-        saved = journal.controller_state()
-        if saved is not None:
-            self._version = saved[0]
+        state = journal.controller_state()
+        if state is None and journal.proposals():
+            raise InputError(f"{run.path}: the controller's state is gone; {_repair(run)}")
+        if state is not None:
+            self._version = state[0]
             try:
-                controller.load_state_dict(_loaded(saved[1]))
+                controller.load_state_dict(loaded(state[1]))
             except ValueError as error:
-                raise InputError(
-                    f"{run.path}: the controller's state cannot be read: {error}; nas doctor {run.path} "
-                    "--repair makes it anew"
-                ) from None
+                why = f"the controller's state cannot be read: {error}"
+                raise InputError(f"{run.path}: {why}; {_repair(run)}") from None
 
     def set_baselines(self, baselines: Sequence[Adapted]) -> None:
         """Put reference networks in the queue; see `Journal.set_baselines`. To be called before `start`."""
@@ -205,7 +203,7 @@ class Search:
             choices = dict(zip(names, proposal.choices, strict=True))
             trial = self._new_trial(self.space.decode(proposal.indices), choices)
             rows.append((proposal.indices, proposal.log_prob, trial))
-        answers = self.journal.propose(self._version, _saved(self.controller), rows)
+        answers = self.journal.propose(self._version, saved(self.controller), rows)
         for _, is_new in answers:
             self._trials += is_new
             self._repeats = 0 if is_new else self._repeats + 1
@@ -270,12 +268,12 @@ class Search:
         """
         untold = self.journal.untold()
         for number, (trial, rows) in enumerate(untold, start=1):
-            outcome = _outcome(trial, self.objective)
+            outcome = outcome_of(trial, self.objective)
             self.controller.tell([self._proposal(row) for row in rows], [outcome] * len(rows))
             self._version += 1
             # a bet may cost the fit of a model: one is enough for results that are told together
             bet = self._recommendation() if number == len(untold) else None
-            self.journal.told(self._version, _saved(self.controller), [row.id for row in rows], bet)
+            self.journal.told(self._version, saved(self.controller), [row.id for row in rows], bet)
             self._log.controller(self.controller.diagnostics(), trial.arrival or 0)
         known = {trial.id: trial for trial in [*self._best, *(trial for trial, _ in untold)]}
         self._best = ranked(list(known.values()))[: max(1, self.keep_weights)]
@@ -312,6 +310,10 @@ class Search:
         counts = self.journal.counts()
         for listener in self.listeners:
             listener.on_result(trial, best, counts)
+
+
+def _repair(run: Run) -> str:
+    return f"nas doctor {run.path} --repair makes it anew"
 
 
 def settled(
@@ -355,22 +357,3 @@ def measured_by(evaluator: Evaluator, architecture: Architecture) -> str:
     trained = evaluator.trained(architecture) if isinstance(evaluator, ProxyEvaluator) else architecture
     same = replace(trained, image_size=architecture.image_size).key == architecture.key
     return words if same else f"{words} trained as {trained.key}"
-
-
-def _outcome(trial: Trial, objective: Objective) -> Outcome | None:
-    if trial.accuracy is None or trial.reward is None:
-        return None
-    return Outcome(trial.accuracy, float(getattr(trial, objective.cost)), trial.reward)
-
-
-def _saved(controller: Controller) -> bytes:
-    buffer = io.BytesIO()
-    torch.save(controller.state_dict(), buffer)
-    return buffer.getvalue()
-
-
-def _loaded(state: bytes) -> dict[str, Any]:
-    try:
-        return torch.load(io.BytesIO(state), weights_only=True)
-    except Exception as error:  # torch names a dozen kinds, by where the damage is
-        raise ValueError(f"{type(error).__name__}: {' '.join(str(error).split())[:200]}") from None

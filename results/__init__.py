@@ -2,6 +2,7 @@
 
 from results.export import export, file_stem, write_whole
 from results.figures import check_figure_path, pareto_figure, save_figure
+from results.history import FILE as HISTORY
 from results.journal import Journal
 from results.pareto import hypervolume, pareto_front
 from results.reading import JournalReader
@@ -22,6 +23,7 @@ from results.tensorboard import TensorBoardLog
 from results.trial import STATUSES, Trial, ranked
 
 __all__ = [
+    "HISTORY",
     "RUNS",
     "STATUSES",
     "EvaluatorFacts",

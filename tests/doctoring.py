@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from nas import load_config, run_search
+from nas.controller_state import loaded
 from nas.doctor import Examination, Replays, examine
 from nas.doctor_repair import repair
-from nas.replay import loaded
 from results import Run
 from results.history import TABLES
 from results.rebuild import snapshot

@@ -33,7 +33,7 @@ class Scripted:
         diary: a file with one line for every beginning and end of an evaluation.
         seconds: an epoch takes.
         acts: the n-th evaluation to begin (counted over processes, from 1) to what it does:
-            ``raise``, ``break the GPU``, ``nan``, ``die``, ``hang``, ``nothing``.
+            ``raise``, ``break the GPU``, ``nan``, ``die``, ``hang``, ``nothing``, ``eat memory``.
     """
 
     diary: Path
@@ -56,6 +56,8 @@ class Scripted:
                 raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
             if act == "nan":
                 yield Measurement(accuracy=float("nan"))
+            if act == "eat memory":
+                bytearray(2**34)  # without a limit it is only address space: nothing is written
             if act == "die":
                 os.kill(os.getpid(), signal.SIGKILL)
             if act == "hang":

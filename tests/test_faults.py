@@ -1,6 +1,5 @@
 """What happens to real processes: killed, interrupted, and continued."""
 
-import random
 import re
 import signal
 import time
@@ -9,63 +8,15 @@ from pathlib import Path
 import pytest
 
 from nas import open_run
-from results import Session
 from tests.processes import Forked, nas_command, start, wait_for
-from tests.searching import Scripted, config, session
+from tests.searching import session
 from tests.test_cli import nas
-from tests.test_search import assert_equal_states, replayed
 
 pytestmark = pytest.mark.slow
 
 
 def finished_keys() -> set[str]:
     return {trial.key for trial in open_run("t").trials() if trial.arrival is not None}
-
-
-def sessions() -> list[Session]:
-    with open_run("t").journal() as journal:
-        assert not journal.counts().get("running", 0) or journal.sessions()[-1].outcome is None
-        return journal.sessions()
-
-
-@pytest.mark.parametrize("executor", ["inline", "ray"])
-def test_kill_9_loses_no_result_and_trains_nothing_twice(in_tmp: Path, executor: str) -> None:
-    diary, rng, budget = Scripted(in_tmp / "diary"), random.Random(7), 24
-    arguments = ("t", executor, str(budget))
-    survivors: list[tuple[set[str], int]] = []
-    # a start of Ray takes seconds: there SIGTERM takes the place of the second of three kills
-    stops = [signal.SIGKILL, signal.SIGTERM] if executor == "ray" else [signal.SIGKILL] * 3
-    for number, stop in enumerate(stops):
-        resume = ["--resume"] if number else []
-        if stop == signal.SIGTERM:  # an interpreter that must come to its end too
-            process = start("-m", "tests.searching", *arguments, *resume)
-        else:
-            process = Forked(session, *arguments, *resume)
-        enough = len(diary.lines("end")) + 4
-        wait_for(lambda enough=enough: len(diary.lines("end")) >= enough, process)
-        time.sleep(rng.uniform(0.0, 0.06))
-        process.send_signal(stop)
-        _, err = process.communicate()
-        if stop == signal.SIGTERM:
-            assert process.returncode == 0, err  # stops cleanly, what ran goes back to the queue
-            assert sessions()[-1].outcome == "interrupted"
-        elif executor == "ray":
-            time.sleep(2.5)  # orphaned workers notice within 2 s
-        survivors.append((finished_keys(), len(diary.lines("begin"))))
-    process = Forked(session, "t", "inline", str(budget), "--resume")  # what Ray began goes on without it too
-    _, err = process.communicate(timeout=180)
-    assert process.returncode == 0, err
-    begins = diary.lines("begin")
-    for finished, begun in survivors:
-        assert len(finished) >= 2
-        assert finished <= finished_keys()  # nothing that was recorded is lost
-        assert not finished & set(begins[begun:])  # nor trained again
-    trials = open_run("t").trials()
-    assert [trial.status for trial in trials] == ["done"] * budget
-    assert open_run("t").recommended() == open_run("t").best()  # the bet of this controller
-    settings = config("t", search={"candidates": budget})
-    controller, saved = replayed(open_run("t"), settings)
-    assert_equal_states(controller.state_dict(), saved)
 
 
 @pytest.mark.parametrize("executor", ["inline", "ray"])
