@@ -150,6 +150,53 @@ def test_a_search_waits_for_a_node_and_not_for_ever(
         nodes.look()
 
 
+def test_a_node_is_asked_before_it_counts(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from types import SimpleNamespace
+
+    from trainers import ray_nodes
+
+    ours = ray_nodes._versions()
+    answers = {"10.0.0.1": ours, "10.0.0.2": {**ours, "torch": "1.0"}}
+    there = [node(name, CPU=2.0) for name in answers]
+    told: list[tuple[str, str]] = []
+    asked = SimpleNamespace(
+        options=lambda scheduling_strategy: SimpleNamespace(remote=lambda shared: scheduling_strategy.node_id)
+    )
+    monkeypatch.setattr(ray_nodes, "_inspect", asked)
+    monkeypatch.setattr(
+        ray_nodes, "NodeAffinitySchedulingStrategy", lambda i, soft: SimpleNamespace(node_id=i)
+    )
+    monkeypatch.setattr(ray_nodes.ray, "nodes", lambda: there)
+    monkeypatch.setattr(ray_nodes.ray, "wait", lambda refs, timeout: ([r for r in refs if r in answers], []))
+    monkeypatch.setattr(ray_nodes.ray, "get", lambda name: answers[name])
+    monkeypatch.setattr(ray_nodes, "READ_EVERY", 0.0)
+
+    def nodes() -> Any:
+        return ray_nodes.Nodes(
+            WorkerNeeds(), None, ("evaluator",), 600.0, lambda k, text: told.append((k, text))
+        )
+
+    watched = nodes()
+    watched.begin()
+    assert (watched.capacity, told) == (4, [])
+    assert "node 10.0.0.2 (host) has torch 1.0, here is" in caplog.text
+    there.append(node("10.0.0.3", CPU=8.0))
+    watched.look()
+    assert (watched.capacity, told) == (4, [])  # no answer yet
+    answers["10.0.0.3"] = {**ours, "trainer": 1}
+    watched.look()
+    watched.look()
+    reason = "has another version of this project (trainer 1, here"
+    assert watched.capacity == 4
+    assert [(kind, text.partition(reason)[0]) for kind, text in told] == [
+        ("worker did not start", "10.0.0.3 (host): ")
+    ]
+    with pytest.raises(InputError, match=r"^node 10.0.0.3 \(host\): has another version of this project"):
+        nodes().begin()  # at the start it is the user's mistake
+
+
 # --- a private instance -----------------------------------------------------------------------------------
 
 

@@ -170,6 +170,8 @@ class CandidateTrainable(tune.Trainable):  # type: ignore[misc]
             )
         measurement = next(self._epochs, None)
         if measurement is not None:
+            if not isinstance(measurement, Measurement):
+                raise TypeError(f"an evaluator gives measurements, got {measurement!r}")
             self._curve.append(measurement)
         return measurement is None or measurement.final
 
