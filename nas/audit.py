@@ -90,7 +90,7 @@ def run_audit(
     with run.lock(), handled_interrupts() as interrupts:
         journal = Journal.open(run.journal_path)
         try:
-            journal.give_up = lambda: interrupts.draining
+            journal.give_up = lambda: interrupts.aborting
             journal.bind_evaluator(facts)
             if not journal.trials():  # else it goes on with what was drawn
                 journal.add_trials(rows_of(parts, space, points))
@@ -214,6 +214,7 @@ class Audit:
             self.record,
             on_start=lambda workers: self.journal.set_workers(session, workers),
             abort=lambda: self.interrupts.aborting,
+            notice=self.journal.note,
         )
 
     def _waiting(self) -> list[Trial]:
@@ -232,7 +233,8 @@ class Audit:
         if trial is None or trial.id not in self._now:
             return None
         self._open.add(trial.id)
-        return Candidate(id=trial.id, architecture=trial.network(), seed=trial.seed)
+        # compared are whole trainings: none is stopped early
+        return Candidate(id=trial.id, architecture=trial.network(), seed=trial.seed, score=None)
 
     def record(self, result: Result) -> None:
         """Commit what came of a training."""

@@ -61,7 +61,7 @@ def patient(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P
                 if self.give_up():
                     raise InputError(f"{self.path}: {why}") from None
                 if told is None or time.monotonic() - told > REMIND:
-                    logger.warning("%s: %s; the search waits, Ctrl-C gives up", self.path, why)
+                    logger.warning("%s: %s; the search waits; Ctrl-C twice gives up", self.path, why)
                     told = time.monotonic()
                 time.sleep(PAUSE)
             else:

@@ -18,7 +18,7 @@ from search_space import Limits, load_space
 from tests.processes import nas_command, wait_for
 from tests.searching import Scripted
 from tests.test_cli import nas
-from trainers import ProxyProtocol
+from trainers import InlineExecutor, ProxyProtocol
 
 BASE = "space: digits\nobjective: {target: 1e6}\nprotocol: {epochs: 2}\nexecutor: {kind: inline}\n"
 
@@ -382,3 +382,20 @@ def test_kill_9_and_the_same_command_goes_on(in_tmp: Path) -> None:
     after = done()
     assert len(after) == 24
     assert before.items() <= after.items()  # a training that was done again would have other seconds
+
+
+def test_no_training_of_an_audit_is_compared_for_early_stopping(trainers: Trainers, monkeypatch) -> None:
+    scores, run = [], InlineExecutor.run
+
+    def watched(self, evaluator, next_candidate, record, **options):
+        def noted():
+            candidate = next_candidate()
+            if candidate is not None:
+                scores.append(candidate.score)
+            return candidate
+
+        run(self, evaluator, noted, record, **options)
+
+    monkeypatch.setattr(InlineExecutor, "run", watched)
+    run_audit(audit_config(seeds=1), evaluator_of=trainers)
+    assert scores == [None] * 12
