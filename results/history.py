@@ -34,8 +34,11 @@ class History:
         self.path = path
         self._file: int | None = None
 
-    def append(self, change: int, statements: list[Statement]) -> None:
+    def append(self, change: int, statements: list[Statement]) -> int:
         """Add a transaction, whole or not at all.
+
+        Returns:
+            Where it begins, in bytes, for `take_back`.
 
         Raises:
             OSError: it cannot be written.
@@ -45,7 +48,16 @@ class History:
             whole = _whole(self._file)
             os.ftruncate(self._file, whole)  # a line that was cut off
             os.lseek(self._file, whole, os.SEEK_SET)
+        begins = os.lseek(self._file, 0, os.SEEK_CUR)
         _write(self._file, _line({"change": change, "do": statements}))
+        return begins
+
+    def take_back(self, begins: int) -> None:
+        """Cut off a transaction that was added, and could not be committed: tried again and again while a disk
+        is full, its lines would fill the disk."""
+        assert self._file is not None
+        os.ftruncate(self._file, begins)
+        os.lseek(self._file, begins, os.SEEK_SET)
 
     def begin(self, db: sqlite3.Connection, schema: int) -> None:
         """Start the file anew from what a journal holds now.

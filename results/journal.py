@@ -141,14 +141,17 @@ class Journal(JournalReader):
     def _transaction(self) -> Iterator[Recorded]:
         """All that is done in the body, or nothing; one more change in the history."""
         self._db.execute("BEGIN IMMEDIATE")
+        line = None
         try:
             recorded = Recorded(self._db)
             yield recorded
             recorded.execute("UPDATE changes SET number = number + 1")
             (number,) = self._db.execute("SELECT number FROM changes").fetchone()
-            self._history.append(number, recorded.statements)
+            line = self._history.append(number, recorded.statements)
             self._db.execute("COMMIT")
         except BaseException:
+            if line is not None:
+                self._history.take_back(line)
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise

@@ -228,6 +228,33 @@ def test_a_change_waits_for_room_and_happens_once(
     assert again(tmp_path) == rows(journal.path)
 
 
+def test_a_change_that_cannot_be_committed_leaves_no_line(journal: Journal, tmp_path: Path) -> None:
+    propose(journal, 1)
+    before = (tmp_path / FILE).read_bytes()
+    real, journal._db = journal._db, NoCommit(journal._db)  # type: ignore[assignment]
+    with pytest.raises(InputError, match="the disk is full"):
+        propose(journal, 2)
+    journal._db = real
+    assert (tmp_path / FILE).read_bytes() == before
+    propose(journal, 3)
+    assert again(tmp_path) == rows(journal.path)
+
+
+class NoCommit:
+    """A connection to a journal on a disk that is full when a transaction ends."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._db, name)
+
+    def execute(self, sql: str, *values: object) -> sqlite3.Cursor:
+        if sql == "COMMIT":
+            raise sqlite3.OperationalError("database or disk is full")
+        return self._db.execute(sql, *values)  # type: ignore[arg-type]
+
+
 def test_who_gives_up_hears_what_was_in_the_way(journal: Journal, monkeypatch) -> None:
     def no_room(*arguments):
         raise OSError(errno.ENOSPC, "No space left on device")
