@@ -53,8 +53,10 @@ class History:
         return begins
 
     def take_back(self, begins: int) -> None:
-        """Cut off a transaction that was added, and could not be committed: tried again and again while a disk
-        is full, its lines would fill the disk."""
+        """Cut off a transaction that was added and could not be committed.
+
+        Tried again and again while a disk is full, its lines would fill the disk.
+        """
         assert self._file is not None
         os.ftruncate(self._file, begins)
         os.lseek(self._file, begins, os.SEEK_SET)
