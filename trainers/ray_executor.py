@@ -11,7 +11,7 @@ its last snapshot). Traps that shaped this file, all of Ray 2.60:
 - ``FINISHED`` is final: it is given only when nothing is open, since a lost candidate may come again.
 - A trial can end without `on_trial_complete`: `Hooks.on_step_end` sweeps.
 - Tune makes no steps while it waits for a first trial: nodes are looked at in `suggest` too.
-- Tune keeps every trial's last result: weights that came with it are taken out before (`Hooks.on_trial_result`).
+- Tune keeps every last result: weights that came with it are taken out before (`Hooks.on_trial_result`).
 - Tune has no time limit a trial: a C timer (`faulthandler`) ends a hanging worker even with the GIL held.
 """
 
