@@ -197,6 +197,19 @@ def test_a_node_is_asked_before_it_counts(
         nodes().begin()  # at the start it is the user's mistake
 
 
+def test_weights_are_taken_from_a_report_before_tune_keeps_it() -> None:
+    from types import SimpleNamespace
+
+    from trainers.ray_searcher import Hooks
+
+    taken: list[tuple[str, bytes]] = []
+    searcher = SimpleNamespace(on_weights=lambda trial_id, weights: taken.append((trial_id, weights)))
+    result = {"accuracy": 0.5, "weights": b"0123", "done": True}
+    Hooks(searcher).on_trial_result(0, [], SimpleNamespace(trial_id="t"), result)  # type: ignore[arg-type]
+    assert taken == [("t", b"0123")]
+    assert result == {"accuracy": 0.5, "done": True}
+
+
 # --- a private instance -----------------------------------------------------------------------------------
 
 

@@ -4,12 +4,14 @@ What Tune is used for: processes, resources, trials. What it is not: it never lo
 restores, because the journal of the search is the only truth (``Tuner.restore`` loses what finished since
 its last snapshot). Traps that shaped this file, all of Ray 2.60:
 
-- ``Tuner()`` pickles searcher, callbacks and stopper for a restore we never make: `_Live` pickles nothing.
+- ``Tuner()`` pickles searcher, callbacks and stopper for a restore we never make: `Live` pickles nothing.
 - An exception in a trainable costs the worker: candidates' failures are caught and reported as results.
 - With reused workers a finished trial's worker takes the queued trial and cancels the worker that was
   starting for it; so the searcher holds candidates back by its own count of free slots.
 - ``FINISHED`` is final: it is given only when nothing is open, since a lost candidate may come again.
-- A trial can end without `on_trial_complete`: `_Hooks.on_step_end` sweeps.
+- A trial can end without `on_trial_complete`: `Hooks.on_step_end` sweeps.
+- Tune makes no steps while it waits for a first trial: nodes are looked at in `suggest` too.
+- Tune keeps every last result: weights that came with it are taken out before (`Hooks.on_trial_result`).
 - Tune has no time limit a trial: a C timer (`faulthandler`) ends a hanging worker even with the GIL held.
 """
 
