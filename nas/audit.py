@@ -75,7 +75,7 @@ def run_audit(
     if exists:
         _check_same(run, config)
     space = load_space(config.space)
-    parts = parts_of(settings, own, config.seed, evaluator_of or _trainer(config, space))
+    parts = parts_of(settings, own, config.seed_of_trainings, evaluator_of or _trainer(config, space))
     facts = EvaluatorFacts(
         fingerprint_of(parts), parts[0].evaluator.num_classes, parts[0].evaluator.in_channels
     )

@@ -248,6 +248,11 @@ class SearchConfig(_Section):
             raise FieldError("baselines", "are trained, and the evaluator is a table, which trains nothing")
         return values
 
+    @property
+    def seed_of_trainings(self) -> int:
+        """The one that is said, or the controller's."""
+        return self.seed if self.training_seed is None else self.training_seed
+
     def to_yaml(self) -> str:
         """The configuration with every default written out; `load_config` reads it back to an equal one."""
         return dump_yaml(self.model_dump(mode="json"))

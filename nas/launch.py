@@ -160,8 +160,7 @@ def run_search(
         raise InputError(str(error)) from None
     controller = _controller(config, space)
     baselines = adapted_baselines(config.baselines, space, evaluator)
-    training_seed = config.seed if config.training_seed is None else config.training_seed
-    known = measurements(reuse, evaluator.fingerprint, training_seed)
+    known = measurements(reuse, evaluator.fingerprint, config.seed_of_trainings)
     check_executor(config, address)
     executor = executor_of(config, run.path if run else run_path(config.name), address)
     with ExitStack() as stack:
@@ -182,7 +181,7 @@ def run_search(
                 controller=controller,
                 objective=config.objective,
                 evaluator=evaluator,
-                seed=training_seed,
+                seed=config.seed_of_trainings,
                 budget=config.search.candidates,
                 patience=config.search.patience,
                 max_attempts=config.search.max_attempts,
