@@ -391,7 +391,9 @@ def _check_evaluator(config: SearchConfig, content: Content) -> Finding:
     try:
         if content.audit and config.protocol is not None:
             settings = (config.audit or AuditSettings()).filled(config.protocol)
-            fingerprint = fingerprint_of(parts_of(settings, config.protocol, config.seed, trainer))
+            fingerprint = fingerprint_of(
+                parts_of(settings, config.protocol, config.seed_of_trainings, trainer)
+            )
         else:
             fingerprint = create_evaluator(config, space).fingerprint
     except (InputError, FieldError, OSError) as error:

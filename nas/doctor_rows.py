@@ -233,8 +233,10 @@ def _check_candidate(
             )
     if not content.audit:
         assert content.facts is not None
-        if trial.seed != config.seed:
-            findings.error("seed", f"{place}: seed is {trial.seed}, config.yaml has {config.seed}")
+        if trial.seed != config.seed_of_trainings:
+            findings.error(
+                "seed", f"{place}: seed is {trial.seed}, config.yaml has {config.seed_of_trainings}"
+            )
         if not trial.protocol.startswith(f"{content.facts.fingerprint} "):
             findings.error("protocol", f"{place}: was measured by another evaluator than the journal notes")
     if trial.baseline is not None and not trial.choices:

@@ -7,6 +7,7 @@ import pytest
 
 from nas import open_run, run_search
 from nas.cli import main
+from nas.doctor import examine
 from results import status_of
 from search_space import InputError
 from tests.searching import Scripted, config
@@ -74,9 +75,10 @@ def test_what_was_measured_otherwise_is_measured_again(scripted: Scripted, caplo
 
 
 def test_a_training_seed_of_its_own_lets_other_controllers_take_over(scripted: Scripted) -> None:
-    first = config("a", search={"candidates": 12}).model_copy(update={"training_seed": 7})
+    first = config("a", search={"candidates": 12, "keep_weights": 0}).model_copy(update={"training_seed": 7})
     run_search(first, evaluator=scripted)
     assert {trial.seed for trial in open_run("a").trials()} == {7}
+    assert not [finding for finding in examine(open_run("a")).findings if finding.severity == "error"]
     before = set(scripted.lines("begin"))
     other = config("b", search={"candidates": 12}, controller={"name": "random", "options": {}})
     run_search(
