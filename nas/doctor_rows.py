@@ -233,8 +233,9 @@ def _check_candidate(
             )
     if not content.audit:
         assert content.facts is not None
-        if trial.seed != config.seed:
-            findings.error("seed", f"{place}: seed is {trial.seed}, config.yaml has {config.seed}")
+        seed = config.seed if config.training_seed is None else config.training_seed
+        if trial.seed != seed:
+            findings.error("seed", f"{place}: seed is {trial.seed}, config.yaml has {seed}")
         if not trial.protocol.startswith(f"{content.facts.fingerprint} "):
             findings.error("protocol", f"{place}: was measured by another evaluator than the journal notes")
     if trial.baseline is not None and not trial.choices:
