@@ -90,7 +90,7 @@ def run_audit(
     with run.lock(), handled_interrupts() as interrupts:
         journal = Journal.open(run.journal_path)
         try:
-            journal.give_up = lambda: interrupts.draining
+            journal.give_up = lambda: interrupts.aborting
             journal.bind_evaluator(facts)
             if not journal.trials():  # else it goes on with what was drawn
                 journal.add_trials(rows_of(parts, space, points))
