@@ -95,7 +95,7 @@ def _journal_anew(found: Examination, replays: Replays) -> list[str]:
             f"{path}: no result in it can be read, and no {HISTORY} can be used; nothing was changed"
         )
     with contextlib.closing(db):
-        notes = _fill_controller(db, found, replays)
+        notes, whole = _fill_controller(db, found, replays)
         content = content_of(rows_of(db), found.config)
         held = f"{content.results} results and {len(content.proposals)} proposals"
         kept = _kept(write_journal(db, path))
@@ -106,7 +106,7 @@ def _journal_anew(found: Examination, replays: Replays) -> list[str]:
     else:
         lost = f"; {past.unreadable} lines of it cannot be read" if past.unreadable else ""
         first = f"{path}: made anew from {HISTORY}, {held}{lost}{kept}"
-    if past is None or past.unreadable:
+    if past is None or past.unreadable or not whole:
         aside = _set_aside(found.run.path / HISTORY)
         if aside is not None:
             notes.append(f"{found.run.path / HISTORY}: begun anew from the journal{_kept(aside)}")
@@ -138,30 +138,53 @@ def _results(db: sqlite3.Connection, found: Examination) -> int:
 # --- the controller ----------------------------------------------------------------------------------
 
 
-def _fill_controller(db: sqlite3.Connection, found: Examination, replays: Replays) -> list[str]:
-    """Give a journal in memory the controller's state; what could not be done, in words."""
+def _fill_controller(db: sqlite3.Connection, found: Examination, replays: Replays) -> tuple[list[str], bool]:
+    """Give a journal in memory the controller's state.
+
+    Returns:
+        What could not be done, in words; and whether all asks and tells are still there.
+    """
     content = content_of(rows_of(db), found.config)
     if not content.proposals:
-        return []
+        return [], True
     last = max(max(row.asked, row.told or 0) for row in content.proposals)
+    version = last
     state, wrong = _replayed(found, content, replays)
     if state is None:
-        last, state = _old_state(found.run.journal_path, last)
-    if state is None:
+        version, state = _old_state(found.run.journal_path)
+    if state is None or (version < last and not _rewound(db, version)):
         db.execute("DELETE FROM controller")
-        return [f"the controller's state cannot be made again: {wrong}; {REUSE}"]
-    db.execute("INSERT OR REPLACE INTO controller VALUES (1, ?, ?)", (last, state))
-    return []
+        return [f"the controller's state cannot be made again: {wrong}; {REUSE}"], True
+    db.execute("INSERT OR REPLACE INTO controller VALUES (1, ?, ?)", (version, state))
+    if version >= last:
+        return [], True
+    text = f"the controller's state is that of step {version}, what came after it is asked and told again"
+    return [f"{text}: {wrong}"], False
 
 
-def _old_state(path: Path, last: int) -> tuple[int, bytes | None]:
-    """The state of a damaged journal with its version, where it can be read and knows of all steps."""
+def _old_state(path: Path) -> tuple[int, bytes | None]:
+    """The state of a journal that is to be replaced, with its version, where it can be read."""
     for row in readable_rows(path, "controller") if path.is_file() else []:
         with contextlib.suppress(ValueError, TypeError):
             loaded(row["state"])
-            if row["version"] >= last:
-                return row["version"], row["state"]
-    return last, None
+            return int(row["version"]), row["state"]
+    return 0, None
+
+
+def _rewound(db: sqlite3.Connection, version: int) -> bool:
+    """Take back the asks and tells after a step; not where a result would be left without its proposal."""
+    orphans = (
+        "baseline IS NULL AND id IN (SELECT trial FROM proposals WHERE asked > :step) "
+        "AND id NOT IN (SELECT trial FROM proposals WHERE asked <= :step)"
+    )
+    step = {"step": version}
+    if db.execute(f"SELECT 1 FROM trials WHERE arrival IS NOT NULL AND {orphans}", step).fetchone():  # noqa: S608
+        return False
+    db.execute(f"DELETE FROM trials WHERE {orphans}", step)  # noqa: S608
+    db.execute("DELETE FROM proposals WHERE asked > :step", step)
+    db.execute("UPDATE proposals SET told = NULL WHERE told > :step", step)
+    db.execute("DELETE FROM recommendations WHERE version > :step", step)
+    return True
 
 
 def _replayed(found: Examination, content: Content, replays: Replays) -> tuple[bytes | None, str]:

@@ -170,7 +170,7 @@ def run_search(
         interrupts = stack.enter_context(handled_interrupts())
         journal = Journal.open(run.journal_path)
         try:
-            journal.give_up = lambda: interrupts.aborting
+            journal.give_up = lambda: interrupts.aborting  # what runs may still bring its result
             journal.bind_evaluator(
                 EvaluatorFacts(evaluator.fingerprint, evaluator.num_classes, evaluator.in_channels)
             )

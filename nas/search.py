@@ -242,8 +242,10 @@ class Search:
         """Commit a measurement that another run made; its seconds were spent there."""
         if self.keep_weights and known.weights.is_file():
             path = self.run.weights_path(trial.id)
-            path.parent.mkdir(exist_ok=True)
-            write_whole(path, lambda unfinished: shutil.copyfile(known.weights, unfinished))
+            try:
+                write_whole(path, lambda unfinished: shutil.copyfile(known.weights, unfinished))
+            except InputError as error:  # the other run may have dropped them just now
+                logger.warning("%s of %s: are not taken over: %s", known.weights, trial.title, error)
         self.journal.finish(
             trial.id,
             "done",

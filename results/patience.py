@@ -24,6 +24,8 @@ _OBSTACLES = {
     "database is locked": "another program has locked it",
     "database or disk is full": "the disk is full",
 }
+# what SQLite calls a write that fails for another reason than a full disk, such as a quota
+_NO_ROOM = {"SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE", "SQLITE_IOERR_SHMOPEN", "SQLITE_IOERR_FSYNC"}
 
 
 class Patient(Protocol):
@@ -79,6 +81,8 @@ def obstacle(error: Exception) -> str | None:
     """What is in the way, where it may go away by itself or by a user's hand; else None."""
     if isinstance(error, OSError):
         return "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else None
+    if getattr(error, "sqlite_errorname", None) in _NO_ROOM:
+        return "it cannot be written (a quota is spent, or the disk fails)"
     return next((words for text, words in _OBSTACLES.items() if text in str(error)), None)
 
 

@@ -76,8 +76,8 @@ class JournalReader:
         """Status to number of candidates."""
         # the index has it all, and there are few baselines
         counts = dict(self._db.execute("SELECT status, COUNT(*) FROM trials GROUP BY status"))
-        for trial in self.baselines():
-            counts[trial.status] -= not trial.proposed
+        for trial in self.baselines():  # a search may have gone on meanwhile
+            counts[trial.status] = max(0, counts.get(trial.status, 0) - (not trial.proposed))
         return {status: number for status, number in counts.items() if number}
 
     def untold(self) -> list[tuple[Trial, list[ProposalRow]]]:
@@ -163,10 +163,12 @@ class JournalReader:
         ]
 
     def results_of(self, session: Session) -> int:
-        """Results of candidates that a session brought."""
+        """Results of candidates that a session brought; what it took over from other runs is none."""
         counted = f"SELECT COUNT(*) FROM trials WHERE {candidate(self._schema())} AND "  # noqa: S608
         if self._schema() >= 4:
-            return int(self._db.execute(f"{counted} session = ?", (session.id,)).fetchone()[0])
+            return int(
+                self._db.execute(f"{counted} session = ? AND reused IS NULL", (session.id,)).fetchone()[0]
+            )
         row = self._db.execute(f"{counted} finished_at > ?", (session.started_at,)).fetchone()
         return int(row[0])
 
@@ -216,8 +218,10 @@ def _hint(path: Path) -> str:
 
 def uri_of(path: Path, mode: str) -> str:
     """What opens a journal, ``rw`` or ``ro``."""
-    if mode == "ro" and not os.access(path.parent, os.W_OK):
-        mode = "ro&immutable=1"  # a reader of a WAL needs to write beside it
+    wal, shm = (path.with_name(path.name + ending) for ending in ("-wal", "-shm"))
+    written = shm.is_file() and wal.is_file() and wal.stat().st_size > 0
+    if mode == "ro" and not written and not os.access(path.parent, os.W_OK):
+        mode = "ro&immutable=1"  # a reader of a WAL that is not there would have to make it
     return f"file:{quote(str(path))}?mode={mode}"
 
 

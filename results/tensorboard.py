@@ -40,10 +40,11 @@ class TensorBoardLog:
             if self._writer is None:
                 self._writer = _writer(self._folder)
             yield self._writer
-        except OSError as error:
+        except Exception as error:  # where TensorFlow is there, it raises errors of its own
             self._writer = None
             if not self._warned:
-                logger.warning("%s: TensorBoard's log has gaps: %s", self._folder, error.strerror or error)
+                why = error.strerror if isinstance(error, OSError) else None
+                logger.warning("%s: TensorBoard's log has gaps: %s", self._folder, why or error)
             self._warned = True
 
     def result(self, trial: Trial, best: Trial | None) -> None:

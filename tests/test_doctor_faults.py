@@ -1,20 +1,24 @@
 """The doctor: damaged histories, journals without one, files, and the command."""
 
+import contextlib
 import json
 import os
 import random
 import shutil
 import sqlite3
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from nas import run_search
+from nas import load_config, run_search
 from nas.doctor import Replays, examine, find_run
+from nas.doctor_rows import content_of
+from nas.replay import replay
 from results import Journal, Run
 from results.history import FILE
-from results.rebuild import Past, snapshot
+from results.rebuild import Past, rows_of, snapshot
 from search_space import InputError
 from tests.doctoring import assert_same, change, errors, held, mended, searched, section, warnings
 from tests.searching import Scripted
@@ -230,3 +234,42 @@ def test_damage_that_is_met_while_reading_is_one_line_with_the_way_out(run: Run,
     assert (code, err.count("\n")) == (2, 1)
     assert "journal.db: cannot be read as a journal: " in err
     assert "nas doctor runs/t --repair makes it anew from history.jsonl" in err
+
+
+def test_a_seed_of_the_trainings_alone_is_no_damage(in_tmp: Path) -> None:
+    settings = section("t", "random", 4).model_copy(update={"training_seed": 7})
+    run = run_search(settings, evaluator=Scripted(in_tmp / "diary")).run
+    assert errors(examine(run, Replays())) == {}
+
+
+def test_a_repair_without_a_replay_leaves_a_search_that_goes_on(run: Run, monkeypatch) -> None:
+    """Killed before a tell was committed, and mended where another torch gives other networks."""
+    number, kept = without_its_last_tell(run)
+    monkeypatch.setattr(
+        "nas.doctor.replay", lambda *given: replace(replay(*given), wrong="step 1 gives another network")
+    )
+    done, found = mended(run)
+    assert any("is asked and told again" in text for text in done)
+    assert found.content is not None
+    assert found.content.results == 12
+    with run.journal() as journal:
+        state = journal.controller_state()
+    assert state is not None
+    assert state == (number, kept)
+
+
+def without_its_last_tell(run: Run) -> tuple[int, bytes]:
+    """Take the last tell and all after it out of the journal, not out of its history."""
+    past = Past.read(run.path / FILE)
+    changes = past._changes
+    last = max(n for n, its in changes.items() if any("SET told" in sql for sql, _ in its))
+    with contextlib.closing(past.journal(last - 1)) as db:
+        content = content_of(rows_of(db), load_config(run.config_path))
+        again = replay(load_config(run.config_path), content.facts, content.trials, content.proposals)
+        db.execute("INSERT INTO controller VALUES (1, ?, ?)", (again.version, again.state()))
+        run.journal_path.unlink()
+        with contextlib.closing(sqlite3.connect(run.journal_path)) as target:
+            db.backup(target)
+    lines = (run.path / FILE).read_text().splitlines(keepends=True)
+    (run.path / FILE).write_text("".join(line for line in lines if json.loads(line)["change"] <= last))
+    return again.version, again.state()

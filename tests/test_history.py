@@ -255,6 +255,25 @@ class NoCommit:
         return self._db.execute(sql, *values)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("name", ["SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE"])
+def test_a_change_waits_for_a_quota(journal: Journal, monkeypatch, name: str) -> None:
+    monkeypatch.setattr("results.patience.PAUSE", 0.001)
+    journal.give_up = lambda: False
+    real, tries = journal._save_controller, []
+
+    def spent(*arguments):
+        tries.append(1)
+        if len(tries) < 3:
+            error = sqlite3.OperationalError("disk I/O error")
+            error.sqlite_errorname = name
+            raise error
+        return real(*arguments)
+
+    monkeypatch.setattr(journal, "_save_controller", spent)
+    propose(journal, 1)
+    assert len(journal.proposals()) == 1
+
+
 def test_who_gives_up_hears_what_was_in_the_way(journal: Journal, monkeypatch) -> None:
     def no_room(*arguments):
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -122,3 +122,25 @@ def test_the_command_says_what_it_took_over(in_tmp: Path, capsys, monkeypatch) -
     assert "no run 'cc' under runs/; did you mean c?" in err
     with pytest.raises(InputError):
         open_run("e")
+
+
+def test_what_was_taken_over_is_no_rate_of_training(scripted: Scripted) -> None:
+    first = config("a", search={"candidates": 8}, controller={"name": "random", "options": {}})
+    run_search(first, evaluator=scripted)
+    second = first.model_copy(update={"name": "b"})
+    run = run_search(second, evaluator=scripted, reuse=[open_run("a")]).run
+    assert status_of(run).reused == {"runs/a": 8}
+    assert status_of(run).candidates_per_hour is None
+
+
+def test_weights_that_vanish_meanwhile_end_no_search(scripted: Scripted, monkeypatch, caplog) -> None:
+    run_search(config("a", search={"candidates": 4}), evaluator=scripted)
+
+    def gone(source: Path, target: Path) -> None:
+        raise FileNotFoundError(2, "No such file or directory", str(source))
+
+    monkeypatch.setattr("nas.search.shutil.copyfile", gone)
+    end = run_search(config("b", search={"candidates": 4}), evaluator=scripted, reuse=[open_run("a")])
+    assert end.outcome == "finished"
+    assert len(scripted.lines("begin")) == 4
+    assert "are not taken over" in caplog.text

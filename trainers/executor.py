@@ -111,7 +111,8 @@ def describe(error: BaseException) -> str:
     """An exception as one line, with the place where it was raised."""
     frames = traceback.extract_tb(error.__traceback__)
     place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
-    return " ".join(f"{type(error).__name__}: {error}".split())[:500] + place
+    text = " ".join(f"{type(error).__name__}: {error}".split())[:500] + place
+    return text.encode(errors="backslashreplace").decode()  # a name of a file may be no UTF-8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
