@@ -60,6 +60,19 @@ def test_auto_follows_ray_address_but_not_to_a_client(in_tmp: Path, monkeypatch:
         create_executor("ray", scratch=in_tmp, address="auto")
 
 
+def test_auto_in_ray_address_is_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ray._private import utils
+
+    from trainers.ray_connection import _place_of
+
+    monkeypatch.setenv("RAY_ADDRESS", "auto")
+    monkeypatch.setattr(utils, "read_ray_address", lambda: "10.0.0.1:6379")
+    assert _place_of("auto") == "10.0.0.1:6379"
+    monkeypatch.setattr(utils, "read_ray_address", lambda: None)
+    with pytest.raises(InputError, match="no Ray cluster runs on this machine"):
+        _place_of("auto")
+
+
 def test_one_process_joins_no_cluster(in_tmp: Path) -> None:
     with pytest.raises(InputError, match="--address is for the executor ray, and executor.kind is inline"):
         run_search(config(), evaluator=Scripted(in_tmp / "diary"), address="auto")
@@ -157,7 +170,7 @@ def test_a_node_is_asked_before_it_counts(
 
     from trainers import ray_nodes
 
-    ours = ray_nodes._versions()
+    ours = ray_nodes.versions()
     answers = {"10.0.0.1": ours, "10.0.0.2": {**ours, "torch": "1.0"}}
     there = [node(name, CPU=2.0) for name in answers]
     told: list[tuple[str, str]] = []

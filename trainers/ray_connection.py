@@ -142,8 +142,10 @@ def _place_of(address: str) -> str:
         return address
     from ray._private.utils import read_ray_address
 
-    place = os.environ.get("RAY_ADDRESS") or read_ray_address()
-    if not place or place == "auto":
+    place = os.environ.get("RAY_ADDRESS", "auto")
+    if place in ("", "auto"):
+        place = read_ray_address()
+    if not place:
         raise InputError(
             "--address auto: no Ray cluster runs on this machine; ray start makes it a node of one, "
             "and without --address a search has this machine"
