@@ -265,6 +265,23 @@ class Hungry:
         )
 
 
+def test_a_ray_that_does_not_start_is_one_line(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from trainers import ray_connection
+
+    def init(**options: Any) -> None:
+        os.environ["RAY_AUTH_MODE"] = "token"  # as Ray's own
+        raise OSError(30, "Read-only file\nsystem", "/root/.ray")
+
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    monkeypatch.setattr(ray_connection.ray, "init", init)
+    with (
+        pytest.raises(InputError, match="^Ray does not start on this machine: .*Read-only.*/root/.ray'$"),
+        ray_connection.private_instance(1),
+    ):
+        pass
+    assert "RAY_AUTH_MODE" not in os.environ
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc and RLIMIT_DATA are Linux's")
 def test_a_private_instance_listens_to_this_machine_alone_and_its_workers_are_bounded(
@@ -273,6 +290,7 @@ def test_a_private_instance_listens_to_this_machine_alone_and_its_workers_are_bo
     import ray
 
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")  # is for those who ask for a cluster
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
     book, sockets = Book(4), []
 
     def record(result) -> None:
@@ -282,6 +300,7 @@ def test_a_private_instance_listens_to_this_machine_alone_and_its_workers_are_bo
 
     executor = create_executor("ray", scratch=in_tmp / "scratch", workers=1, memory=0.5, gpus=0)
     executor.run(Hungry(greedy=book.candidates[2].architecture.key), book.next_candidate, record)
+    assert "RAY_AUTH_MODE" not in os.environ
     assert len(sockets) >= 4  # the head, the raylet, a worker, the driver
     loopback = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
     assert set(sockets) <= loopback

@@ -167,7 +167,10 @@ class CandidateTrainable(tune.Trainable):  # type: ignore[misc]
         if self._folder is None:
             return None
         assert self._weights is not None
-        return ray.put(self._weights.read_bytes()) if self._weights.is_file() else None
+        weights = self._weights.read_bytes() if self._weights.is_file() else None
+        self._folder.cleanup()  # now: a worker that is killed leaves what it has
+        self._folder = None
+        return None if weights is None else ray.put(weights)
 
     def _advance(self) -> bool:
         """Run an epoch; whether it was the last."""
