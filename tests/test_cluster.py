@@ -143,6 +143,8 @@ def test_a_search_waits_for_a_node_and_not_for_ever(
     there = [node("10.0.0.1", CPU=2.0)]
     monkeypatch.setattr(ray_nodes.ray, "nodes", lambda: there)
     monkeypatch.setattr(ray_nodes, "READ_EVERY", 0.0)
+    now = [0.0]
+    monkeypatch.setattr(ray_nodes.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(ray_nodes, "WARN_AFTER", 0.0)
     nodes = ray_nodes.Nodes(WorkerNeeds(cpus=4), None, None, 0.2, lambda kind, text: None)
     nodes.begin()
@@ -156,7 +158,7 @@ def test_a_search_waits_for_a_node_and_not_for_ever(
     nodes.look()
     there.pop()
     nodes.look()  # the clock begins anew
-    time.sleep(0.25)
+    now[0] += 0.25
     with pytest.raises(
         InputError, match="no node has had room for a worker, which wants 4 processors.*resume"
     ):
