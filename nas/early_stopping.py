@@ -15,8 +15,11 @@ def score_of(trial: Trial, objective: Objective) -> Callable[[float], float] | N
 
 
 def past_scores(trials: Sequence[Trial], objective: Objective) -> list[list[float]]:
-    """Rewards an epoch of what was measured before, whole or stopped early, in order of arrival."""
-    arrived = [trial for trial in trials if trial.arrival is not None and trial.curve]
+    """Rewards an epoch of what was measured before, whole or stopped early, in order of arrival (but not
+    what was taken over from another run: it was on no rung then)."""
+    arrived = [
+        trial for trial in trials if trial.arrival is not None and trial.curve and trial.reused is None
+    ]
     arrived.sort(key=lambda trial: trial.arrival or 0)
     return [
         [objective.reward(epoch["accuracy"], getattr(trial, objective.cost)) for epoch in trial.curve]

@@ -211,7 +211,7 @@ def _run_session(search: Search, executor: Executor, journal: Journal, stops_ear
             search.next_candidate,
             search.record,
             on_start=lambda workers: journal.set_workers(session, workers),
-            abort=lambda: search.interrupts.aborting,
+            abort=lambda: search.stopping,
             notice=search.notice,
             past=past_scores(journal.candidates(), search.objective) if stops_early else (),
         )

@@ -88,6 +88,7 @@ class Search:
         self._failures = 0  # in a row
         self._repeats = 0  # proposals in a row that brought no new network
         self._open: set[int] = set()  # handed out, without a result yet
+        self._begun: set[int] = set()  # of those, whose evaluation has begun
         candidates = journal.candidates()
         self._trials = len(candidates)
         self._best = ranked(candidates)[: max(1, keep_weights)]
@@ -132,6 +133,12 @@ class Search:
         """Whether so many candidates failed in a row that the next would fail too."""
         return self._failures >= self.max_failures
 
+    @property
+    def stopping(self) -> bool:
+        """Whether what is open is to be dropped: the user wants to stop now, or to finish what runs
+        and nothing does (what was handed out may still wait for a node)."""
+        return self.interrupts.aborting or (self.interrupts.draining and not self._begun)
+
     # --- what the executor calls ---------------------------------------------------------------------
 
     def next_candidate(self) -> Candidate | None:
@@ -165,6 +172,10 @@ class Search:
 
     def record(self, result: Result) -> None:
         """Commit what came of a candidate, and let the controller learn from it."""
+        if result.status == "running":
+            self._begun.add(result.id)
+        else:
+            self._begun.discard(result.id)
         news = settled(self.journal, result, self.max_attempts, self._open)
         if news is None:
             return

@@ -60,6 +60,19 @@ def test_auto_follows_ray_address_but_not_to_a_client(in_tmp: Path, monkeypatch:
         create_executor("ray", scratch=in_tmp, address="auto")
 
 
+def test_auto_in_ray_address_is_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ray._private import utils
+
+    from trainers.ray_connection import _place_of
+
+    monkeypatch.setenv("RAY_ADDRESS", "auto")
+    monkeypatch.setattr(utils, "read_ray_address", lambda: "10.0.0.1:6379")
+    assert _place_of("auto") == "10.0.0.1:6379"
+    monkeypatch.setattr(utils, "read_ray_address", lambda: None)
+    with pytest.raises(InputError, match="no Ray cluster runs on this machine"):
+        _place_of("auto")
+
+
 def test_one_process_joins_no_cluster(in_tmp: Path) -> None:
     with pytest.raises(InputError, match="--address is for the executor ray, and executor.kind is inline"):
         run_search(config(), evaluator=Scripted(in_tmp / "diary"), address="auto")
@@ -130,6 +143,8 @@ def test_a_search_waits_for_a_node_and_not_for_ever(
     there = [node("10.0.0.1", CPU=2.0)]
     monkeypatch.setattr(ray_nodes.ray, "nodes", lambda: there)
     monkeypatch.setattr(ray_nodes, "READ_EVERY", 0.0)
+    now = [0.0]
+    monkeypatch.setattr(ray_nodes.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(ray_nodes, "WARN_AFTER", 0.0)
     nodes = ray_nodes.Nodes(WorkerNeeds(cpus=4), None, None, 0.2, lambda kind, text: None)
     nodes.begin()
@@ -143,7 +158,7 @@ def test_a_search_waits_for_a_node_and_not_for_ever(
     nodes.look()
     there.pop()
     nodes.look()  # the clock begins anew
-    time.sleep(0.25)
+    now[0] += 0.25
     with pytest.raises(
         InputError, match="no node has had room for a worker, which wants 4 processors.*resume"
     ):
@@ -157,7 +172,7 @@ def test_a_node_is_asked_before_it_counts(
 
     from trainers import ray_nodes
 
-    ours = ray_nodes._versions()
+    ours = ray_nodes.versions()
     answers = {"10.0.0.1": ours, "10.0.0.2": {**ours, "torch": "1.0"}}
     there = [node(name, CPU=2.0) for name in answers]
     told: list[tuple[str, str]] = []
@@ -265,6 +280,23 @@ class Hungry:
         )
 
 
+def test_a_ray_that_does_not_start_is_one_line(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from trainers import ray_connection
+
+    def init(**options: Any) -> None:
+        os.environ["RAY_AUTH_MODE"] = "token"  # as Ray's own
+        raise OSError(30, "Read-only file\nsystem", "/root/.ray")
+
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    monkeypatch.setattr(ray_connection.ray, "init", init)
+    with (
+        pytest.raises(InputError, match="^Ray does not start on this machine: .*Read-only.*/root/.ray'$"),
+        ray_connection.private_instance(1),
+    ):
+        pass
+    assert "RAY_AUTH_MODE" not in os.environ
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc and RLIMIT_DATA are Linux's")
 def test_a_private_instance_listens_to_this_machine_alone_and_its_workers_are_bounded(
@@ -273,6 +305,7 @@ def test_a_private_instance_listens_to_this_machine_alone_and_its_workers_are_bo
     import ray
 
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")  # is for those who ask for a cluster
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
     book, sockets = Book(4), []
 
     def record(result) -> None:
@@ -282,6 +315,7 @@ def test_a_private_instance_listens_to_this_machine_alone_and_its_workers_are_bo
 
     executor = create_executor("ray", scratch=in_tmp / "scratch", workers=1, memory=0.5, gpus=0)
     executor.run(Hungry(greedy=book.candidates[2].architecture.key), book.next_candidate, record)
+    assert "RAY_AUTH_MODE" not in os.environ
     assert len(sockets) >= 4  # the head, the raylet, a worker, the driver
     loopback = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
     assert set(sockets) <= loopback

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -121,11 +123,21 @@ def test_the_worse_are_stopped_on_the_rungs_by_their_scores(in_tmp: Path) -> Non
     assert scores[7].calls == 0
 
 
+def test_of_earlier_sessions_what_they_measured_counts_in_order_of_arrival() -> None:
+    from nas.early_stopping import past_scores
+
+    def trial(arrival: int | None, reused: str | None, *accuracies: float) -> Any:
+        curve = [{"accuracy": accuracy} for accuracy in accuracies]
+        return SimpleNamespace(arrival=arrival, reused=reused, curve=curve, macs=1)
+
+    objective: Any = SimpleNamespace(cost="macs", reward=lambda accuracy, cost: accuracy)
+    trials = [trial(3, None, 0.3), trial(None, None, 0.9), trial(1, "other", 0.8), trial(2, None, 0.1, 0.2)]
+    assert past_scores(trials, objective) == [[0.1, 0.2], [0.3]]
+
+
 @pytest.mark.slow
 def test_what_was_measured_before_moves_the_rungs() -> None:
     """Tune's scheduler, fed without Ray."""
-    from types import SimpleNamespace
-
     from trainers.ray_early_stopping import StopEarly
 
     candidate = Candidate(id=1, architecture=None, seed=0)  # type: ignore[arg-type]
@@ -141,8 +153,13 @@ def test_what_was_measured_before_moves_the_rungs() -> None:
         def on_stop(self, trial_id: str) -> None:
             self.stopped.append(trial_id)
 
-    def decision(past: list[list[float]]) -> str:
+    def decision(past: list[list[float]], lost: float | None = None) -> str:
         scheduler = StopEarly(EarlyStopping(grace=2, reduction=2), Searcher(), past)  # type: ignore[arg-type]
+        if lost is not None:
+            dead = SimpleNamespace(trial_id="dead")
+            scheduler.on_trial_add(None, dead)
+            scheduler.on_trial_result(None, dead, {"training_iteration": 2, "accuracy": lost})
+            scheduler.on_trial_error(None, dead)
         trial = SimpleNamespace(trial_id="t")
         scheduler.on_trial_add(None, trial)
         first = scheduler.on_trial_result(None, trial, {"training_iteration": 1, "accuracy": 0.5})
@@ -152,4 +169,5 @@ def test_what_was_measured_before_moves_the_rungs() -> None:
     assert decision([]) == "CONTINUE"
     assert decision([[0.9, 0.4]]) == "CONTINUE"
     assert decision([[0.1, 0.6]]) == "STOP"
+    assert decision([], lost=0.9) == "CONTINUE"  # it comes again, and does not count twice
     assert decision([[0.9]]) == "CONTINUE"  # stopped before the rung: is not on it

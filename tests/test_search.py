@@ -3,6 +3,7 @@
 import io
 import re
 import shutil
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -250,6 +251,43 @@ def test_a_candidate_whose_worker_dies_is_tried_a_bounded_number_of_times(in_tmp
     assert (trial.status, trial.error, trial.attempts) == ("failed", "its worker died, 3 times", 3)
     search.close()
     journal.close()
+
+
+def test_who_asks_to_finish_what_runs_does_not_wait_for_what_has_not_begun(scripted: Scripted) -> None:
+    """On a cluster it may wait for a node for long."""
+    from nas.interrupts import Interrupts
+    from nas.search import Search
+    from results import EvaluatorFacts, create_run
+    from trainers import Result
+
+    settings, interrupts = config(), Interrupts()
+    run, space = create_run("t", settings.to_yaml()), load_space("digits")
+    with closing(Journal.open(run.journal_path)) as journal:
+        journal.bind_evaluator(EvaluatorFacts("scripted", 10, 1))
+        search = Search(
+            run=run,
+            journal=journal,
+            space=space,
+            controller=create_controller("random", space, 0),
+            objective=settings.objective,
+            evaluator=scripted,
+            seed=0,
+            budget=3,
+            interrupts=interrupts,
+        )
+        one, two = search.next_candidate(), search.next_candidate()
+        assert one is not None
+        assert two is not None
+        search.record(Result(id=one.id, status="running"))
+        assert not search.stopping
+        interrupts.level = 1
+        assert not search.stopping  # one runs
+        search.record(Result(id=one.id, status="failed", error="no"))
+        assert search.stopping  # the other waits
+        interrupts.level = 2
+        search.record(Result(id=two.id, status="running"))
+        assert search.stopping
+        search.close()
 
 
 def test_another_space_or_number_of_threads_is_refused_on_resume_and_nothing_changes(

@@ -39,6 +39,13 @@ def test_an_nth_of_a_gpu_fits_n_times(parts: int, gpus: int) -> None:
     assert WorkerNeeds(gpus=1 / parts).room({"CPU": 1e6, "GPU": gpus}) == parts * gpus
 
 
+@given(amount=st.integers(1, 10**6), times=st.integers(1, 100))
+def test_of_what_a_node_has_nothing_is_cut_a_second_time(amount: int, times: int) -> None:
+    """0.0003 in floating point is a little less than three ten-thousandths."""
+    has, wanted = amount * times / 10_000, (amount + 0.5) / 10_000  # the half is cut
+    assert WorkerNeeds(resources={"kind": wanted}).room({"CPU": 1e6, "kind": has}) == times
+
+
 def test_what_is_wanted_and_what_there_is_are_said_in_the_same_words() -> None:
     needs = WorkerNeeds(cpus=2, gpus=0.25, memory=4, resources={"big_gpu": 1})
     assert needs.describe() == "2 processors and 0.25 GPUs, 4 GiB of memory, 1 big_gpu"

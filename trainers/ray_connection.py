@@ -21,12 +21,14 @@ from typing import Any
 
 import ray
 from ray._private import ray_constants
+from ray._raylet import Config  # type: ignore[attr-defined]
 
 from search_space import InputError
 
 logger = logging.getLogger(__name__)
 
 ANSWER_SECONDS = 5.0
+_AUTHENTICATION = "RAY_AUTH_MODE"
 # what a gRPC server, as Ray's is, answers with a settings frame: HTTP/2's preface and empty settings
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 _SETTINGS = 4  # type of the frame, its fourth byte
@@ -38,21 +40,32 @@ def private_instance(cpus: int | None) -> Iterator[None]:
 
     Args:
         cpus: processors it may give away; None is all there are.
+
+    Raises:
+        InputError: Ray does not start here.
     """
-    with _loopback():
-        _init(
-            address="local",
-            num_cpus=cpus,
-            include_dashboard=False,
-            object_store_memory=512 * 2**20,
-        )
-    try:
-        listens = ray.util.get_node_ip_address()
-        if not ipaddress.ip_address(listens).is_loopback:
-            logger.warning("Ray listens on %s, which others may reach; a firewall should close it", listens)
-        yield
-    finally:
-        ray.shutdown()
+    with _kept_authentication():
+        try:
+            with _loopback():
+                _init(
+                    address="local",
+                    num_cpus=cpus,
+                    include_dashboard=False,
+                    object_store_memory=512 * 2**20,
+                )
+        except Exception as error:  # it wants to write to the home and to /tmp/ray, and shared memory
+            logger.debug("Ray does not start", exc_info=True)
+            ray.shutdown()
+            raise InputError(f"Ray does not start on this machine: {' '.join(str(error).split())}") from None
+        try:
+            listens = ray.util.get_node_ip_address()
+            if not ipaddress.ip_address(listens).is_loopback:
+                logger.warning(
+                    "Ray listens on %s, which others may reach; a firewall should close it", listens
+                )
+            yield
+        finally:
+            ray.shutdown()
 
 
 @contextmanager
@@ -70,16 +83,29 @@ def joined_cluster(address: str) -> Iterator[None]:
         return
     place = _place_of(address)
     _check_answer(address, place)
-    try:
-        with _silent():
-            _init(address=address)
-    except Exception as error:
-        ray.shutdown()
-        raise InputError(f"--address {address}: {_why_not(error, place)}") from None
+    with _kept_authentication():
+        try:
+            with _silent():
+                _init(address=address)
+        except Exception as error:
+            ray.shutdown()
+            raise InputError(f"--address {address}: {_why_not(error, place)}") from None
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+@contextmanager
+def _kept_authentication() -> Iterator[None]:
+    """Ray turns its token on by an environment variable, for this process and all that it starts; afterwards
+    the process is as it was."""
+    had = _AUTHENTICATION in os.environ
     try:
         yield
     finally:
-        ray.shutdown()
+        if not had and os.environ.pop(_AUTHENTICATION, None) is not None:
+            Config.initialize("")  # reads it again
 
 
 @contextmanager
@@ -142,8 +168,10 @@ def _place_of(address: str) -> str:
         return address
     from ray._private.utils import read_ray_address
 
-    place = os.environ.get("RAY_ADDRESS") or read_ray_address()
-    if not place or place == "auto":
+    place = os.environ.get("RAY_ADDRESS", "auto")
+    if place in ("", "auto"):
+        place = read_ray_address()
+    if not place:
         raise InputError(
             "--address auto: no Ray cluster runs on this machine; ray start makes it a node of one, "
             "and without --address a search has this machine"

@@ -61,7 +61,10 @@ class StopEarly(Live, AsyncHyperBandScheduler):  # type: ignore[misc]
         self.on_trial_remove(tune_controller, trial)
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
-        """A worker died."""
+        """A worker died: its candidate may come again, and is to count once."""
+        bracket = self._trial_info.get(trial.trial_id)
+        for _, recorded in bracket._rungs if bracket is not None else ():
+            recorded.pop(trial.trial_id, None)
         self.on_trial_remove(tune_controller, trial)
 
     def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:

@@ -32,7 +32,7 @@ from trainers.executor import NextCandidate, Notice, Record, available_cpus
 from trainers.measurement import Evaluator
 from trainers.ray_connection import joined_cluster, private_instance
 from trainers.ray_early_stopping import StopEarly
-from trainers.ray_nodes import Nodes
+from trainers.ray_nodes import Nodes, versions
 from trainers.ray_searcher import CandidateSearcher, Hooks, StopAll
 from trainers.ray_trainable import CandidateTrainable, WorkerSetup
 from trainers.worker_needs import GIB, WorkerNeeds
@@ -89,7 +89,7 @@ class RayExecutor:
                 self.node_wait if cluster else None,
                 notice,
             )
-            nodes.begin()
+            nodes.begin(abort)
             on_start(nodes.capacity)
             searcher = CandidateSearcher(
                 next_candidate,
@@ -103,6 +103,7 @@ class RayExecutor:
             worker = WorkerSetup(
                 shared=shared,
                 home=ray.get_runtime_context().get_node_id(),
+                versions=versions(),
                 memory_bytes=None if self.memory is None else round(self.memory * GIB),
             )
             trainable = tune.with_resources(

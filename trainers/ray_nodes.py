@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,15 +77,17 @@ class Nodes:
         room = sum(node.room for node in self._nodes.values() if node.state == "good")
         return room if self._workers is None else min(self._workers, room)
 
-    def begin(self) -> None:
-        """Look at the nodes there are, and wait for their answers.
+    def begin(self, abort: Callable[[], bool] = lambda: False) -> None:
+        """Look at the nodes there are, and wait for their answers, or until `abort` says so.
 
         Raises:
             InputError: one cannot read the evaluator, or no node has room for a worker and there is no wait.
         """
         until = time.monotonic() + CHECK_SECONDS
         self._read()
-        while time.monotonic() < until and any(node.state == "asked" for node in self._nodes.values()):
+        while any(node.state == "asked" for node in self._nodes.values()):
+            if time.monotonic() >= until or abort():
+                break
             time.sleep(0.05)
             self._read()
         for node in self._nodes.values():
@@ -189,7 +191,7 @@ class Nodes:
             facts = {"error": reason_of(error)}
         finally:
             node.answer = None
-        reason = facts.get("error") or _other_version(facts)
+        reason = facts.get("error") or other_version(facts, versions())
         if not reason:
             _warn_of_torch(node.name, facts)
             self._accept(node)
@@ -204,7 +206,8 @@ class Nodes:
             self._notice("node joined", self._brings(node))
 
 
-def _versions() -> dict[str, Any]:
+def versions() -> dict[str, Any]:
+    """What here is to be the same on all nodes."""
     import torch
 
     from trainers.protocol import TRAINER_VERSION
@@ -216,24 +219,25 @@ def _versions() -> dict[str, Any]:
 def _inspect(shared: SharedEvaluator) -> dict[str, Any]:
     """Runs on a node: its versions, and why it cannot read the evaluator, if it cannot."""
     try:
-        facts = _versions()
+        facts = versions()
         ray.get(shared[0])
     except Exception as error:
         return {"error": reason_of(error)}
     return facts
 
 
-def _other_version(facts: Mapping[str, Any]) -> str:
-    theirs, ours = facts["trainer"], _versions()["trainer"]
-    if theirs == ours:
+def other_version(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
+    """Why a node with their versions trains nothing for a search with ours; empty where it may."""
+    if theirs["trainer"] == ours["trainer"]:
         return ""
     return (
-        f"has another version of this project (trainer {theirs}, here {ours}): install the same on all nodes"
+        f"has another version of this project (trainer {theirs['trainer']}, here {ours['trainer']}): install "
+        "the same on all nodes"
     )
 
 
 def _warn_of_torch(name: str, facts: Mapping[str, Any]) -> None:
-    theirs, ours = facts["torch"], _versions()["torch"]
+    theirs, ours = facts["torch"], versions()["torch"]
     if theirs != ours:
         logger.warning("node %s has torch %s, here is %s: accuracies may differ", name, theirs, ours)
 

@@ -3,11 +3,14 @@ hears results. The traps are in `trainers.ray_executor`."""
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import ray
 from ray import tune
 from ray.tune.search import Searcher
 
@@ -17,6 +20,10 @@ from trainers.measurement import Measurement
 from trainers.ray_nodes import Nodes
 from trainers.ray_trainable import candidate_to_config, measured, result_from_json
 
+logger = logging.getLogger(__name__)
+
+WEIGHTS_SECONDS = 120.0  # that the weights of a network may take from another machine
+_NODE_DIED = "its node has died"  # in Ray's words
 EARLY_DEATHS = 4  # in a row, and as many as there are workers: then workers cannot start at all
 
 
@@ -58,6 +65,7 @@ class CandidateSearcher(Live, Searcher):  # type: ignore[misc]
         self._seconds: dict[str, float] = {}
         self._stopped: set[str] = set()  # early, by a scheduler
         self._unexplained: set[str] = set()  # trials whose worker did not start
+        self._late: dict[str, Result] = {}  # whose worker ended when their time was up, or later
         self.error: BaseException | None = None
 
     @property
@@ -157,12 +165,18 @@ class CandidateSearcher(Live, Searcher):  # type: ignore[misc]
             seconds, limit = time.monotonic() - began, self._time_limit
             if limit is not None and seconds >= limit:
                 why = f"took longer than the limit of {limit:g} s"
-                self._tell(Result(id=candidate.id, status="failed", error=why, seconds=seconds))
+                late = Result(id=candidate.id, status="failed", error=why, seconds=seconds)
+                self._late[trial_id] = late  # `on_death` follows, and may say that it was not the timer
             else:
                 self._tell(Result(id=candidate.id, status="lost", error="its worker died", seconds=seconds))
 
     def on_death(self, trial_id: str, reason: str) -> None:
-        """Why a worker died, in Ray's words; the last line says it."""
+        """Why a worker died, in Ray's words; the last line says it. Comes after the end of its trial."""
+        late = self._late.pop(trial_id, None)
+        if late is not None and _NODE_DIED in reason:  # which Ray may notice long after
+            late = replace(late, status="lost", error="its node died")
+        if late is not None:
+            self._tell(late)
         lines = [line.strip() for line in reason.splitlines() if line.strip()]
         if trial_id not in self._unexplained or not lines:
             return
@@ -172,15 +186,17 @@ class CandidateSearcher(Live, Searcher):  # type: ignore[misc]
         if isinstance(self.error, WorkersDoNotStartError):
             self.error = WorkersDoNotStartError(f"{str(self.error).partition(':')[0]}: {lines[-1]}")
 
-    def on_weights(self, trial_id: str, weights: bytes) -> None:
-        """Trained weights came from another machine, before the result that they belong to."""
+    def on_weights(self, trial_id: str, weights: ray.ObjectRef) -> None:
+        """Trained weights are on another machine; the result that they belong to comes after them. Where they
+        cannot be fetched or written, the measurement is no less good."""
         candidate = self._open.get(trial_id)
         if candidate is None or candidate.weights_path is None or self.stopped:
             return
         try:
-            _write_whole(candidate.weights_path, weights)
-        except OSError as error:
-            self.error = error
+            _write_whole(candidate.weights_path, ray.get(weights, timeout=WEIGHTS_SECONDS))
+        except (OSError, ray.exceptions.RayError) as error:
+            why = str(error).partition("\n")[0]
+            logger.warning("%s: the weights are not kept: %s", candidate.weights_path, why)
 
     def _tell(self, result: Result) -> None:
         try:
@@ -219,8 +235,9 @@ class Hooks(Live, tune.Callback):  # type: ignore[misc]
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         file = trial.error_file  # local; Trial.get_error reads the copy in storage, which comes later
-        if file and Path(file).is_file():
-            self._searcher.on_death(trial.trial_id, Path(file).read_text(encoding="utf-8", errors="replace"))
+        there = bool(file) and Path(file).is_file()
+        reason = Path(file).read_text(encoding="utf-8", errors="replace") if there else ""
+        self._searcher.on_death(trial.trial_id, reason)
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         self._searcher.look_at_nodes()
@@ -232,6 +249,7 @@ class Hooks(Live, tune.Callback):  # type: ignore[misc]
             del self._trials[trial_id]
             if self._searcher.is_open(trial_id):
                 self._searcher.on_trial_complete(trial_id, error=True)
+            self._searcher.on_death(trial_id, "")  # where nothing told of it
             _forget(trial)
 
 
@@ -258,5 +276,9 @@ def _write_whole(path: Path, data: bytes) -> None:
     """A file that is there whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"{path.name}.unfinished")
-    unfinished.write_bytes(data)
-    unfinished.replace(path)
+    try:
+        unfinished.write_bytes(data)
+        unfinished.replace(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise

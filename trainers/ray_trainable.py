@@ -10,7 +10,7 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from ray import tune
 from search_space import Architecture
 from trainers.executor import Candidate, Result, after_failure, describe, finished
 from trainers.measurement import Evaluator, Measurement
-from trainers.ray_nodes import SharedEvaluator, reason_of, this_node
+from trainers.ray_nodes import SharedEvaluator, other_version, reason_of, this_node, versions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,11 +31,13 @@ class WorkerSetup:
     Attributes:
         shared: the reference to the evaluator, which a node fetches once and its workers read in place.
         home: id of the node the search runs on: elsewhere there is no run folder.
+        versions: of the search's machine.
         memory_bytes: a worker without a GPU may take besides what it has when it starts; None is no limit.
     """
 
     shared: SharedEvaluator
     home: str
+    versions: Mapping[str, Any]
     memory_bytes: int | None = None
 
 
@@ -85,6 +87,8 @@ class CandidateTrainable(tune.Trainable):  # type: ignore[misc]
             self._evaluator: Evaluator = ray.get(worker.shared[0])
         except Exception as error:
             raise RuntimeError(f"node {this_node()}: {reason_of(error)}") from None
+        if other := other_version(versions(), worker.versions):  # Ray chooses also nodes not yet asked
+            raise RuntimeError(f"node {this_node()}: {other}")
         if worker.memory_bytes is not None and no_gpu:  # CUDA reserves address space that is no memory
             limit_memory(worker.memory_bytes)
         self._folder: tempfile.TemporaryDirectory[str] | None = None
@@ -118,7 +122,7 @@ class CandidateTrainable(tune.Trainable):  # type: ignore[misc]
         """One epoch, reported; the report of the last one carries the outcome."""
         began = time.perf_counter()
         outcome: Result | None = None
-        weights: bytes | None = None
+        weights: Any = None
         epochs = len(self._curve)
         try:
             if self._limit is not None:
@@ -154,12 +158,19 @@ class CandidateTrainable(tune.Trainable):  # type: ignore[misc]
             reported["weights"] = weights
         return reported
 
-    def _weights_for_home(self) -> bytes | None:
-        """The trained weights, where their place is on another machine."""
+    def _weights_for_home(self) -> Any:
+        """A reference to the trained weights, where their place is on another machine.
+
+        In the report itself Tune would print them into its log's arguments, twice, and could not bear that
+        they are lost with their node.
+        """
         if self._folder is None:
             return None
         assert self._weights is not None
-        return self._weights.read_bytes() if self._weights.is_file() else None
+        weights = self._weights.read_bytes() if self._weights.is_file() else None
+        self._folder.cleanup()  # now: a worker that is killed leaves what it has
+        self._folder = None
+        return None if weights is None else ray.put(weights)
 
     def _advance(self) -> bool:
         """Run an epoch; whether it was the last."""

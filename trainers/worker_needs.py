@@ -57,7 +57,7 @@ class WorkerNeeds:
         """Workers that fit at a time on a node with these resources (``ray.nodes()[i]["Resources"]``)."""
         fits = []
         for kind, wanted in self.bundle().items():
-            has, need = int(node.get(kind, 0.0) * _UNITS), int(wanted * _UNITS)
+            has, need = round(node.get(kind, 0.0) * _UNITS), int(wanted * _UNITS)  # a node's are cut already
             if kind == "GPU" and need < _UNITS:  # a share lies on one GPU
                 fits.append(has // _UNITS * (_UNITS // need))
             else:
