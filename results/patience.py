@@ -82,7 +82,7 @@ def obstacle(error: Exception) -> str | None:
     if isinstance(error, OSError):
         return "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else None
     if getattr(error, "sqlite_errorname", None) in _NO_ROOM:
-        return "it cannot be written (a quota is spent, or the disk fails)"
+        return "it cannot be written (the disk is full or fails, or a quota is spent)"
     return next((words for text, words in _OBSTACLES.items() if text in str(error)), None)
 
 

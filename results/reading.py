@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from results.history import FILE as HISTORY
+from results.patience import obstacle
 from results.queries import schema_version, select_trials
 from results.schema import (
     BASELINES,
@@ -185,16 +186,18 @@ def existing(path: Path, mode: str) -> sqlite3.Connection:
     """A connection to a journal that is there, ``rw`` or ``ro``; errors as in `JournalReader.read`."""
     if not path.is_file():
         raise InputError(f"{path}: no such journal{_hint(path)}")
-    connection = None
+    connection, why = None, None
     try:
         connection = connect(uri_of(path, mode))
         version = schema_version(connection)
         damage = connection.execute("PRAGMA quick_check(1)").fetchone()[0] if version else "it has no tables"
     except sqlite3.Error as error:
-        version, damage = 1, str(error)
+        version, damage, why = 1, str(error), obstacle(error)
     wrong = None
     if version > SCHEMA_VERSION:
         wrong = f"has schema {version}, written by a newer version; this one reads up to {SCHEMA_VERSION}"
+    elif why is not None:  # no damage, and nothing that a repair would mend
+        wrong = f"cannot be opened now: {why}"
     elif damage != "ok":
         wrong = unreadable(path, damage)
     if wrong is not None:

@@ -6,10 +6,13 @@ import sqlite3
 import threading
 from pathlib import Path
 
+import pytest
+
 from nas import run_search
 from nas.interrupts import Interrupts
 from results import Journal
 from results.reading import uri_of
+from search_space import InputError
 from tests.searching import Scripted, config
 from trainers.executor import describe
 
@@ -52,3 +55,15 @@ def test_a_reader_without_the_right_to_write_sees_what_a_writer_has_not_folded_i
 
 def test_an_error_with_a_name_that_is_no_utf8_can_be_kept() -> None:
     assert describe(ValueError("bad \udcff name")).encode() == b"ValueError: bad \\udcff name"
+
+
+def test_a_journal_that_cannot_be_opened_just_now_is_not_called_damaged(tmp_path: Path, monkeypatch) -> None:
+    journal = Journal.create(tmp_path / "journal.db")
+    journal.close()
+
+    def full(uri: str) -> sqlite3.Connection:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr("results.reading.connect", full)
+    with pytest.raises(InputError, match=r"cannot be opened now: the disk is full$"):
+        Journal.read(journal.path)
