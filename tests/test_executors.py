@@ -128,7 +128,7 @@ def test_a_worker_that_fits_nowhere_is_an_error_and_not_a_wait(
     for name in ("init", "shutdown"):
         monkeypatch.setattr(ray, name, lambda **settings: None)
     executor = create_executor("ray", scratch=in_tmp / "scratch", cpus=999)
-    match = "a worker wants 999 processors and 0 GPUs, this machine has 2 and 0"
+    match = "a worker wants 999 processors and 0 GPUs, this machine has 2 processors and 0 GPUs"
     with pytest.raises(InputError, match=match):
         executor.run(Three(), Book(1).next_candidate, Book(1).record)
 
@@ -220,7 +220,7 @@ def test_workers_that_cannot_start_end_the_run_with_the_reason(
     (in_tmp / "only_here.py").write_text("from tests.test_executors import Three\nclass Four(Three): pass\n")
     monkeypatch.syspath_prepend(in_tmp)  # after the start of Ray: workers do not have it
     four = importlib.import_module("only_here").Four()
-    monkeypatch.setattr("trainers.ray_executor.EARLY_DEATHS", 2)  # of 4: each is a start
+    monkeypatch.setattr("trainers.ray_searcher.EARLY_DEATHS", 2)  # of 4: each is a start
     executor = create_executor("ray", scratch=in_tmp / "scratch", workers=1)
     book = Book(2)
     with pytest.raises(InputError, match=r"3 workers in a row did not start: .*No module named 'only_here"):
