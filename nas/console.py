@@ -160,6 +160,7 @@ class SearchProgress(_Bar):
         if not trial.proposed:
             self._baseline(trial)
             return
+        self._first += trial.reused is not None  # says nothing of the rate
         text = self._text(best, counts.get("failed", 0))
         if self._bar is not None:
             self._bar.update(self._task, completed=self._over, description=text)
