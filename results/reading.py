@@ -230,8 +230,12 @@ def uri_of(path: Path, mode: str) -> str:
 
 def connect(uri: str) -> sqlite3.Connection:
     connection = sqlite3.connect(uri, uri=True, timeout=2.0, isolation_level=None)
-    if "mode=ro" not in uri:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")  # not even a power cut loses a result
-        connection.execute("PRAGMA foreign_keys = ON")
+    try:
+        if "mode=ro" not in uri:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")  # not even a power cut loses a result
+            connection.execute("PRAGMA foreign_keys = ON")
+    except sqlite3.Error:
+        connection.close()  # else its locks stay
+        raise
     return connection
