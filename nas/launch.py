@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import shutil
+import sqlite3
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -195,6 +197,11 @@ def run_search(
             if resume:  # nothing was refused: from here on the run has the new budget
                 write_whole(run.config_path, lambda path: path.write_text(config.to_yaml(), encoding="utf-8"))
             outcome = _run_session(search, executor, journal, config.executor.early_stopping is not None)
+        except InputError:
+            if not resume and not journal.trials():  # refused before anything began: the name stays free
+                journal.close()
+                shutil.rmtree(run.path, ignore_errors=True)
+            raise
         finally:
             journal.close()
     return SearchEnd(run, outcome)
@@ -217,6 +224,10 @@ def _run_session(search: Search, executor: Executor, journal: Journal, stops_ear
         )
         outcome = _outcome(search, journal)
         ended = outcome
+    except Exception as error:
+        with suppress(InputError, sqlite3.Error, OSError):  # perhaps it is the journal that cannot be written
+            journal.note("error", " ".join(str(error).split())[:500] or type(error).__name__)
+        raise
     finally:
         search.close()
         journal.end_session(session, ended)
@@ -257,9 +268,9 @@ def check_executor(config: SearchConfig, address: str | None = None) -> None:
     if wanted.kind == "ray" and wanted.cpus > available_cpus():
         raise InputError(f"executor.cpus must be at most {available_cpus()} here, got {wanted.cpus}")
     if wanted.kind == "ray" and wanted.gpus and wanted.gpus > torch.cuda.device_count():
-        raise InputError(
-            f"executor.gpus must be at most {torch.cuda.device_count()} here, got {wanted.gpus:g}"
-        )
+        there = torch.cuda.device_count()
+        has = "this machine has no GPU" if there == 0 else f"must be at most {there} here"
+        raise InputError(f"executor.gpus: {has}, got {wanted.gpus:g}")
 
 
 def _existing(config: SearchConfig) -> Run:

@@ -17,6 +17,7 @@ from results import Run, Trial
 
 logger = logging.getLogger(__name__)
 
+_OTHERWISE = "other data, another protocol or another version of the trainer"
 Identity = tuple[str, str, int]  # key, protocol, seed
 
 
@@ -54,11 +55,9 @@ def measurements(runs: Sequence[Run], fingerprint: str, seed: int) -> dict[Ident
         fit = [trial for trial in same if trial.seed == seed]  # see `measured_by`
         logger.info("%s: %d of %d measurements fit", run.path, len(fit), len(done))
         if done and not fit:
-            other = (
-                "another seed" if same else "other data, another protocol or another version of the trainer"
-            )
+            other = "another seed (see training_seed)" if same else _OTHERWISE
             logger.warning(
-                "%s: none of its %d measurements can be reused, they were made with %s",
+                "%s: none of its %d measurements can be reused, they were made with %s; all is trained",
                 run.path,
                 len(done),
                 other,

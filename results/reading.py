@@ -215,7 +215,7 @@ def unreadable(path: Path, damage: object) -> str:
 
 def _hint(path: Path) -> str:
     if not (path.parent / HISTORY).is_file():
-        return ""
+        return f"; nas doctor {path.parent} says what can be saved" if path.is_file() else ""
     return f"; nas doctor {path.parent} --repair makes it anew from {HISTORY}"
 
 

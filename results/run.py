@@ -259,7 +259,7 @@ def list_runs() -> list[Run]:
     if not RUNS.is_dir():
         return []
     paths = [path for path in sorted(RUNS.iterdir()) if _NAME.fullmatch(path.name)]
-    return [Run(path) for path in paths if (path / "journal.db").is_file()]
+    return [Run(path) for path in paths if any((path / name).is_file() for name in ("journal.db", HISTORY))]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -160,7 +160,12 @@ def parse_override(text: str, example: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not equals or not key:
         raise InputError(f"--set {text}: must be key=value, such as {example}")
-    return key, parse_yaml(value, f"--set {key}").data
+    data = parse_yaml(value, f"--set {key}").data
+    joined = [name for name in data if ":" in str(name)] if isinstance(data, dict) else []
+    if joined and data[joined[0]] is None:
+        name, _, rest = str(joined[0]).partition(":")
+        raise InputError(f"--set {text}: YAML wants a space after a colon: {{{name}: {rest}}}")
+    return key, data
 
 
 def put(data: dict[str, Any], key: str, value: Any) -> None:

@@ -172,3 +172,12 @@ def test_the_protocols_hash_follows_every_field_and_the_data() -> None:
     hashes = {p.hash("data") for p in [base, *others]} | {base.hash("other data")}
     assert len(hashes) == 5
     assert base.hash("data") == ProxyProtocol().hash("data")
+
+
+def test_a_missing_space_after_a_colon_is_pointed_at(tmp_path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("space: digits\nobjective: {target: 1e6}\n")
+    with pytest.raises(
+        InputError, match=r"resources=\{big:1\}: YAML wants a space after a colon: \{big: 1\}"
+    ):
+        load_config(path, ["executor.resources={big:1}"])

@@ -6,6 +6,7 @@ import pytest
 
 from nas import open_run, run_search
 from results import Journal, status_of
+from search_space import InputError
 from tests.searching import Scripted, config
 from tests.test_cli import nas
 from tests.test_search import assert_equal_states, replayed
@@ -98,3 +99,36 @@ def test_sessions_failures_and_rates_are_told_whatever_the_clock_says(
 def run_sessions(run):
     with run.journal() as journal:
         return journal.sessions()
+
+
+def test_a_start_that_is_refused_leaves_the_name_free_and_a_later_one_its_reason(
+    in_tmp: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    scripted = Scripted(in_tmp / "diary")
+    with monkeypatch.context() as patch:
+        patch.setattr(InlineExecutor, "run", refuse)
+        with pytest.raises(InputError, match="a worker wants 500 GiB"):
+            run_search(config(), evaluator=scripted)
+    assert not Path("runs/t").exists()
+    run_search(config(), evaluator=scripted)
+    before = [trial.accuracy for trial in open_run("t").trials()]
+    monkeypatch.setattr(InlineExecutor, "run", refuse)
+    with pytest.raises(InputError, match="a worker wants 500 GiB"):
+        run_search(config(search={"candidates": 9}), evaluator=scripted, resume=True)
+    assert [trial.accuracy for trial in open_run("t").trials()] == before
+    code, out, _ = nas(capsys, "status", "t")
+    assert code == 0
+    assert "error once: executor: a worker wants 500 GiB" in out
+
+
+def refuse(self, *arguments: object, **options: object) -> None:
+    raise InputError("executor: a worker wants 500 GiB of memory")
+
+
+def test_a_run_that_has_lost_its_journal_is_listed(in_tmp: Path, capsys) -> None:
+    run = run_search(config(), evaluator=Scripted(in_tmp / "diary")).run
+    run.journal_path.unlink()
+    code, out, _ = nas(capsys, "ls")
+    assert code == 0
+    assert "unreadable" in out
+    assert "nas doctor runs/t --repair" in out

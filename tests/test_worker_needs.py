@@ -64,7 +64,7 @@ def test_what_is_wanted_and_what_there_is_are_said_in_the_same_words() -> None:
         ("resources: {big_gpu: 0}", "executor.resources.big_gpu must be at least 0.0001, got 0"),
         ("resources: {big_gpu: lots}", "executor.resources.big_gpu must be at least 0.0001, got 'lots'"),
         ("resources: {big_gpu: true}", "executor.resources.big_gpu must be at least 0.0001, got True"),
-        ("resources: {1: 1}", "executor.resources must have names of the cluster's own resources, got 1"),
+        ("resources: {1: 1}", "executor.resources must have names that nodes were started with, got 1"),
         ("resources: {GPU: 1}", "executor.resources must have names .*, got 'GPU'"),
         ("resources: [big_gpu]", "executor.resources must"),
         ("node_wait: -1", "executor.node_wait must be greater than or equal to 0"),

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import ray
-from ray._private import ray_constants
+from ray._private import ray_constants, services
 from ray._raylet import Config  # type: ignore[attr-defined]
 
 from search_space import InputError
@@ -46,7 +46,7 @@ def private_instance(cpus: int | None) -> Iterator[None]:
     """
     with _kept_authentication():
         try:
-            with _loopback():
+            with _loopback(), _own_session():
                 _init(
                     address="local",
                     num_cpus=cpus,
@@ -91,9 +91,30 @@ def joined_cluster(address: str) -> Iterator[None]:
             ray.shutdown()
             raise InputError(f"--address {address}: {_why_not(error, place)}") from None
         try:
+            nodes = sum(node["Alive"] for node in ray.nodes())
+            logger.warning("joined the Ray cluster at %s, of %d node%s", place, nodes, "s" * (nodes != 1))
             yield
         finally:
             ray.shutdown()
+
+
+@contextmanager
+def _own_session() -> Iterator[None]:
+    """Ray's processes do not get what a batch system or `timeout` sends to our group.
+
+    We end them when we have stopped.
+    """
+    popen = services.ConsolePopen
+
+    class OwnSession(popen):  # type: ignore[misc,valid-type]
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, start_new_session=True, **options)
+
+    services.ConsolePopen = OwnSession
+    try:
+        yield
+    finally:
+        services.ConsolePopen = popen
 
 
 @contextmanager

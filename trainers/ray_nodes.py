@@ -129,7 +129,7 @@ class Nodes:
         if waited >= self._wait:
             raise InputError(
                 f"executor: for {waited:.0f} s no node has had room for a worker, which wants "
-                f"{self._needs.describe()}; {self._there_are()}; resume the search when one has"
+                f"{self._needs.describe()}; {self._there_are()}; try again when one has"
             )
         if waited >= WARN_AFTER and not self._warned:
             self._warned = True
@@ -188,7 +188,10 @@ class Nodes:
             if node.tries < CHECK_TRIES and not isinstance(error, ray.exceptions.RayTaskError):
                 node.state = "new"
                 return
-            facts = {"error": reason_of(error)}
+            reason = reason_of(error)
+            if isinstance(error, ray.exceptions.RayTaskError):  # what answers for itself raises nothing
+                reason = f"has another version of this project, or none: {reason}"
+            facts = {"error": reason}
         finally:
             node.answer = None
         reason = facts.get("error") or other_version(facts, versions())

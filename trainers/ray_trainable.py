@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -89,8 +90,9 @@ class CandidateTrainable(tune.Trainable):  # type: ignore[misc]
             raise RuntimeError(f"node {this_node()}: {reason_of(error)}") from None
         if other := other_version(versions(), worker.versions):  # Ray chooses also nodes not yet asked
             raise RuntimeError(f"node {this_node()}: {other}")
+        self._memory: tuple[int, int] | None = None
         if worker.memory_bytes is not None and no_gpu:  # CUDA reserves address space that is no memory
-            limit_memory(worker.memory_bytes)
+            self._memory = memory_limit(worker.memory_bytes)
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._away = ray.get_runtime_context().get_node_id() != worker.home
         self._broken = False  # the GPU does not work any more in this process
@@ -128,7 +130,9 @@ class CandidateTrainable(tune.Trainable):  # type: ignore[misc]
             if self._limit is not None:
                 remaining = max(self._limit - self._seconds, 0.01)
                 faulthandler.dump_traceback_later(remaining, exit=True, file=self._null)
-            if self._advance():
+            with limited(self._memory):
+                over = self._advance()
+            if over:
                 weights = self._weights_for_home()
                 outcome = finished(self._candidate_id, self._curve, 0.0)
         except Exception as error:  # failure is a state
@@ -198,13 +202,13 @@ class CandidateTrainable(tune.Trainable):  # type: ignore[misc]
         """Never called."""
 
 
-def limit_memory(more: int) -> None:
-    """Let this process have so many bytes more than it has; what asks for more gets a MemoryError.
+def memory_limit(more: int) -> tuple[int, int] | None:
+    """The bounds (RLIMIT_DATA, soft and hard) at which a process may have so many bytes more than it has now.
 
-    Counted is its own data (RLIMIT_DATA), not files that it maps or the object store. Linux only.
+    Counted is its own data, not files that it maps or the object store. None where it is not Linux.
     """
     if sys.platform != "linux":
-        return
+        return None
     import resource
 
     status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
@@ -212,6 +216,23 @@ def limit_memory(more: int) -> None:
     assert found is not None
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     limit = int(found[1]) * 1024 + more
-    if hard != resource.RLIM_INFINITY:
-        limit = min(limit, hard)
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
+    return (limit if hard == resource.RLIM_INFINITY else min(limit, hard)), hard
+
+
+@contextmanager
+def limited(memory: tuple[int, int] | None) -> Iterator[None]:
+    """Bound this process while the body runs: what asks for more gets a MemoryError.
+
+    Only a candidate is bounded: Ray would not survive it where it sends what came of one.
+    """
+    if memory is None:
+        yield
+        return
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, memory)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, before)

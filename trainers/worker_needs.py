@@ -40,7 +40,10 @@ class WorkerNeeds:
             raise FieldError("memory", f"must be null, or GiB from 0.001 to 1048576, got {self.memory!r}")
         for name, amount in self.resources.items():
             if not isinstance(name, str) or not name or name in _RESERVED or name.startswith("node:"):
-                raise FieldError("resources", f"must have names of the cluster's own resources, got {name!r}")
+                own = "; executor has fields for processors, GPUs and memory" if name in _RESERVED else ""
+                raise FieldError(
+                    "resources", f"must have names that nodes were started with, got {name!r}{own}"
+                )
             if not (_is_number(amount) and amount >= 1 / _UNITS):
                 raise FieldError(f"resources.{name}", f"must be at least 0.0001, got {amount!r}")
 
