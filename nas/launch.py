@@ -198,7 +198,8 @@ def run_search(
                 write_whole(run.config_path, lambda path: path.write_text(config.to_yaml(), encoding="utf-8"))
             outcome = _run_session(search, executor, journal, config.executor.early_stopping is not None)
         except InputError:
-            if not resume and not journal.trials():  # refused before anything began: the name stays free
+            begun = journal.proposals() or any(trial.attempts for trial in journal.trials())
+            if not resume and not begun:  # refused before anything: the name stays free
                 journal.close()
                 shutil.rmtree(run.path, ignore_errors=True)
             raise
