@@ -20,9 +20,8 @@ from nas import InputError, open_run, run_search
 from search_space import FieldError
 from tests.searching import Scripted, config
 from tests.test_executors import Book
-from trainers import Candidate, Measurement, ProxyProtocol, WorkerNeeds, create_executor, open_cache
+from trainers import Measurement, WorkerNeeds, create_executor
 from trainers.prepare import PrepareOptions, prepare
-from trainers.proxy import ProxyEvaluator
 
 ROOT = Path(__file__).parent.parent
 
@@ -160,7 +159,7 @@ def test_a_search_waits_for_a_node_and_not_for_ever(
     nodes.look()  # the clock begins anew
     now[0] += 0.25
     with pytest.raises(
-        InputError, match="no node has had room for a worker, which wants 4 processors.*resume"
+        InputError, match="no node has had room for a worker, which wants 4 processors.*try again"
     ):
         nodes.look()
 
@@ -210,6 +209,46 @@ def test_a_node_is_asked_before_it_counts(
     ]
     with pytest.raises(InputError, match=r"^node 10.0.0.3 \(host\): has another version of this project"):
         nodes().begin()  # at the start it is the user's mistake
+    monkeypatch.setattr(ray_nodes, "REFUSED_SECONDS", 0.0)
+    watched.look()
+    assert len(told) == 1  # asked again, it says the same
+    answers["10.0.0.3"] = ours  # the project was brought up to date there
+    watched.look()
+    assert watched.capacity == 12
+    assert told[-1][0] == "node joined"
+
+
+def test_a_node_to_which_ray_could_not_bring_an_object_is_asked_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from types import SimpleNamespace
+
+    from ray.exceptions import OwnerDiedError, RayTaskError
+
+    from trainers import ray_nodes
+
+    lost = OwnerDiedError("a" * 56, "", "")
+    answers = [lost, RayTaskError("_inspect", "", lost), ray_nodes.versions()]
+    monkeypatch.setattr(
+        ray_nodes,
+        "_inspect",
+        SimpleNamespace(options=lambda **o: SimpleNamespace(remote=lambda shared: "ref")),
+    )
+    monkeypatch.setattr(ray_nodes.ray, "nodes", lambda: [node("0" * 56, CPU=2.0)])
+    monkeypatch.setattr(ray_nodes.ray, "wait", lambda refs, timeout: (refs, []))
+    monkeypatch.setattr(ray_nodes, "READ_EVERY", 0.0)
+
+    def get(ref: str) -> Any:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(ray_nodes.ray, "get", get)
+    told: list[str] = []
+    nodes = ray_nodes.Nodes(WorkerNeeds(), None, ("evaluator",), 600.0, lambda kind, text: told.append(text))
+    nodes.begin()
+    assert (nodes.capacity, answers, told) == (2, [], [])
 
 
 def test_weights_are_taken_from_a_report_before_tune_keeps_it() -> None:
@@ -387,20 +426,6 @@ def test_a_search_goes_on_while_nodes_leave_and_join(in_tmp: Path, cluster: Any)
     assert weights == {trial.key for trial in trials}  # also of those trained on another node
 
 
-@dataclass(frozen=True)
-class Absent:
-    """Says whether a file of the search's machine is there, and leaves weights where it is told."""
-
-    file: Path
-    fingerprint: str = "absent"
-    num_classes: int = 10
-    in_channels: int = 1
-
-    def epochs(self, architecture, seed, weights_path=None) -> Iterator[Measurement]:
-        weights_path.write_bytes(architecture.key.encode() * 10_000)
-        yield Measurement(accuracy=0.5, metrics={"there": self.file.exists()})
-
-
 @pytest.mark.slow
 @pytest.mark.skipif(
     shutil.which("unshare") is None or os.geteuid() != 0, reason="a node without our files needs root"
@@ -412,7 +437,6 @@ def test_a_node_needs_none_of_our_files_but_the_data_and_is_named_where_they_are
     home.mkdir()
     (home / "here").touch()
     prepare(photos, home / "photos", PrepareOptions(image_size=8, workers=1, validation=0.25))
-    data = ProxyEvaluator(ProxyProtocol(), open_cache(home / "photos"))
     start = (
         f"mount -t tmpfs none {home} && mount -t tmpfs none /tmp/ray && exec {sys.executable} -m "
         f"ray.scripts.scripts start --address={cluster.address} --num-cpus=1 --resources='{{\"away\": 1}}' "
@@ -422,25 +446,9 @@ def test_a_node_needs_none_of_our_files_but_the_data_and_is_named_where_they_are
         ["unshare", "-m", "sh", "-c", start], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     try:
-        book = Book(3)
-        book.queue = [
-            Candidate(id=c.id, architecture=c.architecture, seed=0, weights_path=home / "w" / f"{c.id}.bin")
-            for c in book.queue
-        ]
-        options = {"scratch": home / "scratch", "resources": {"away": 1}, "address": cluster.address}
-        executor = create_executor("ray", **options)
-        executor.run(Absent(home / "here"), book.next_candidate, book.record)  # waits for the node
-        assert [result.status for result in book.results.values()] == ["done"] * 3
-        assert [result.curve[-1].metrics["there"] for result in book.results.values()] == [0.0] * 3
-        for candidate in book.candidates.values():
-            written = (home / "w" / f"{candidate.id}.bin").read_bytes()
-            assert written == candidate.architecture.key.encode() * 10_000
-        assert not list((home / "w").glob("*.unfinished"))
-        with pytest.raises(
-            InputError, match=rf"^node \S+ \(\S+\): {home}/photos: holds no prepared data"
-        ) as no:
-            create_executor("ray", **options).run(data, Book(1).next_candidate, Book(1).record)
-        assert "\n" not in str(no.value)
+        command = [sys.executable, "-m", "tests.away", str(home), cluster.address]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+        assert done.returncode == 0, done.stderr
     finally:
         away.terminate()
         away.communicate(timeout=30)

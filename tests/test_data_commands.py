@@ -200,6 +200,7 @@ def _preparing(tmp_path: Path) -> tuple[subprocess.Popen[str], Path]:
         stdout=subprocess.DEVNULL,
         text=True,
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # may be ignored where tests run
     )
     assert child.stderr is not None
     line = child.stderr.readline()  # the first tenth is decoded

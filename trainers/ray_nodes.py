@@ -25,7 +25,8 @@ logger = logging.getLogger(__name__)
 
 READ_EVERY = 1.0  # seconds
 CHECK_SECONDS = 60.0  # that a search waits at its start for what nodes answer
-CHECK_TRIES = 3  # of a node whose answer does not come for want of a process
+CHECK_TRIES = 10  # of a node whose answer does not come for Ray's own reasons
+REFUSED_SECONDS = 60.0  # until a refused node is asked again: what it lacked may have come
 ASK_EVERY = 60.0  # seconds; a request for nodes is the cluster's, and another search may replace it
 WARN_AFTER = 60.0  # seconds without a node for a worker
 
@@ -41,6 +42,7 @@ class _Node:
     answer: Any = None  # a reference, while it is asked
     tries: int = 0
     reason: str = ""
+    refused_at: float = 0.0
 
 
 class Nodes:
@@ -170,6 +172,8 @@ class Nodes:
         """Ask a node, or take its answer if that is there."""
         if node.state == "asked":
             self._take_answer(node)
+        if node.state == "refused" and time.monotonic() - node.refused_at > REFUSED_SECONDS:
+            node.state, node.tries = "new", 0
         if node.state != "new":
             return
         if self._shared is None or node.room == 0:
@@ -185,13 +189,13 @@ class Nodes:
         try:
             facts = ray.get(node.answer)
         except Exception as error:  # the node is leaving, or cannot run our code
-            if node.tries < CHECK_TRIES and not isinstance(error, ray.exceptions.RayTaskError):
+            ours = isinstance(error, ray.exceptions.RayTaskError) and not _of_ray(error.cause)
+            if node.tries < CHECK_TRIES and not ours:
                 node.state = "new"
                 return
             reason = reason_of(error)
-            if isinstance(error, ray.exceptions.RayTaskError):  # what answers for itself raises nothing
-                reason = f"has another version of this project, or none: {reason}"
-            facts = {"error": reason}
+            # what answers for itself raises nothing
+            facts = {"error": f"has another version of this project, or none: {reason}" if ours else reason}
         finally:
             node.answer = None
         reason = facts.get("error") or other_version(facts, versions())
@@ -199,8 +203,9 @@ class Nodes:
             _warn_of_torch(node.name, facts)
             self._accept(node)
             return
-        node.state, node.reason = "refused", reason
-        if self._begun:
+        known, node.state, node.reason = node.reason, "refused", reason
+        node.refused_at = time.monotonic()
+        if self._begun and reason != known:
             self._notice("worker did not start", f"{node.name}: {reason}")
 
     def _accept(self, node: _Node) -> None:
@@ -225,8 +230,15 @@ def _inspect(shared: SharedEvaluator) -> dict[str, Any]:
         facts = versions()
         ray.get(shared[0])
     except Exception as error:
+        if _of_ray(error):
+            raise
         return {"error": reason_of(error)}
     return facts
+
+
+def _of_ray(error: BaseException | None) -> bool:
+    """Whether Ray could not bring an object just now, which says nothing of a node."""
+    return isinstance(error, ray.exceptions.ObjectLostError)
 
 
 def other_version(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
