@@ -247,7 +247,7 @@ def damage(journal: Path, rng: random.Random) -> None:
 def second(times: int, seed: int) -> Account:
     """Another search is started on the folder of one that runs: it is refused."""
     account = Account("second search on one folder")
-    with ground(20 + 20 * times) as place:
+    with ground(10 + 10 * times) as place:
         watch = Watch(place, account)
         process = place.start()
         watch.resumed(process)
@@ -368,6 +368,7 @@ def nodes(times: int, seed: int) -> Account:
     return account
 
 
+ROUND = 10
 Fault = Callable[[int, int], Account]
 FAULTS: dict[str, tuple[Fault, int]] = {  # and how often it is brought about
     "killed": (killed, 50),
@@ -381,6 +382,20 @@ FAULTS: dict[str, tuple[Fault, int]] = {  # and how often it is brought about
     "workers": (workers, 2),
     "nodes": (nodes, 3),
 }
+
+
+def in_rounds(fault: Fault, times: int, seed: int) -> Account:
+    """A fault that often, at most ten times to a search: a long one comes to the end of its small space."""
+    rounds = [min(ROUND, times - done) for done in range(0, times, ROUND)]
+    accounts = [fault(number, seed + which) for which, number in enumerate(rounds)]
+    whole = accounts[0]
+    for account in accounts[1:]:
+        whole.times += account.times
+        whole.lost += account.lost
+        whole.twice += account.twice
+        whole.seconds += account.seconds
+        whole.remarks += account.remarks
+    return whole
 
 
 def row(account: Account) -> str:
@@ -409,7 +424,7 @@ def main() -> None:
     print("|---|---|---|---|---|", flush=True)
     remarks, held = [], True
     for name, times in zip(arguments.only, given * (len(arguments.only) // len(given)), strict=True):
-        account = FAULTS[name][0](times, arguments.seed)
+        account = in_rounds(FAULTS[name][0], times, arguments.seed)
         print(row(account), flush=True)
         held &= account.holds
         remarks += [f"{account.name}: {remark}" for remark in account.remarks]

@@ -132,3 +132,20 @@ def test_a_run_that_has_lost_its_journal_is_listed(in_tmp: Path, capsys) -> None
     assert code == 0
     assert "unreadable" in out
     assert "nas doctor runs/t --repair" in out
+
+
+def test_a_log_that_cannot_be_written_ends_no_search(in_tmp: Path, monkeypatch, caplog) -> None:
+    from results import tensorboard
+
+    real, calls = tensorboard._writer, []
+
+    def full(folder):
+        calls.append(folder)
+        if len(calls) % 3:
+            raise OSError(28, "No space left on device")
+        return real(folder)
+
+    monkeypatch.setattr(tensorboard, "_writer", full)
+    end = run_search(config(), evaluator=Scripted(in_tmp / "diary"))
+    assert end.outcome == "finished"
+    assert caplog.text.count("TensorBoard's log has gaps") == 1
