@@ -247,7 +247,7 @@ def damage(journal: Path, rng: random.Random) -> None:
 def second(times: int, seed: int) -> Account:
     """Another search is started on the folder of one that runs: it is refused."""
     account = Account("second search on one folder")
-    with ground(10 + 10 * times) as place:
+    with ground(10 + 15 * times, seconds=0.2) as place:  # a start waits two seconds for the lock
         watch = Watch(place, account)
         process = place.start()
         watch.resumed(process)
