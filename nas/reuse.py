@@ -9,7 +9,7 @@ may have been the machine's.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,8 +71,3 @@ def measurements(runs: Sequence[Run], fingerprint: str, seed: int) -> dict[Ident
 def identity(trial: Trial) -> Identity:
     """What a measurement is known by."""
     return trial.key, trial.protocol, trial.seed
-
-
-def sources(known: Mapping[Identity, Measured]) -> list[str]:
-    """The runs that measurements come from, in order."""
-    return list(dict.fromkeys(measured.run for measured in known.values()))

@@ -12,7 +12,7 @@ import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from search_space import InputError
 
@@ -86,6 +86,6 @@ def obstacle(error: Exception) -> str | None:
     return next((words for text, words in _OBSTACLES.items() if text in str(error)), None)
 
 
-def no_wait() -> Any:
+def no_wait() -> bool:
     """Gives up at once: for who has nobody to tell."""
     return True

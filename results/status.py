@@ -92,9 +92,9 @@ def _sessions(sessions: list[Session], running: bool) -> dict[str, int]:
 def _failures(trials: list[Trial]) -> dict[str, int]:
     errors = [trial.error or "?" for trial in trials if trial.status == "failed"]
     # numbers differ from candidate to candidate: sizes, losses, seconds
-    kinds = Counter(re.sub(r"\d[\d.e+,]*", "N", error)[:80] for error in errors)
-    first = {re.sub(r"\d[\d.e+,]*", "N", error)[:80]: error for error in reversed(errors)}
-    return {first[kind]: number for kind, number in kinds.most_common()}
+    kinds = [re.sub(r"\d[\d.e+,]*", "N", error)[:80] for error in errors]
+    first = dict(zip(reversed(kinds), reversed(errors), strict=True))
+    return {first[kind]: number for kind, number in Counter(kinds).most_common()}
 
 
 def _stopped_epochs(trials: list[Trial]) -> tuple[int, int] | None:

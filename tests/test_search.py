@@ -3,7 +3,8 @@
 import io
 import re
 import shutil
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,13 @@ import torch
 
 from controller import CONTROLLERS, create_controller
 from nas import InputError, load_architecture, load_config, open_run, run_search
+from nas.interrupts import Interrupts
 from nas.replay import replay
-from results import Journal, ranked
+from nas.search import Search
+from results import EvaluatorFacts, Journal, create_run, ranked
 from search_space import load_space
 from tests.searching import Scripted, config
+from trainers import Result
 
 
 @pytest.fixture
@@ -213,54 +217,10 @@ def test_a_copied_run_is_a_run_of_its_own(scripted: Scripted) -> None:
     assert (len(open_run("t").trials()), len(open_run("copy").trials())) == (2, 3)
 
 
-def test_a_candidate_whose_worker_dies_is_tried_a_bounded_number_of_times(in_tmp: Path) -> None:
-    from nas.interrupts import Interrupts
-    from nas.search import Search
-    from results import EvaluatorFacts, create_run
-    from trainers import Result
-
+@contextmanager
+def bare_search(scripted: Scripted, budget: int, interrupts: Interrupts) -> Iterator[Search]:
+    """A search without an executor: the test hands out candidates and reports what came of them."""
     settings = config(search={"max_attempts": 3})
-    run = create_run("t", settings.to_yaml())
-    journal = Journal.open(run.journal_path)
-    space = load_space("digits")
-    scripted = Scripted(in_tmp / "diary")
-    journal.bind_evaluator(EvaluatorFacts("scripted", 10, 1))
-    search = Search(
-        run=run,
-        journal=journal,
-        space=space,
-        controller=create_controller("random", space, 0),
-        objective=settings.objective,
-        evaluator=scripted,
-        seed=0,
-        budget=1,
-        max_attempts=3,
-        interrupts=Interrupts(),
-    )
-    for _ in range(3):
-        candidate = search.next_candidate()
-        assert candidate is not None
-        search.record(Result(id=candidate.id, status="lost", error="its worker did not start"))
-    for attempt in (1, 2, 3):  # only begun evaluations count
-        assert search.next_candidate() is not None, attempt
-        search.record(Result(id=1, status="running"))
-        search.record(Result(id=1, status="lost", error="its worker died"))
-    assert search.next_candidate() is None
-    trial = journal.trial(1)
-    assert trial is not None
-    assert (trial.status, trial.error, trial.attempts) == ("failed", "its worker died, 3 times", 3)
-    search.close()
-    journal.close()
-
-
-def test_who_asks_to_finish_what_runs_does_not_wait_for_what_has_not_begun(scripted: Scripted) -> None:
-    """On a cluster it may wait for a node for long."""
-    from nas.interrupts import Interrupts
-    from nas.search import Search
-    from results import EvaluatorFacts, create_run
-    from trainers import Result
-
-    settings, interrupts = config(), Interrupts()
     run, space = create_run("t", settings.to_yaml()), load_space("digits")
     with closing(Journal.open(run.journal_path)) as journal:
         journal.bind_evaluator(EvaluatorFacts("scripted", 10, 1))
@@ -272,9 +232,34 @@ def test_who_asks_to_finish_what_runs_does_not_wait_for_what_has_not_begun(scrip
             objective=settings.objective,
             evaluator=scripted,
             seed=0,
-            budget=3,
+            budget=budget,
+            max_attempts=3,
             interrupts=interrupts,
         )
+        yield search
+        search.close()
+
+
+def test_a_candidate_whose_worker_dies_is_tried_a_bounded_number_of_times(scripted: Scripted) -> None:
+    with bare_search(scripted, 1, Interrupts()) as search:
+        for _ in range(3):
+            candidate = search.next_candidate()
+            assert candidate is not None
+            search.record(Result(id=candidate.id, status="lost", error="its worker did not start"))
+        for attempt in (1, 2, 3):  # only begun evaluations count
+            assert search.next_candidate() is not None, attempt
+            search.record(Result(id=1, status="running"))
+            search.record(Result(id=1, status="lost", error="its worker died"))
+        assert search.next_candidate() is None
+        trial = search.journal.trial(1)
+        assert trial is not None
+        assert (trial.status, trial.error, trial.attempts) == ("failed", "its worker died, 3 times", 3)
+
+
+def test_who_asks_to_finish_what_runs_does_not_wait_for_what_has_not_begun(scripted: Scripted) -> None:
+    """On a cluster it may wait for a node for long."""
+    interrupts = Interrupts()
+    with bare_search(scripted, 3, interrupts) as search:
         one, two = search.next_candidate(), search.next_candidate()
         assert one is not None
         assert two is not None
@@ -287,7 +272,6 @@ def test_who_asks_to_finish_what_runs_does_not_wait_for_what_has_not_begun(scrip
         interrupts.level = 2
         search.record(Result(id=two.id, status="running"))
         assert search.stopping
-        search.close()
 
 
 def test_another_space_or_number_of_threads_is_refused_on_resume_and_nothing_changes(
