@@ -165,7 +165,7 @@ def _points(share: float | None) -> str:
 
 
 def _figure(found: Findings, title: str) -> Figure:
-    from results.audit_figure import AuditPanel, audit_figure
+    from results.figures import AuditPanel, audit_figure
 
     theirs = found.trainings["reference"]
     panels = []

@@ -19,6 +19,7 @@ from results.run import (
 )
 from results.schema import EvaluatorFacts, Event, NewTrial, ProposalRow, Recommendation, Session
 from results.status import Status, status_of
+from results.table import TrialTable, trial_table
 from results.tensorboard import TensorBoardLog
 from results.trial import STATUSES, Trial, ranked
 
@@ -39,6 +40,7 @@ __all__ = [
     "Status",
     "TensorBoardLog",
     "Trial",
+    "TrialTable",
     "check_figure_path",
     "create_run",
     "dominating",
@@ -54,5 +56,6 @@ __all__ = [
     "run_path",
     "save_figure",
     "status_of",
+    "trial_table",
     "write_whole",
 ]

@@ -13,7 +13,7 @@ from nas import InputError, load_config, open_run, parse_config, run_search
 from nas.audit import run_audit
 from nas.audit_plan import sample
 from results import save_figure
-from results.audit_figure import AuditPanel, audit_figure
+from results.figures import AuditPanel, audit_figure
 from search_space import Limits, load_space
 from tests.processes import nas_command, wait_for
 from tests.searching import Scripted

@@ -1,23 +1,20 @@
-"""Figures: data in, a matplotlib figure out. Nothing is shown on a screen."""
+"""The Pareto front of a run, drawn."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from results.export import write_whole
+from results.figures.style import BLUE, GREEN, RED, unit_of
 from results.run import Front
 from results.trial import Trial
-from search_space import InputError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-FORMATS = (".png", ".svg", ".pdf")
 _FAR = 4.0  # times the costliest candidate
 _LABELS = {"macs": "multiply-adds", "params": "parameters"}
 
@@ -54,8 +51,8 @@ def pareto_figure(
     x = [getattr(trial, cost) / unit for trial in front.trials]
     y = [100 * (trial.accuracy or 0.0) for trial in front.trials]
     right = max([getattr(trial, cost) / unit for trial in [*done, *references]], default=0.0)
-    axes.step([*x, *[right][: len(y)]], [*y, *y[-1:]], where="post", color="#1f5fa8", linewidth=1.3, zorder=3)
-    axes.scatter(x, y, s=38, color="#1f5fa8", label=f"Pareto front ({len(x)})", zorder=4)
+    axes.step([*x, *[right][: len(y)]], [*y, *y[-1:]], where="post", color=BLUE, linewidth=1.3, zorder=3)
+    axes.scatter(x, y, s=38, color=BLUE, label=f"Pareto front ({len(x)})", zorder=4)
     best = max(done, key=lambda trial: (trial.reward or 0.0, -trial.id), default=None)
     if best is not None:
         axes.scatter(
@@ -63,7 +60,7 @@ def pareto_figure(
             [100 * (best.accuracy or 0.0)],
             s=190,
             facecolors="none",
-            edgecolors="#c8442c",
+            edgecolors=RED,
             linewidths=1.8,
             label=f"best reward (candidate {best.id})",
             zorder=5,
@@ -85,7 +82,7 @@ def _draw_baselines(
     x = [getattr(trial, cost) / unit for trial in baselines]
     y = [100 * (trial.accuracy or 0.0) for trial in baselines]
     axes.scatter(
-        x, y, s=64, marker="D", color="#3d8b50", edgecolors="white", label=f"baselines ({len(x)})", zorder=6
+        x, y, s=64, marker="D", color=GREEN, edgecolors="white", label=f"baselines ({len(x)})", zorder=6
     )
     axes.margins(x=0.08, y=0.1)
     middle = float(np.mean(axes.get_xlim()))
@@ -105,32 +102,3 @@ def _draw_baselines(
     if candidates and max(x) > _FAR * max(getattr(trial, cost) / unit for trial in candidates):
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter("{x:g}")
-
-
-def unit_of(values: Sequence[float]) -> tuple[float, str]:
-    """A unit for values of this size, and its word: ``(1e6, "million ")``."""
-    largest = max(values, default=0)
-    for unit, word in ((1e9, "billion "), (1e6, "million "), (1e3, "thousand ")):
-        if largest >= unit:
-            return unit, word
-    return 1.0, ""
-
-
-def check_figure_path(path: Path) -> None:
-    """Refuse an ending that no figure can have.
-
-    Raises:
-        InputError: it is not one of `FORMATS`.
-    """
-    if path.suffix.lower() not in FORMATS:
-        raise InputError(f"{path}: must end in {', '.join(FORMATS)}")
-
-
-def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure in the format of the file's ending.
-
-    Raises:
-        InputError: an unknown ending, or the file cannot be written.
-    """
-    check_figure_path(path)
-    write_whole(path, lambda unfinished: figure.savefig(unfinished, dpi=150, format=path.suffix[1:].lower()))

@@ -7,14 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from results.figures import unit_of
+from results.figures.style import BLUE, RED, unit_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
-
-_BLUE, _RED = "#1f5fa8", "#c8442c"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +119,7 @@ def _cost(ax: Axes, panels: Sequence[AuditPanel], target: float) -> None:
     """Agreement with its interval over the seconds of a training."""
     from matplotlib.patheffects import withStroke
 
-    ax.axhline(target, color=_RED, linewidth=1.2, linestyle="--", zorder=1)
+    ax.axhline(target, color=RED, linewidth=1.2, linestyle="--", zorder=1)
     seconds = []
     for panel in panels:
         if panel.tau is None or not panel.seconds:
@@ -130,7 +128,7 @@ def _cost(ax: Axes, panels: Sequence[AuditPanel], target: float) -> None:
         low = panel.tau if panel.low is None else min(panel.low, panel.tau)
         high = panel.tau if panel.high is None else max(panel.high, panel.tau)
         error = [[panel.tau - low], [high - panel.tau]]
-        ax.errorbar([panel.seconds], [panel.tau], yerr=error, fmt="o", color=_BLUE, capsize=3, zorder=3)
+        ax.errorbar([panel.seconds], [panel.tau], yerr=error, fmt="o", color=BLUE, capsize=3, zorder=3)
         beside = (panel.seconds, panel.tau)
         text = ax.annotate(
             panel.name, beside, xytext=(6, 4), textcoords="offset points", fontsize=8, zorder=4
@@ -146,7 +144,7 @@ def _cost(ax: Axes, panels: Sequence[AuditPanel], target: float) -> None:
         0.02,
         target,
         f"target {target:g}",
-        color=_RED,
+        color=RED,
         fontsize=8,
         ha="left",
         va="bottom",
