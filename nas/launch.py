@@ -299,11 +299,16 @@ def _existing(config: SearchConfig) -> Run:
 
 def environment() -> dict[str, Any]:
     """What to know of the machine when a result is questioned."""
+    import torch
+
     packages = {name: importlib.metadata.version(name) for name in ("torch", "ray", "numpy")}
+    gpus = torch.cuda.device_count()
     return {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "cpus": os.cpu_count(),
+        "gpus": gpus,
+        **({"gpu": torch.cuda.get_device_name(0)} if gpus else {}),
         "pid": os.getpid(),
         **packages,
     }

@@ -5,6 +5,8 @@ Hypervolume (Zitzler and Thiele 1998) is the area that a front dominates, cut of
 
 from __future__ import annotations
 
+from bisect import bisect_right
+
 import numpy as np
 import numpy.typing as npt
 
@@ -70,3 +72,34 @@ def _pair(accuracy: npt.ArrayLike, cost: npt.ArrayLike) -> tuple[Floats, Floats]
     if a.shape != c.shape or a.ndim != 1:
         raise ValueError(f"accuracy and cost must be lists of one length, got shapes {a.shape} and {c.shape}")
     return a, c
+
+
+def hypervolume_curve(
+    accuracy: npt.ArrayLike, cost: npt.ArrayLike, reference_accuracy: float, reference_cost: float
+) -> Floats:
+    """The hypervolume of the first n points, for every n; arguments as of `hypervolume`.
+
+    Returns:
+        (N,), never falling.
+    """
+    a, c = _pair(accuracy, cost)
+    costs, heights = [0.0, reference_cost], [np.inf, reference_accuracy]  # the staircase, by rising cost
+    gained = np.zeros(len(a))
+    for number, (height, width) in enumerate(zip(a.tolist(), c.tolist(), strict=True)):
+        if not (height > reference_accuracy and width < reference_cost):
+            continue
+        first = bisect_right(costs, width)
+        if heights[first - 1] >= height and first > 1:
+            continue
+        last = first
+        area, left, under = 0.0, width, heights[first - 1] if first > 1 else reference_accuracy
+        while True:
+            area += (costs[last] - left) * (height - under)
+            if heights[last] >= height or costs[last] >= reference_cost:
+                break
+            left, under = costs[last], heights[last]
+            last += 1
+        start = first - 1 if costs[first - 1] == width and first > 1 else first
+        costs[start:last], heights[start:last] = [width], [height]
+        gained[number] = area
+    return gained.cumsum() / (reference_cost * (1.0 - reference_accuracy))

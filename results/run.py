@@ -22,7 +22,7 @@ from results.journal import Journal
 from results.pareto import hypervolume, pareto_front
 from results.reading import JournalReader, unreadable
 from results.trial import Trial, ranked
-from search_space import InputError, read_yaml
+from search_space import Decision, InputError, load_space, read_yaml
 from search_space.errors import suggestion
 from search_space.reference import reference_name
 
@@ -70,6 +70,17 @@ class Run:
         if not isinstance(data, dict):
             raise InputError(f"{self.config_path}: must hold keys and values")
         return data
+
+    def decisions(self) -> tuple[Decision, ...]:
+        """What the controller decides, in the order of a proposal's indices.
+
+        Raises:
+            InputError: the configuration cannot be read, or holds no space.
+        """
+        config = self.config()
+        if "space" not in config:
+            raise InputError(f"{self.config_path}: space: is missing")
+        return load_space(config["space"]).decisions
 
     def weights_path(self, trial_id: int) -> Path:
         """Where weights are kept: of baselines, of the best candidates and of the recommended one."""
