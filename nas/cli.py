@@ -23,8 +23,9 @@ from nas.baseline_views import print_baselines, print_comparison, print_front
 from nas.console import count, out, percent, print_json, print_table, reward_text
 from nas.data_commands import data_app
 from nas.doctor_commands import doctor_app
-from nas.options import JsonOption, RunArgument
+from nas.options import JsonOption, RunArgument, WhereOption
 from nas.proxy_commands import proxy_app
+from nas.query_commands import query_app, selected
 from nas.space_commands import space_app
 from nas.status_views import print_status, status_json, status_row, trial_json
 from results import (
@@ -54,6 +55,7 @@ app = typer.Typer(
 
 app.add_typer(architecture_app)
 app.add_typer(doctor_app)
+app.add_typer(query_app)
 app.add_typer(space_app, name="space")
 app.add_typer(data_app, name="data")
 app.add_typer(proxy_app, name="proxy")
@@ -318,18 +320,26 @@ def _reference_cost(config: dict[str, Any], trials: list[Trial], x: str) -> floa
 def top(
     run: RunArgument,
     number: Annotated[int, typer.Option("-n", help="How many.", min=1)] = 10,
+    where: WhereOption = None,
     json_output: JsonOption = False,
 ) -> None:
-    """The best candidates by observed reward, the recommended one marked: nas top quickstart -n 5"""
+    """The best candidates by observed reward, the recommended one marked: nas top quickstart -n 5
+
+    Conditions are on facts, on metrics of the last epoch and on decisions:
+    nas top quickstart --where 'macs < 1e6 and accuracy > 0.9 and stage2.kernel == 5'
+    """
     found = _search_of(run)
     order = ranked(found.trials())
+    best, order = order[:1], selected(order, where)
     if json_output:
         recommended = found.recommended() if order else None
         print_json([trial_json(trial, recommended) for trial in order[:number]])
-    elif not order:
+    elif not best:
         out.print("no candidate has finished yet")
+    elif not order:
+        out.print("no finished candidate is like that")
     else:
-        _print_ranking(found, run, order[0], order[:number])
+        _print_ranking(found, run, best[0], order[:number])
     if not json_output:
         print_baselines(found.baselines())
 

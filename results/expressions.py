@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import operator
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -52,7 +53,9 @@ def evaluate(text: str, columns: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[
     if len(text) > _LONGEST:
         raise InputError(f"a condition has at most {_LONGEST} characters, this one has {len(text)}")
     try:
-        tree = ast.parse(text.strip(), mode="eval")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Python's advice on how to write a program
+            tree = ast.parse(text.strip(), mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         place = f" at character {error.offset}" if isinstance(error, SyntaxError) and error.offset else ""
         raise InputError(f"{text!r} is no condition{place}; write one {_EXAMPLE}") from None

@@ -104,9 +104,9 @@ class TrialTable:
             yield dict(zip(self.columns, row, strict=True))
 
     def to_csv(self) -> str:
-        """Comma-separated values with a header; what is not there is empty."""
+        """Comma-separated values with a header, as RFC 4180 has them; what is not there is empty."""
         text = io.StringIO()
-        writer = csv.DictWriter(text, list(self.columns), lineterminator="\n")
+        writer = csv.DictWriter(text, list(self.columns))
         writer.writeheader()
         writer.writerows(self.records())
         return text.getvalue()

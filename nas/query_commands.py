@@ -1,0 +1,105 @@
+"""``nas trials``: every trial of a run, to look at or to take away as CSV or JSON lines."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nas.console import count, out, percent, print_json, print_table, reward_text
+from nas.options import JsonOption, RunArgument, WhereOption
+from results import Trial, open_run, trial_table, write_whole
+from search_space import InputError
+from search_space.errors import suggestion
+
+query_app = typer.Typer()
+_FORMATS = ("csv", "jsonl")
+
+
+@query_app.command()
+def trials(
+    run: RunArgument,
+    where: WhereOption = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="A file that ends in .csv or .jsonl.")
+    ] = None,
+    kind: Annotated[
+        str | None, typer.Option("--format", help="csv or jsonl, on standard output without -o.")
+    ] = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Every trial, finished or not, in the order of proposal: nas trials quickstart -o trials.csv
+
+    Baselines are among them. Files have a column for each fact, metric and decision.
+    """
+    kind = _format(kind, output)
+    if kind is not None and json_output:
+        raise InputError("--json and a file of CSV or JSON lines are two things; give one of them")
+    with open_run(run).journal() as journal:
+        found = selected(journal.trials(), where)
+    if json_output:
+        print_json([trial.to_json() for trial in found])
+    elif kind is None:
+        _print_trials(found)
+    else:
+        table = trial_table(found)
+        text = table.to_csv() if kind == "csv" else table.to_jsonl()
+        if output is None:
+            sys.stdout.write(text)
+        else:
+            write_whole(output, lambda path: path.write_text(text, encoding="utf-8", newline=""))
+            out.print(f"wrote {len(found)} trials to {output}", soft_wrap=True)
+
+
+def selected(trials: list[Trial], where: str | None) -> list[Trial]:
+    """The trials for which a condition holds; all of them without one.
+
+    Raises:
+        InputError: it cannot be understood, or names no column.
+    """
+    if where is None:
+        return trials
+    return [trials[place] for place in trial_table(trials).matching(where).nonzero()[0]]
+
+
+def _format(kind: str | None, output: Path | None) -> str | None:
+    """What to write, by the option or the file's ending; None for a table."""
+    if kind is None and output is None:
+        return None
+    if kind is None and output is not None:
+        kind = output.suffix.removeprefix(".").lower()
+        if kind not in _FORMATS:
+            raise InputError(f"{output}: must end in .csv or .jsonl")
+    if kind not in _FORMATS:
+        raise InputError(f"--format must be csv or jsonl, got {kind!r}{suggestion(str(kind), _FORMATS)}")
+    return kind
+
+
+def _print_trials(trials: list[Trial]) -> None:
+    if not trials:
+        out.print("no trial is like that")
+        return
+    print_table(
+        ("trial", "status", "accuracy", "reward", "MACs", "params", "seconds", "what"),
+        [
+            (
+                str(trial.id),
+                trial.status,
+                percent(trial.accuracy),
+                reward_text(trial.reward),
+                count(trial.macs),
+                count(trial.params),
+                f"{trial.seconds:.1f}",
+                _what(trial),
+            )
+            for trial in trials
+        ],
+    )
+
+
+def _what(trial: Trial) -> str:
+    """The error where there is one, else the network in short; a baseline by its name."""
+    text = trial.error or trial.network().summary()
+    return text if trial.baseline is None else f"{trial.baseline}: {text}"
