@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from controller import Objective
 from nas.config import SearchConfig
-from nas.standing import Result, Standing
+from nas.standing import Result, Standing, as_good
 from search_space import InputError, load_space
 from trainers import load_dataset, read_facts
 
@@ -52,18 +53,13 @@ def decided_by_one_image(
     Returns:
         None where no network but the reference itself is as good: then there is no margin.
     """
-    wanted, reward = reference.accuracy, reference.reward
-    assert wanted is not None
-    assert reward is not None
     one = (1.0 - 1e-6) / images  # who ties without it is still as good
-    others = [result for result in results if result.id != reference.candidate]
-    good = [r for r in others if r.reward >= reward or (r.accuracy >= wanted and r.macs <= reference.macs)]
+    good = [r for r in results if r.id != reference.candidate and as_good(r, reference)]
     if not good:
         return None
     for result in good:
         fewer = max(0.0, result.accuracy - one)
-        if objective.reward(fewer, result.cost) >= reward:
-            return False
-        if fewer >= wanted and result.macs <= reference.macs:
+        without = replace(result, accuracy=fewer, reward=objective.reward(fewer, result.cost))
+        if as_good(without, reference):
             return False
     return True

@@ -18,7 +18,17 @@ from nas.random_control import RandomControl, random_controls
 from nas.rediscovery_words import words
 from nas.reference_standing import Reference, find_reference, percentile
 from nas.side_by_side import StageLine, side_by_side
-from nas.standing import Records, Result, Standing, first, read_records, results_in_order, standing_of
+from nas.standing import (
+    Records,
+    Result,
+    Standing,
+    as_accurate,
+    as_good,
+    first,
+    read_records,
+    results_in_order,
+    standing_of,
+)
 from results import Run, Trial
 from search_space import Architecture, InputError, StageSpace, load_space
 from trainers import load_table_evaluator
@@ -70,6 +80,7 @@ class Rediscovery:
         trainings_to_reward: results until the first with the reference's reward or more; None for never, and
             where that is not known. Candidates that failed are no results.
         trainings_to_accuracy: results until the first with its accuracy or more at no more MACs.
+        itself: whether no result but the reference's own is as good as the reference.
         rank: of the reference's reward among the run's results; 1 is above all. None where it is not known.
         ties: results other than the reference with exactly its reward.
         of: results of the run.
@@ -100,6 +111,7 @@ class Rediscovery:
     cost: str
     trainings_to_reward: int | None
     trainings_to_accuracy: int | None
+    itself: bool
     rank: int | None
     ties: int
     of: int
@@ -216,6 +228,7 @@ def rediscovery(
         cost=config.objective.cost,
         trainings_to_reward=_to_reward(results, standing),
         trainings_to_accuracy=_to_accuracy(results, standing),
+        itself=not any(as_good(r, standing) for r in results if r.id != standing.candidate),
         rank=None if standing.reward is None else 1 + sum(r.reward > standing.reward for r in results),
         ties=sum(r.reward == standing.reward and r.id != standing.candidate for r in results),
         of=len(results),
@@ -240,7 +253,7 @@ def _to_reward(results: Sequence[Result], theirs: Standing) -> int | None:
 def _to_accuracy(results: Sequence[Result], theirs: Standing) -> int | None:
     if theirs.accuracy is None:
         return None
-    return first(r.accuracy >= theirs.accuracy and r.macs <= theirs.macs for r in results)
+    return first(as_accurate(result, theirs) for result in results)
 
 
 def _choices(records: Records, space: StageSpace, own: Trial, theirs: Reference) -> dict[str, Any]:

@@ -46,9 +46,12 @@ def _verdict(found: Rediscovery) -> list[str]:
             f"Not rediscovered: none of the {found.of} networks that {found.run} {how} is as good as "
             f"{theirs} ({sense})."
         ]
+    itself = f"It need not be {theirs} itself."
+    if found.itself:
+        itself = f"That is {theirs} itself, candidate {found.reference.candidate}, and no other network."
     return [
         f"Rediscovered: {found.run} {how} a network at least as good as {theirs} under its evaluator "
-        f"({sense}). It need not be {theirs} itself."
+        f"({sense}). {itself}"
     ]
 
 
@@ -70,7 +73,8 @@ def _protocol(found: Rediscovery) -> list[str]:
 
 def _networks(found: Rediscovery) -> list[str]:
     target = f"{count(found.target)} {_unit(found.cost)}"
-    named = ((found.network_name, found.network), (found.reference_name, found.reference))
+    bet = " (recommended)" if found.network.candidate == found.recommended.candidate else ""
+    named = ((f"{found.network_name}{bet}", found.network), (found.reference_name, found.reference))
     sentences = [f"{name}: {_standing(standing)}." for name, standing in named]
     if found.predicted:
         whose = " and of ".join(found.predicted)
@@ -99,13 +103,13 @@ def _reached(found: Rediscovery) -> list[str]:
     if found.unknown is not None:
         return []
     return [
-        f"{found.reference_name}'s reward or more: {_after(found.trainings_to_reward, found.of)}.",
-        f"Its accuracy or more at no more MACs: {_after(found.trainings_to_accuracy, found.of)}.",
+        f"{found.reference_name}'s reward or more was reached {_after(found.trainings_to_reward, found.of)}.",
+        f"Its accuracy or more at no more MACs was reached {_after(found.trainings_to_accuracy, found.of)}.",
     ]
 
 
 def _after(results: int | None, of: int) -> str:
-    return f"by none of {of} results" if results is None else f"first after {results} of {of} results"
+    return f"by none of {of} results" if results is None else f"after {results} of {of} results"
 
 
 def _rank(found: Rediscovery) -> list[str]:

@@ -118,6 +118,18 @@ def standing_of(trial: Trial, objective: Objective) -> Standing:
     )
 
 
+def as_accurate(result: Result, theirs: Standing) -> bool:
+    """Whether a result has a network's accuracy at no more MACs; not where that is not known."""
+    return theirs.accuracy is not None and result.accuracy >= theirs.accuracy and result.macs <= theirs.macs
+
+
+def as_good(result: Result, theirs: Standing) -> bool:
+    """Whether a result has a network's reward, or its accuracy at no more MACs; not where they are not
+    known."""
+    rewarded = theirs.reward is not None and result.reward >= theirs.reward
+    return rewarded or as_accurate(result, theirs)
+
+
 def first(fits: Iterable[bool]) -> int | None:
     """The place, from 1, of the first that fits."""
     return next((number for number, fit in enumerate(fits, start=1) if fit), None)

@@ -17,28 +17,21 @@ from nas.measured_noise import decided_by_one_image, validation_images
 from nas.rediscovery import rediscovery
 from nas.side_by_side import other_differences, side_by_side
 from nas.standing import Result, Standing
-from results import ProposalRow, Run
-from search_space import StageSpace, cost, load_space, memory
+from results import Run
+from search_space import cost, load_space, memory
 from tests.searching import Scripted
 from tests.searching import config as proxy_config
 from tests.test_accel_nasbench import ARCHIVE
 from tests.test_cli import nas
-from tests.test_rediscovery import TWO, folder, searched, space, written  # noqa: F401 -- fixtures
+from tests.test_rediscovery import proposed, written
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 # what the report reads
 CONTRACT = {
     *("run", "reference_name", "network_name", "words", "rediscovered", "networks", "stages", "decisions"),
     *("rank", "ties", "of", "percentile", "concentration", "random", "reference", "recommended"),
-    *(
-        "trainings_to_reward",
-        "trainings_to_accuracy",
-        "differences",
-        "replay",
-        "unknown",
-        "outside",
-        "fitted",
-    ),
+    *("trainings_to_reward", "trainings_to_accuracy", "differences", "replay"),
+    *("unknown", "outside", "fitted"),
 }
 
 
@@ -82,28 +75,11 @@ def test_the_window_is_a_quarter_within_bounds(proposals: int) -> None:
         assert window == proposals // 4
 
 
-def rows(points: list[tuple[int, ...]]) -> list[ProposalRow]:
-    return [
-        ProposalRow(id=number, trial=number, indices=point, log_prob=None, asked=number, told=None)
-        for number, point in enumerate(points, start=1)
-    ]
-
-
-def test_shares_are_of_the_first_and_of_the_last_proposals(space: StageSpace) -> None:  # noqa: F811
-    points = [(0, 0)] * 20 + [(1, 1)] * 20 + [(3, 0)] * 15 + [(3, 1)] * 5
-    shares = concentration(space, rows(points), (3, 0))
-    assert shares is not None
-    assert (shares.window, shares.proposals) == (20, 60)
-    assert (shares.first, shares.last, shares.uniform) == ((0.0, 1.0), (1.0, 0.75), (0.25, 0.5))
-    assert shares.means() == {"first": 0.5, "last": 0.875, "uniform": 0.375, "window": 20}
-    assert concentration(space, [], (3, 0)) is None
-
-
 def test_a_proposal_of_the_very_network_takes_all_its_choices() -> None:
     digits = load_space("digits")
     point = tuple(len(decision.choices) - 1 for decision in digits.decisions)
     theirs = digits.encode(digits.decode(point))
-    shares = concentration(digits, rows([point] * 3), theirs)
+    shares = concentration(digits, proposed([point] * 3), theirs)
     assert shares is not None
     assert set(shares.last) == {1.0}
 
@@ -257,63 +233,6 @@ def test_a_mistake_is_one_line(in_tmp: Path, capsys, arguments: list[str], messa
     code, out, err = nas(capsys, "compare", *arguments)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert message in err
-
-
-# --- random search -------------------------------------------------------------------------------------
-
-
-def test_random_search_has_the_same_budget(folder, space, capsys) -> None:  # noqa: F811
-    run = searched(folder)
-    others = [
-        searched(folder, candidates, name=f"r{candidates}", controller="random", seed=candidates)
-        for candidates in (3, 8)
-    ]
-    network = space.decode((2, 0))
-    found = rediscovery(run, "it", network, random=others)
-    ours = [trial.accuracy for trial in sorted(run.trials(), key=lambda trial: trial.arrival)]
-    for other, control, results_ in zip(others, found.random, (3, 5), strict=True):
-        theirs = [trial.accuracy for trial in sorted(other.trials(), key=lambda trial: trial.arrival)]
-        assert (control.run, control.results) == (other.name, results_)
-        assert control.best_reward == max(theirs[:results_])
-        assert control.ours_at_that_budget == max(ours[:results_])
-        reached = [accuracy >= 0.71 for accuracy in theirs[:results_]]
-        assert control.reached_after == (1 + reached.index(True) if True in reached else None)
-    statement = " ".join(found.words())
-    assert "Best reward of the 2 random searches: median" in statement
-    reached_by = sum(control.reached_after is not None for control in found.random)
-    assert f"{reached_by} of 2 reached it's reward." in statement
-    assert "no significance is claimed" in statement
-    best = written(network, folder / "n.yaml")
-    out = nas(capsys, "compare", "t@best", best, "--random", "r3")[1]
-    assert "That is one run of each." in out
-    # beyond the space nothing is reached, and the rest still stands
-    b0 = rediscovery(run, "b0", load_architecture("efficientnet_b0"), random=others[:1])
-    assert b0.random[0].best_reward == found.random[0].best_reward
-    assert b0.random[0].reached_after is None
-    assert "b0's reward: never" not in " ".join(b0.words())
-
-
-def test_what_is_no_control_is_refused(folder, space, tmp_path, capsys) -> None:  # noqa: F811
-    run = searched(folder)
-    network = space.decode((2, 0))
-    searched(folder, name="same")
-    searched(folder, name="noisy", controller="random", noise=1.0)
-    other = searched(folder, name="random", controller="random")
-    searched(folder, name="limited", controller="random", limits={"macs": 1e9})
-    searched(folder, name="target", controller="random", objective={"target": 2e6})
-    for name, why in (
-        ("same", "its controller must be random, got listed"),
-        ("noisy", "its evaluator must be the same, and differs (data, protocol or table)"),
-        ("limited", "its limits must be the same, and differs"),
-        ("target", "its objective must be the same, and differs"),
-    ):
-        code, out, err = nas(
-            capsys, "compare", "t@best", written(network, folder / "n.yaml"), "--random", name
-        )
-        assert (code, out) == (2, "")
-        assert err == f"nas: {name} cannot stand beside t as random search: {why}\n"
-    with pytest.raises(InputError, match="random cannot stand beside t as random search: it is given twice"):
-        rediscovery(run, "it", network, random=[other, Run(other.path.resolve())])
 
 
 # --- figures and strangers' numbers --------------------------------------------------------------------

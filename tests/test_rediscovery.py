@@ -10,10 +10,11 @@ import pytest
 
 from controller import CONTROLLERS, Outcome, Proposal
 from controller.random_search import RandomController
-from nas import InputError, parse_config, run_search
+from nas import InputError, load_architecture, parse_config, run_search
+from nas.concentration import concentration
 from nas.rediscovery import Rediscovery, rediscovery
 from nas.side_by_side import side_by_side
-from results import Run
+from results import ProposalRow, Run
 from search_space import Architecture, StageSpace, cost, load_space
 from search_space.yaml_io import dump_yaml
 from tests.searching import Scripted
@@ -225,6 +226,8 @@ def test_where_candidates_are_trained_the_reference_must_be_one_of_them(in_tmp: 
         assert found.ties == sum(t.reward == trial.reward and t.id != trial.id for t in done)
     best = rediscovery(run, "it", run.best().network())
     assert (best.rank, best.differences, best.recommended) == (1, {}, best.reference)
+    assert best.itself
+    assert f"That is it itself, candidate {run.best().id}, and no other network." in best.words()[0]
     keys = {trial.key for trial in run.trials()}
     space = load_space("digits")
     rng = np.random.default_rng(0)
@@ -275,11 +278,11 @@ def test_the_command_says_it_in_words_and_in_json(folder, space, capsys) -> None
     code, out, _ = nas(capsys, "compare", "t@best", best)
     assert code == 0
     assert "Not rediscovered: none of the 5 networks that t looked up is as good as" in out
-    assert "'s reward or more: by none of 5 results." in out
+    assert "'s reward or more was reached by none of 5 results." in out
     assert "0 of 2 decisions; it differs in stage1.kernel, stage1.layers." in out
     assert f"none has a higher reward than {best} and none ties with it: rank 1. It was not proposed." in out
     code, out, _ = nas(capsys, "compare", "t@best", written(good, folder / "good.yaml"))
-    assert "'s reward or more: first after 3 of 5 results." in out
+    assert "'s reward or more was reached after 3 of 5 results." in out
     assert "Rediscovered: t looked up a network at least as good as" in out
     assert "2 of 2 decisions." in out
     assert "they are one network" in out
@@ -310,3 +313,75 @@ def test_ties_are_said(folder, space) -> None:
     assert "none has a higher reward than it and 1 ties with it: rank 1. It is candidate 4." in " ".join(
         found.words()
     )
+
+
+def proposed(points: Sequence[tuple[int, ...]]) -> list[ProposalRow]:
+    """Proposals one after the other, as a journal gives them."""
+    return [
+        ProposalRow(id=number, trial=number, indices=point, log_prob=None, asked=number, told=None)
+        for number, point in enumerate(points, start=1)
+    ]
+
+
+def test_shares_are_of_the_first_and_of_the_last_proposals(space) -> None:
+    points = [(0, 0)] * 20 + [(1, 1)] * 20 + [(3, 0)] * 15 + [(3, 1)] * 5
+    shares = concentration(space, proposed(points), (3, 0))
+    assert shares is not None
+    assert (shares.window, shares.proposals) == (20, 60)
+    assert (shares.first, shares.last, shares.uniform) == ((0.0, 1.0), (1.0, 0.75), (0.25, 0.5))
+    assert shares.means() == {"first": 0.5, "last": 0.875, "uniform": 0.375, "window": 20}
+    assert concentration(space, [], (3, 0)) is None
+
+
+def test_random_search_has_the_same_budget(folder, space, capsys) -> None:
+    run = searched(folder)
+    others = [
+        searched(folder, candidates, name=f"r{candidates}", controller="random", seed=candidates)
+        for candidates in (3, 8)
+    ]
+    network = space.decode((2, 0))
+    found = rediscovery(run, "it", network, random=others)
+    ours = [trial.accuracy for trial in sorted(run.trials(), key=lambda trial: trial.arrival)]
+    for other, control, results_ in zip(others, found.random, (3, 5), strict=True):
+        theirs = [trial.accuracy for trial in sorted(other.trials(), key=lambda trial: trial.arrival)]
+        assert (control.run, control.results) == (other.name, results_)
+        assert control.best_reward == max(theirs[:results_])
+        assert control.ours_at_that_budget == max(ours[:results_])
+        reached = [accuracy >= 0.71 for accuracy in theirs[:results_]]
+        assert control.reached_after == (1 + reached.index(True) if True in reached else None)
+    statement = " ".join(found.words())
+    assert "Best reward of the 2 random searches: median" in statement
+    reached_by = sum(control.reached_after is not None for control in found.random)
+    assert f"{reached_by} of 2 reached it's reward." in statement
+    assert "no significance is claimed" in statement
+    best = written(network, folder / "n.yaml")
+    out = nas(capsys, "compare", "t@best", best, "--random", "r3")[1]
+    assert "That is one run of each." in out
+    # beyond the space nothing is reached, and the rest still stands
+    b0 = rediscovery(run, "b0", load_architecture("efficientnet_b0"), random=others[:1])
+    assert b0.random[0].best_reward == found.random[0].best_reward
+    assert b0.random[0].reached_after is None
+    assert "b0's reward: never" not in " ".join(b0.words())
+
+
+def test_what_is_no_control_is_refused(folder, space, capsys) -> None:
+    run = searched(folder)
+    network = space.decode((2, 0))
+    searched(folder, name="same")
+    searched(folder, name="noisy", controller="random", noise=1.0)
+    other = searched(folder, name="random", controller="random")
+    searched(folder, name="limited", controller="random", limits={"macs": 1e9})
+    searched(folder, name="target", controller="random", objective={"target": 2e6})
+    for name, why in (
+        ("same", "its controller must be random, got listed"),
+        ("noisy", "its evaluator must be the same, and differs (data, protocol or table)"),
+        ("limited", "its limits must be the same, and differs"),
+        ("target", "its objective must be the same, and differs"),
+    ):
+        code, out, err = nas(
+            capsys, "compare", "t@best", written(network, folder / "n.yaml"), "--random", name
+        )
+        assert (code, out) == (2, "")
+        assert err == f"nas: {name} cannot stand beside t as random search: {why}\n"
+    with pytest.raises(InputError, match="random cannot stand beside t as random search: it is given twice"):
+        rediscovery(run, "it", network, random=[other, Run(other.path.resolve())])
