@@ -66,7 +66,8 @@ def _protocol(found: Rediscovery) -> list[str]:
         )
     if found.fitted:
         sentences.append(
-            f"{found.reference_name} stands here as the run's baseline, fitted to its space: {found.fitted}."
+            f"{found.reference_name} stands here as the baseline that {found.run} trained, fitted to its "
+            f"space: {found.fitted}."
         )
     return sentences
 
@@ -133,9 +134,10 @@ def _rank(found: Rediscovery) -> list[str]:
 
 def _space(found: Rediscovery) -> list[str]:
     if found.outside is not None:
+        by = "stage and cost alone" if found.unknown is not None else "stage, cost and accuracy"
         return [
             f"The space of {found.run} does not hold {found.reference_name}: {found.outside}. So the two are "
-            "compared by stage and by cost alone, and the search could not have proposed it."
+            f"compared by {by} and not by decision, and the search could not have proposed it."
         ]
     agree = sum(line.same for line in found.decisions)
     differ = ", ".join(found.differences)

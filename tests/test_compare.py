@@ -196,7 +196,8 @@ def test_a_trained_search_is_stated_soberly(in_tmp: Path, capsys) -> None:
     for sentence in found["words"]:
         assert sentence in out
         assert sentence.endswith(".")
-    assert "fitted to its space: 32 pixels, stride 1 instead of 2 in stages 2 and 3." in out
+    assert "that t trained, fitted to its space: 32 pixels, stride 1 instead of 2 in stages 2 and 3." in out
+    assert "compared by stage, cost and accuracy and not by decision" in out
     assert "How far repeated trainings of one network scatter is not known here" in out
     assert "prove" not in out
     assert "significan" not in out
