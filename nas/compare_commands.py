@@ -213,5 +213,10 @@ def _plot(found: Sequence[Found], path: Path, classes: int, channels: int) -> No
     import results.figures
 
     draw: Any = results.figures.architecture_figure  # type: ignore[attr-defined]
-    figure = draw([each.architecture for each in found], num_classes=classes, in_channels=channels)
+    try:
+        figure = draw([each.architecture for each in found], num_classes=classes, in_channels=channels)
+    except InputError:
+        raise
+    except ValueError as error:  # more than it draws
+        raise InputError(f"--plot: {error}") from None
     save_figure(figure, path)

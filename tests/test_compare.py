@@ -248,6 +248,11 @@ def test_the_two_are_drawn(in_tmp: Path, capsys, ending: str) -> None:
     assert (code, err) == (0, "")
     assert out.endswith(f"wrote two.{ending}\n")
     assert Path(f"two.{ending}").stat().st_size > 1000
+    many = ["efficientnet_b0"] * 9
+    code, out, err = nas(capsys, "compare", *many, "--plot", f"many.{ending}")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "--plot" in err
+    assert not Path(f"many.{ending}").exists()
 
 
 @pytest.mark.slow
