@@ -226,12 +226,6 @@ def rediscovery(
         fitted=theirs.fitted,
         target=config.objective.target,
         cost=config.objective.cost,
-        trainings_to_reward=_to_reward(results, standing),
-        trainings_to_accuracy=_to_accuracy(results, standing),
-        itself=not any(as_good(r, standing) for r in results if r.id != standing.candidate),
-        rank=None if standing.reward is None else 1 + sum(r.reward > standing.reward for r in results),
-        ties=sum(r.reward == standing.reward and r.id != standing.candidate for r in results),
-        of=len(results),
         percentile=percentile(table, space, config.objective, standing.reward),
         stages=tuple(side_by_side([own.network(), theirs.architecture])),
         replay=None if table is None else table.description,
@@ -240,20 +234,26 @@ def rediscovery(
         random=random_controls(run, config, records, results, standing.reward, random),
         images=images,
         one_image=one_image,
+        **_place(results, standing),
         **_choices(records, space, own, theirs),
     )
 
 
-def _to_reward(results: Sequence[Result], theirs: Standing) -> int | None:
-    if theirs.reward is None:
-        return None
-    return first(result.reward >= theirs.reward for result in results)
-
-
-def _to_accuracy(results: Sequence[Result], theirs: Standing) -> int | None:
-    if theirs.accuracy is None:
-        return None
-    return first(as_accurate(result, theirs) for result in results)
+def _place(results: Sequence[Result], theirs: Standing) -> dict[str, Any]:
+    """Where the reference stands among the results, and when one was as good."""
+    others = [result for result in results if result.id != theirs.candidate]
+    reward, to_reward, rank = theirs.reward, None, None
+    if reward is not None:
+        to_reward = first(result.reward >= reward for result in results)
+        rank = 1 + sum(result.reward > reward for result in results)
+    return {
+        "trainings_to_reward": to_reward,
+        "trainings_to_accuracy": first(as_accurate(result, theirs) for result in results),
+        "itself": not any(as_good(result, theirs) for result in others),
+        "rank": rank,
+        "ties": sum(result.reward == reward for result in others),
+        "of": len(results),
+    }
 
 
 def _choices(records: Records, space: StageSpace, own: Trial, theirs: Reference) -> dict[str, Any]:

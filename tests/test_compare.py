@@ -66,6 +66,17 @@ def test_choices_that_change_nothing_are_no_difference() -> None:
     assert other_differences([one, relu]) == {"activation": ("swish", "relu")}
 
 
+@given(st.lists(st.integers(0, 99), min_size=40, max_size=40))
+def test_networks_whose_stages_are_all_the_same_are_one(draws: list[int]) -> None:
+    digits = load_space("digits")
+    point = [draw % len(decision.choices) for draw, decision in zip(draws, digits.decisions, strict=False)]
+    near = list(point)
+    near[draws[20] % 20] = draws[21] % len(digits.decisions[draws[20] % 20].choices)
+    one, other = digits.decode(point), digits.decode(near)
+    same = all(line.same for line in side_by_side([one, other]))
+    assert same == (one.key == other.key)
+
+
 @given(st.integers(0, 5000))
 def test_the_window_is_a_quarter_within_bounds(proposals: int) -> None:
     window = window_of(proposals)
