@@ -26,7 +26,7 @@ def compare(
     architectures: Annotated[
         list[str],
         typer.Argument(
-            metavar="ARCH ARCH...",
+            metavar="ARCH",
             help="Two or more: references (efficientnet_b0), YAML or JSON files, RUN@best, RUN@observed, "
             "RUN@17 or a run's baseline (RUN@efficientnet_b0).",
             show_default=False,
