@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from nas.console import count, out, print_json, print_table
 from nas.options import ArchArgument, ChannelsOption, ClassesOption, JsonOption
 from search_space import InputError, cost, memory, stage_table
+
+if TYPE_CHECKING:
+    from nas.lookup import Found
 
 architecture_app = typer.Typer()
 
@@ -29,12 +32,7 @@ def show(
     classes, channels = classes or found.num_classes, channels or found.in_channels
     macs, params = cost(network, classes, channels)
     if json_output:
-        facts = {**network.to_dict(), "key": network.key, "macs": macs, "params": params}
-        facts |= {"num_classes": classes, "in_channels": channels}
-        facts |= {"memory": memory(network, classes, channels)}
-        facts |= {"table": [row.to_json() for row in stage_table(network, classes, channels)]}
-        facts |= {"trial": None if found.trial is None else found.trial.to_json()}
-        print_json(facts)
+        print_json(architecture_facts(found, classes, channels))
         return
     out.print(f"{network.name}  key {network.key[:16]}")
     if found.origin:
@@ -62,6 +60,18 @@ def show(
         f"{count(memory(network, classes, channels))}B of memory for one image",
         soft_wrap=True,
     )
+
+
+def architecture_facts(found: Found, classes: int, channels: int) -> dict[str, Any]:
+    """What ``--json`` says of one architecture, at these numbers of classes and image channels."""
+    network = found.architecture
+    macs, params = cost(network, classes, channels)
+    facts = {**network.to_dict(), "key": network.key, "macs": macs, "params": params}
+    facts |= {"num_classes": classes, "in_channels": channels}
+    facts |= {"memory": memory(network, classes, channels)}
+    facts |= {"table": [row.to_json() for row in stage_table(network, classes, channels)]}
+    facts |= {"trial": None if found.trial is None else found.trial.to_json()}
+    return facts
 
 
 @architecture_app.command()

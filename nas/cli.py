@@ -20,7 +20,8 @@ import typer
 from nas import console
 from nas.architecture_commands import architecture_app
 from nas.baseline_views import print_baselines, print_comparison, print_front
-from nas.console import count, out, percent, print_json, print_table, reward_text
+from nas.compare_commands import compare_app
+from nas.console import count, out, print_json, print_table
 from nas.data_commands import data_app
 from nas.doctor_commands import doctor_app
 from nas.options import JsonOption, RunArgument, WhereOption
@@ -54,6 +55,7 @@ app = typer.Typer(
 )
 
 app.add_typer(architecture_app)
+app.add_typer(compare_app)
 app.add_typer(doctor_app)
 app.add_typer(query_app)
 app.add_typer(space_app, name="space")
@@ -342,48 +344,6 @@ def top(
         _print_ranking(found, run, best[0], order[:number])
     if not json_output:
         print_baselines(found.baselines())
-
-
-@app.command()
-def rediscovery(
-    run: RunArgument,
-    reference: Annotated[
-        str, typer.Option("--reference", help="A published network, or any other.")
-    ] = "efficientnet_b0",
-    json_output: JsonOption = False,
-) -> None:
-    """Has a search found a network as good as a published one: nas rediscovery rediscover_b0_table"""
-    from nas.lookup import load_architecture
-    from nas.rediscovery import SAMPLE
-    from nas.rediscovery import rediscovery as compare
-
-    found = compare(open_run(run), reference, load_architecture(reference))
-    if json_output:
-        print_json(found.to_json())
-        return
-    if found.replay is not None:
-        out.print(found.replay, soft_wrap=True)
-    rows = [
-        (name, percent(s.accuracy), reward_text(s.reward), count(s.macs), s.candidate or "-")
-        for name, s in ((reference, found.reference), ("recommended", found.recommended))
-    ]
-    print_table(("network", "accuracy", "reward", "MACs", "candidate"), rows)
-    until = found.trainings_to_reward
-    reached = f"after {until} results" if until else f"by none of {found.networks}"
-    out.print(f"its reward or more: reached {reached}")
-    until = found.trainings_to_accuracy
-    reached = f"after {until} results" if until else f"by none of {found.networks}"
-    out.print(f"its accuracy or more at no more MACs: reached {reached}")
-    out.print(f"{found.networks} results, {found.rank - 1} of them with a higher reward than {reference}")
-    if found.percentile is not None:
-        out.print(f"{reference} is above {found.percentile:.2f} % of {SAMPLE:,} random networks of the space")
-    agree = found.decisions - len(found.differences)
-    differs = "; it differs in" if found.differences else ""
-    out.print(f"the recommended network agrees with it in {agree} of {found.decisions} decisions{differs}")
-    for decision, (ours, theirs) in found.differences.items():
-        out.print(f"  {decision}: {ours}, and {theirs} in {reference}")
-    verdict = "rediscovered" if found.rediscovered else "not rediscovered"
-    out.print(f"{verdict}: {'a' if found.rediscovered else 'no'} network at least as good was measured")
 
 
 def main() -> None:

@@ -2,42 +2,65 @@
 
 *Rediscovered* is: the search measured a network whose reward is at least the reference's under the same
 evaluator, or whose accuracy is at least its at no more MACs. That need not be the reference itself; how many
-decisions agree is said beside it.
+decisions agree is said beside it. `nas.rediscovery_words` puts it into sentences.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-
-from controller import Objective
+from nas.concentration import Concentration, concentration
 from nas.config import SearchConfig, load_config
-from nas.launch import create_evaluator
+from nas.measured_noise import decided_by_one_image, validation_images
+from nas.random_control import RandomControl, random_controls
+from nas.rediscovery_words import words
+from nas.reference_standing import Reference, find_reference, percentile
+from nas.side_by_side import StageLine, side_by_side
+from nas.standing import (
+    Records,
+    Result,
+    Standing,
+    as_accurate,
+    as_good,
+    first,
+    read_records,
+    results_in_order,
+    standing_of,
+)
 from results import Run, Trial
-from search_space import Architecture, FieldError, Indices, InputError, StageSpace, cost, load_space
-from trainers import TableEvaluator
+from search_space import Architecture, InputError, StageSpace, load_space
+from trainers import load_table_evaluator
 
-SAMPLE = 10_000  # random networks that a replayed reference is ranked among
+
+class NothingFinishedError(InputError):
+    """A run with no result that could stand beside a reference."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """One network under the run's evaluator.
+class DecisionLine:
+    """One decision of two networks.
 
     Attributes:
-        accuracy: without noise where a table is replayed, as measured otherwise.
-        macs: of the network as the search counts it.
-        reward: of the two.
-        candidate: its number in the run, if it is there.
+        decision: such as ``stage2.kernel``.
+        ours, theirs: what the run's network and the reference chose.
+        share_first, share_last: of the window's proposals that took the reference's choice, 0 to 1; None
+            where nothing was proposed.
+        uniform: one over the number of choices.
     """
 
-    accuracy: float
-    macs: int
-    reward: float
-    candidate: int | None
+    decision: str
+    ours: Any
+    theirs: Any
+    share_first: float | None
+    share_last: float | None
+    uniform: float
+
+    @property
+    def same(self) -> bool:
+        """Whether the two agree."""
+        return bool(self.ours == self.theirs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,149 +68,230 @@ class Rediscovery:
     """What a search found, beside a reference.
 
     Attributes:
-        reference, recommended: the two networks.
-        trainings_to_reward: results until the first with the reference's reward or more; None for never.
-            Candidates that failed are no results.
+        run: its name.
+        reference_name, network_name: of the two networks, for sentences.
+        reference, network: the two under the run's evaluator.
+        recommended: the network the controller bets on, which may be another than `network`.
+        unknown: why the reference's accuracy is not known; None where it is.
+        outside: why the run's space does not hold the reference; None where it does.
+        fitted: what of the reference was changed to be trained in the run as a baseline; empty where nothing.
+        target: T of the objective, in the unit of its cost.
+        cost: which cost that is: ``macs`` or ``params``.
+        trainings_to_reward: results until the first with the reference's reward or more; None for never, and
+            where that is not known. Candidates that failed are no results.
         trainings_to_accuracy: results until the first with its accuracy or more at no more MACs.
-        rank: of the reference's reward among the run's networks; 1 is above all.
-        networks: of the run, measured.
+        itself: whether no result but the reference's own is as good as the reference.
+        rank: of the reference's reward among the run's results; 1 is above all. None where it is not known.
+        ties: results other than the reference with exactly its reward.
+        of: results of the run.
         percentile: of its reward among random networks of the space; None where each would be a training,
             and where a table without a regressor does not hold them all.
-        differences: decision to (recommended, reference) where the two differ.
-        decisions: of the space.
+        stages: of both networks, side by side: the run's first.
+        decisions: of the space; empty where it does not hold the reference.
+        concentration: of the run's proposals on the reference's choices; None where there is none.
+        random: runs by random search with the same budget.
         replay: what was replayed, and how good its regressor is; None where candidates were trained.
+        noise: of a replay, in accuracy points; the accuracies here are without it. None where trained.
+        predicted: which of the two names has an accuracy that is a regressor's.
+        images: validation images that an accuracy is of; None where that is not known.
+        one_image: whether no network would be as good as the reference with one of them less right; None
+            where that cannot be said.
     """
 
+    run: str
+    reference_name: str
+    network_name: str
     reference: Standing
+    network: Standing
     recommended: Standing
+    unknown: str | None
+    outside: str | None
+    fitted: str
+    target: float
+    cost: str
     trainings_to_reward: int | None
     trainings_to_accuracy: int | None
-    rank: int
-    networks: int
+    itself: bool
+    rank: int | None
+    ties: int
+    of: int
     percentile: float | None
-    differences: dict[str, tuple[Any, Any]]
-    decisions: int
+    stages: tuple[StageLine, ...]
+    decisions: tuple[DecisionLine, ...]
+    concentration: Concentration | None
+    random: tuple[RandomControl, ...]
     replay: str | None
+    noise: float | None
+    predicted: tuple[str, ...]
+    images: int | None
+    one_image: bool | None
 
     @property
-    def rediscovered(self) -> bool:
-        """See the module."""
+    def rediscovered(self) -> bool | None:
+        """See the module; None where the reference's accuracy is not known."""
+        if self.unknown is not None:
+            return None
         return self.trainings_to_reward is not None or self.trainings_to_accuracy is not None
 
+    @property
+    def differences(self) -> dict[str, tuple[Any, Any]]:
+        """Decision to (the run's network, reference) where the two differ."""
+        return {line.decision: (line.ours, line.theirs) for line in self.decisions if not line.same}
+
+    def words(self) -> list[str]:
+        """The whole statement in sentences, in order."""
+        return words(self)
+
     def to_json(self) -> dict[str, Any]:
-        """All of it as plain data."""
-        return {**asdict(self), "rediscovered": self.rediscovered}
+        """All of it as plain data, with the statement in words."""
+        own = {"name": self.network_name, **asdict(self.network)}
+        other = {"name": self.reference_name, **asdict(self.reference)}
+        return {
+            "run": self.run,
+            "reference_name": self.reference_name,
+            "network_name": self.network_name,
+            "words": self.words(),
+            "rediscovered": self.rediscovered,
+            "networks": [own, other],
+            "stages": [
+                {"stage": line.stage, "ours": line.texts[0], "theirs": line.texts[1], "same": line.same}
+                for line in self.stages
+            ],
+            "decisions": [{**asdict(line), "same": line.same} for line in self.decisions],
+            "rank": self.rank,
+            "ties": self.ties,
+            "of": self.of,
+            "percentile": self.percentile,
+            "concentration": None if self.concentration is None else self.concentration.means(),
+            "random": [control.to_json() for control in self.random],
+            "reference": asdict(self.reference),
+            "recommended": asdict(self.recommended),
+            "trainings_to_reward": self.trainings_to_reward,
+            "trainings_to_accuracy": self.trainings_to_accuracy,
+            "differences": {name: list(both) for name, both in self.differences.items()},
+            "replay": self.replay,
+            "unknown": self.unknown,
+            "outside": self.outside,
+            "fitted": self.fitted,
+        }
 
 
-def rediscovery(run: Run, name: str, reference: Architecture) -> Rediscovery:
+def rediscovery(
+    run: Run,
+    name: str,
+    reference: Architecture,
+    network: Trial | None = None,
+    random: Sequence[Run] = (),
+) -> Rediscovery:
     """Compare a search with a reference network.
 
     Args:
         run: with a result at least.
         name: of the reference, for messages.
-        reference: in the run's space; where candidates are trained, one of them or of the baselines.
+        reference: any network. Its accuracy is known where a table is replayed that knows it, and where it
+            was trained in the run: as a candidate, or as a baseline (also fitted to the space).
+        network: a candidate of the run; None is the recommended one.
+        random: runs by random search with the same evaluator and objective.
 
     Raises:
-        InputError: nothing to compare.
+        NothingFinishedError: no candidate has finished, or the run is an audit.
+        InputError: a replayed table cannot be read, the network is a baseline, or a run is no random search
+            that compares.
     """
     config = load_config(run.config_path)
     space = load_space(config.space)
-    try:
-        indices = space.encode(reference)
-    except FieldError as error:
-        raise InputError(f"{name} is not in the space of {run.name}: {error}") from None
-    done = _in_order(run)
-    if not done:
-        raise InputError(f"{run.name}: no candidate has finished yet")
-    table = create_evaluator(config, space) if config.evaluator is not None else None
-    standings = [_standing(trial, config.objective) for trial in done]
-    if isinstance(table, TableEvaluator):
-        known = next((t.id for t in done if t.key == reference.key), None)
-        theirs = _looked_up(table, config, name, indices, known)
-        percentile = _percentile(table, space, config.objective, theirs.reward)
-    else:
-        theirs = _measured(run, name, reference, config.objective, done)
-        percentile = None
-    best = run.recommended()
-    ours, other = space.choices(space.encode(best.network())), space.choices(indices)
+    records = read_records(run)
+    results = results_in_order(records, config.objective)
+    if not results:
+        audit = any(trial.status == "done" for trial in records.candidates)
+        why = "is an audit and ranks nothing" if audit else "no candidate has finished yet"
+        raise NothingFinishedError(f"{run.name}: {why}")
+    table = None if config.evaluator is None else load_table_evaluator(config.evaluator, space)
+    bet = run.recommended()
+    own = network or bet
+    if not own.proposed:
+        raise InputError(f"{own.title} of {run.name} is no candidate: the search did not find it")
+    theirs = find_reference(config, space, records, table, name, reference)
+    standing = theirs.standing
+    images, one_image = _images(config, results, standing)
     return Rediscovery(
-        reference=theirs,
-        recommended=_standing(best, config.objective),
-        trainings_to_reward=_first(s.reward >= theirs.reward for s in standings),
-        trainings_to_accuracy=_first(
-            s.accuracy >= theirs.accuracy and s.macs <= theirs.macs for s in standings
-        ),
-        rank=1 + sum(s.reward > theirs.reward for s in standings),
-        networks=len(standings),
-        percentile=percentile,
-        differences={
-            decision.name: (mine, its)
-            for decision, mine, its in zip(space.decisions, ours, other, strict=True)
-            if mine != its
-        },
-        decisions=len(space.decisions),
-        replay=table.description if isinstance(table, TableEvaluator) else None,
+        run=run.name,
+        reference_name=name,
+        network_name=own.title,
+        reference=standing,
+        network=standing_of(own, config.objective),
+        recommended=standing_of(bet, config.objective),
+        unknown=theirs.unknown,
+        outside=theirs.outside,
+        fitted=theirs.fitted,
+        target=config.objective.target,
+        cost=config.objective.cost,
+        percentile=percentile(table, space, config.objective, standing.reward),
+        stages=tuple(side_by_side([own.network(), theirs.architecture])),
+        replay=None if table is None else table.description,
+        noise=None if table is None else table.noise,
+        predicted=_predicted(own, theirs, name),
+        random=random_controls(run, config, records, results, standing.reward, random),
+        images=images,
+        one_image=one_image,
+        **_place(results, standing),
+        **_choices(records, space, own, theirs),
     )
 
 
-def _in_order(run: Run) -> list[Trial]:
-    """The finished candidates as the controller learnt of them: of a baseline when it had proposed it."""
-    with run.journal() as journal:
-        candidates, rows = journal.candidates(), journal.proposals()
-    told: dict[int, int] = {}
-    for row in rows:
-        if row.told is not None:
-            told[row.trial] = min(row.told, told.get(row.trial, row.told))
-    never = len(rows) + max(told.values(), default=0)
-    done = [trial for trial in candidates if trial.status == "done"]
-    return sorted(done, key=lambda trial: (told.get(trial.id, never), trial.arrival or 0))
+def _place(results: Sequence[Result], theirs: Standing) -> dict[str, Any]:
+    """Where the reference stands among the results, and when one was as good."""
+    others = [result for result in results if result.id != theirs.candidate]
+    reward, to_reward, rank = theirs.reward, None, None
+    if reward is not None:
+        to_reward = first(result.reward >= reward for result in results)
+        rank = 1 + sum(result.reward > reward for result in results)
+    return {
+        "trainings_to_reward": to_reward,
+        "trainings_to_accuracy": first(as_accurate(result, theirs) for result in results),
+        "itself": not any(as_good(result, theirs) for result in others),
+        "rank": rank,
+        "ties": sum(result.reward == reward for result in others),
+        "of": len(results),
+    }
 
 
-def _standing(trial: Trial, objective: Objective) -> Standing:
-    """Of a finished trial; a table's measurement holds the accuracy without noise."""
-    assert trial.accuracy is not None
-    accuracy = trial.curve[-1].get("exact_accuracy", trial.accuracy) if trial.curve else trial.accuracy
-    reward = objective.reward(accuracy, float(getattr(trial, objective.cost)))
-    number = trial.id if trial.proposed else None
-    return Standing(accuracy=accuracy, macs=trial.macs, reward=reward, candidate=number)
-
-
-def _looked_up(
-    table: TableEvaluator, config: SearchConfig, name: str, indices: Indices, candidate: int | None
-) -> Standing:
-    accuracy = float(table.accuracies([indices])[0])
-    if not np.isfinite(accuracy):
-        raise InputError(f"{name} is not in the table, and surrogate: false gives no other accuracy")
-    costs = cost(table.space.decode(indices), table.num_classes, table.in_channels)
-    reward = config.objective.reward(accuracy, float(getattr(costs, config.objective.cost)))
-    return Standing(accuracy=accuracy, macs=costs.macs, reward=reward, candidate=candidate)
-
-
-def _measured(
-    run: Run, name: str, reference: Architecture, objective: Objective, done: list[Trial]
-) -> Standing:
-    for trial in [*done, *(baseline for baseline in run.baselines() if baseline.status == "done")]:
-        if trial.key == reference.key:
-            return _standing(trial, objective)
-    raise InputError(
-        f"{name} was not trained in {run.name}, and nothing else compares with its candidates' accuracies"
+def _choices(records: Records, space: StageSpace, own: Trial, theirs: Reference) -> dict[str, Any]:
+    """What decides of both networks, and how the proposals went; nothing outside the space."""
+    if theirs.indices is None:
+        return {"decisions": (), "concentration": None}
+    shares = concentration(space, records.proposals, theirs.indices)
+    mine = space.choices(space.encode(own.network()))
+    its = space.choices(theirs.indices)
+    lines = tuple(
+        DecisionLine(
+            decision=decision.name,
+            ours=mine[number],
+            theirs=its[number],
+            share_first=None if shares is None else shares.first[number],
+            share_last=None if shares is None else shares.last[number],
+            uniform=1.0 / len(decision.choices),
+        )
+        for number, decision in enumerate(space.decisions)
     )
+    return {"decisions": lines, "concentration": shares}
 
 
-def _percentile(
-    table: TableEvaluator, space: StageSpace, objective: Objective, reward: float
-) -> float | None:
-    """The share (0 to 100) of random networks below a reward; None where some of them are not known."""
-    rng = np.random.default_rng(0)
-    points = np.stack([rng.integers(len(d.choices), size=SAMPLE) for d in space.decisions], axis=1)
-    accuracy, costs = table.accuracies(points), space.known_cost(points, objective.cost)
-    assert costs is not None
-    if not np.isfinite(accuracy).all():
-        return None
-    rewards = [objective.reward(float(a), float(c)) for a, c in zip(accuracy, costs, strict=True)]
-    return 100.0 * float(np.mean(np.array(rewards) < reward))
+def _predicted(own: Trial, theirs: Reference, name: str) -> tuple[str, ...]:
+    """Whose accuracy is a regressor's."""
+    measured = own.curve[-1] if own.curve else {}
+    found = [own.title] if measured.get("in_table") == 0.0 else []
+    return (*found, name) if theirs.predicted else tuple(found)
 
 
-def _first(fits: Iterable[bool]) -> int | None:
-    """The place, from 1, of the first that fits."""
-    return next((number for number, fit in enumerate(fits, start=1) if fit), None)
+def _images(
+    config: SearchConfig, results: Sequence[Result], theirs: Standing
+) -> tuple[int | None, bool | None]:
+    """Validation images, and whether one of them decides; None where that cannot be said."""
+    if theirs.accuracy is None or theirs.reward is None:
+        return None, None
+    accuracies = [theirs.accuracy, *(result.accuracy for result in results)]
+    images = validation_images(config, accuracies)
+    if images is None:
+        return None, None
+    return images, decided_by_one_image(config.objective, results, theirs, images)

@@ -155,9 +155,12 @@ def test_a_search_whose_baselines_wait_is_interrupted_and_not_finished(scripted:
 def test_a_fitted_baseline_can_be_the_reference_of_a_rediscovery(scripted: Scripted, capsys) -> None:
     settings = with_baselines("efficientnet_b0", space="cifar", search={"candidates": 4})
     run = run_search(settings, evaluator=scripted).run
-    found = json.loads(nas(capsys, "rediscovery", "t", "--reference", "t@efficientnet_b0", "--json")[1])
-    assert found["reference"]["accuracy"] == run.baselines()[0].accuracy
-    assert found["networks"] == 4
+    for reference in ("t@efficientnet_b0", "efficientnet_b0"):  # as fitted, and as published
+        document = json.loads(nas(capsys, "compare", "t@best", reference, "--json")[1])
+        found = document["rediscovery"]
+        assert found["reference"]["accuracy"] == run.baselines()[0].accuracy
+        assert found["fitted"] == run.baselines()[0].adapted
+        assert (found["of"], len(found["decisions"]), found["outside"]) == (4, 35, None)
 
 
 def test_a_baseline_that_fails_stays_visible_and_stops_nothing(scripted: Scripted, capsys) -> None:
@@ -259,7 +262,7 @@ def test_the_reference_of_a_rediscovery_may_be_a_baseline(scripted: Scripted) ->
     found = rediscovery(run, "it", network)
     (baseline,) = run.baselines()
     assert (found.reference.accuracy, found.reference.candidate) == (baseline.accuracy, None)
-    assert found.networks == 6
+    assert found.of == 6
     assert found.rank == 1 + sum(t.reward > baseline.reward for t in run.trials())
 
 

@@ -10,9 +10,11 @@ import pytest
 
 from controller import CONTROLLERS, Outcome, Proposal
 from controller.random_search import RandomController
-from nas import InputError, parse_config, run_search
-from nas.rediscovery import rediscovery
-from results import Run
+from nas import InputError, load_architecture, parse_config, run_search
+from nas.concentration import concentration
+from nas.rediscovery import Rediscovery, rediscovery
+from nas.side_by_side import side_by_side
+from results import ProposalRow, Run
 from search_space import Architecture, StageSpace, cost, load_space
 from search_space.yaml_io import dump_yaml
 from tests.searching import Scripted
@@ -69,23 +71,35 @@ def folder(in_tmp: Path, space: StageSpace, monkeypatch: pytest.MonkeyPatch) -> 
     return in_tmp
 
 
-def searched(folder: Path, candidates: int = 5, **evaluator: Any) -> Run:
-    """A replay that proposed the first of `ORDER`; the reward is the accuracy alone."""
+def searched(
+    folder: Path,
+    candidates: int = 5,
+    *,
+    name: str = "t",
+    controller: str = "listed",
+    seed: int = 0,
+    limits: dict[str, float] | None = None,
+    objective: dict[str, float] | None = None,
+    **evaluator: Any,
+) -> Run:
+    """A replay that proposed the first of `ORDER`, or what another controller proposes; the reward is the
+    accuracy alone."""
+    table = {"kind": "table", "path": str(folder / "t.csv"), "surrogate": False, **evaluator}
     return run_search(
         parse_config(
             {
-                "name": "t",
+                "name": name,
+                "seed": seed,
                 "space": TWO,
-                "evaluator": {
-                    "kind": "table", "path": str(folder / "t.csv"), "surrogate": False, **evaluator,
-                },
-                "objective": {"target": 1e6, "alpha": 0.0, "beta": 0.0},
-                "controller": {"name": "listed"},
+                "limits": limits or {},
+                "evaluator": table,
+                "objective": {"target": 1e6, "alpha": 0.0, "beta": 0.0, **(objective or {})},
+                "controller": {"name": controller},
                 "search": {"candidates": candidates, "keep_weights": 0},
                 "executor": {"kind": "inline"},
             }
         )
-    ).run  # fmt: skip
+    ).run
 
 
 def test_the_space_is_as_the_answers_suppose(space) -> None:
@@ -111,7 +125,7 @@ def test_a_replay_beside_a_reference(
     found = rediscovery(searched(folder), "it", space.decode(reference))
     assert found.trainings_to_reward == to_reward
     assert found.trainings_to_accuracy == to_accuracy
-    assert (found.rank, found.networks) == (rank, 5)
+    assert (found.rank, found.ties, found.of) == (rank, 0, 5)
     assert found.percentile == pytest.approx(100 * below / 8, abs=1.5)  # of 10,000 draws
     assert found.rediscovered == (to_reward is not None)
     assert (found.reference.accuracy, found.reference.reward) == (ACCURACY[reference],) * 2
@@ -121,7 +135,7 @@ def test_a_replay_beside_a_reference(
     ours, theirs = space.choices((2, 0)), space.choices(reference)
     names = [decision.name for decision in space.decisions]
     expected = {n: (a, b) for n, a, b in zip(names, ours, theirs, strict=True) if a != b}
-    assert (found.differences, found.decisions) == (expected, 2)
+    assert (found.differences, [line.decision for line in found.decisions]) == (expected, names)
 
 
 def test_noise_is_no_rediscovery(folder, space) -> None:
@@ -150,17 +164,41 @@ def test_an_incomplete_table_alone_gives_no_percentile_and_perhaps_no_reference(
     found = rediscovery(run, "it", space.decode((1, 0)))
     assert (found.percentile, found.rank) == (None, 2)
     json.dumps(found.to_json(), allow_nan=False)
-    with pytest.raises(InputError, match="it is not in the table, and surrogate: false"):
-        rediscovery(run, "it", space.decode((3, 1)))
+    best = rediscovery(run, "it", space.decode((3, 1)))
+    assert best.unknown == "it is not in the table, and surrogate: false gives no other accuracy"
+    assert_nothing_is_claimed(best)
+    assert best.differences == {"stage1.kernel": (7, 9), "stage1.layers": (1, 2)}
+
+
+def assert_nothing_is_claimed(found: Rediscovery) -> None:
+    """Of a reference whose accuracy is not known: cost and stages, and no word more."""
+    assert (found.rediscovered, found.rank, found.percentile) == (None, None, None)
+    assert (found.trainings_to_reward, found.trainings_to_accuracy) == (None, None)
+    assert (found.reference.accuracy, found.reference.reward, found.reference.candidate) == (None, None, None)
+    assert found.reference.macs > 0
+    assert found.reference.params > 0
+    document = json.loads(json.dumps(found.to_json(), allow_nan=False))
+    assert document["rediscovered"] is None
+    statement = " ".join(document["words"])
+    assert "cannot be said" in document["words"][0]
+    assert "x the cost that the objective aims at (1 M MACs)" in statement
+    for claim in ("Rediscovered", "Not rediscovered", "higher reward", "results."):
+        assert claim not in statement
 
 
 def test_a_reference_of_another_space_says_where_it_leaves_it(folder, space) -> None:
     run = searched(folder)
-    with pytest.raises(InputError, match="b0 is not in the space of t: stages must number 1, got 7"):
-        rediscovery(run, "b0", load_space("accel-nasbench").decode([0] * 28))
+    b0 = rediscovery(run, "b0", load_space("accel-nasbench").decode([0] * 28))
+    assert b0.outside == "stages must number 1, got 7"
+    assert len(b0.stages) == 9
+    assert [line.texts[0] for line in b0.stages][2:8] == ["-"] * 6
     wide = load_space({**TWO, "stages": [{**TWO["stages"][0], "choices": {"kernel": [11]}}]})
-    with pytest.raises(InputError, match=r"wide is not in the space of t: stage1.kernel must be one of 3, 5"):
-        rediscovery(run, "wide", wide.decode([0]))
+    other = rediscovery(run, "wide", wide.decode([0]))
+    assert other.outside == "stage1.kernel must be one of 3, 5, 7, 9, got 11"
+    for found in (b0, other):
+        assert_nothing_is_claimed(found)
+        assert (found.decisions, found.concentration) == ((), None)
+        assert f"does not hold {found.reference_name}: {found.outside}." in " ".join(found.words())
 
 
 def trained(folder: Path, candidates: int, acts: dict[int, str]) -> Run:
@@ -184,17 +222,30 @@ def test_where_candidates_are_trained_the_reference_must_be_one_of_them(in_tmp: 
         assert found.trainings_to_reward is not None
         assert found.trainings_to_reward <= number
         assert found.rank == 1 + sum((t.reward or 0) > (trial.reward or 0) for t in done)
-        assert (found.percentile, found.networks) == (None, 5)
+        assert (found.percentile, found.of, found.unknown) == (None, 5, None)
+        assert found.ties == sum(t.reward == trial.reward and t.id != trial.id for t in done)
     best = rediscovery(run, "it", run.best().network())
     assert (best.rank, best.differences, best.recommended) == (1, {}, best.reference)
-    keys = {trial.key for trial in done}
+    assert best.itself
+    assert f"That is it itself, candidate {run.best().id}, and no other network." in best.words()[0]
+    keys = {trial.key for trial in run.trials()}
     space = load_space("digits")
     rng = np.random.default_rng(0)
     missing = next(n for _ in range(100) if (n := space.decode(space.random(rng))).key not in keys)
     failed = next(trial for trial in run.trials() if trial.status == "failed").network()
-    for network in (missing, failed):
-        with pytest.raises(InputError, match="it was not trained in t, and nothing else compares"):
-            rediscovery(run, "it", network)
+    for network, why in (
+        (
+            missing,
+            "it was not trained under this protocol; list it under baselines: to have it trained alike",
+        ),
+        (failed, "it is candidate 2 of this run, which is failed"),
+    ):
+        found = rediscovery(run, "it", network)
+        assert found.unknown == why
+        assert (found.rediscovered, found.rank) == (None, None)
+        assert found.reference.macs == cost(network, 10, 1).macs
+        assert len(found.decisions) == 20
+        assert found.concentration is not None
 
 
 def written(network: Architecture, path: Path) -> str:
@@ -205,24 +256,132 @@ def written(network: Architecture, path: Path) -> str:
 def test_the_command_says_it_in_words_and_in_json(folder, space, capsys) -> None:
     searched(folder)
     best, good = written(space.decode((3, 1)), folder / "best.yaml"), space.decode((2, 0))
-    code, out, err = nas(capsys, "rediscovery", "t", "--reference", best, "--json")
+    code, out, err = nas(capsys, "compare", "t@best", best, "--json")
     assert (code, err) == (0, "")
-    facts = json.loads(out)
+    facts = json.loads(out)["rediscovery"]
     assert facts["rediscovered"] is False
-    assert (facts["trainings_to_reward"], facts["rank"], facts["networks"]) == (None, 1, 5)
-    assert facts["reference"] == {
-        "accuracy": 0.72, "macs": cost(space.decode((3, 1))).macs, "reward": 0.72, "candidate": None,
+    assert (facts["trainings_to_reward"], facts["rank"], facts["of"]) == (None, 1, 5)
+    network = space.decode((3, 1))
+    reference = {
+        "accuracy": 0.72, "macs": cost(network).macs, "params": cost(network).params, "reward": 0.72,
+        "candidate": None,
     }  # fmt: skip
+    assert facts["reference"] == reference
+    assert facts["networks"][1] == {"name": best, **reference}
+    assert (facts["networks"][0]["name"], facts["networks"][0]["accuracy"]) == ("candidate 3", 0.71)
     assert facts["differences"] == {"stage1.kernel": [7, 9], "stage1.layers": [1, 2]}
-    code, out, _ = nas(capsys, "rediscovery", "t", "--reference", best)
+    assert facts["decisions"][0] == {
+        "decision": "stage1.kernel", "ours": 7, "theirs": 9, "same": False, "share_first": 0.2,
+        "share_last": 0.2, "uniform": 0.25,
+    }  # fmt: skip
+    assert facts["concentration"] == {"first": 0.2, "last": 0.2, "uniform": 0.375, "window": 5}
+    code, out, _ = nas(capsys, "compare", "t@best", best)
     assert code == 0
-    assert "its reward or more: reached by none of 5" in out
-    assert "5 results, 0 of them with a higher reward" in out
-    assert "agrees with it in 0 of 2 decisions; it differs in" in out
-    assert out.splitlines()[-1] == "not rediscovered: no network at least as good was measured"
-    code, out, _ = nas(capsys, "rediscovery", "t", "--reference", written(good, folder / "good.yaml"))
-    assert "its reward or more: reached after 3 results" in out
-    assert "agrees with it in 2 of 2 decisions\n" in out
-    assert out.splitlines()[-1] == "rediscovered: a network at least as good was measured"
+    assert "Not rediscovered: none of the 5 networks that t looked up is as good as" in out
+    assert "'s reward or more was reached by none of 5 results." in out
+    assert "0 of 2 decisions; it differs in stage1.kernel, stage1.layers." in out
+    assert f"none has a higher reward than {best} and none ties with it: rank 1. It was not proposed." in out
+    code, out, _ = nas(capsys, "compare", "t@best", written(good, folder / "good.yaml"))
+    assert "'s reward or more was reached after 3 of 5 results." in out
+    assert "Rediscovered: t looked up a network at least as good as" in out
+    assert "2 of 2 decisions." in out
+    assert "they are one network" in out
     code, _, err = nas(capsys, "rediscovery", "t")
-    assert (code, err) == (2, "nas: efficientnet_b0 is not in the space of t: stages must number 1, got 7\n")
+    assert code == 2
+    assert "No such command 'rediscovery'" in err
+
+
+def test_another_candidate_than_the_recommended_is_compared(folder, space, capsys) -> None:
+    run = searched(folder)
+    for trial in run.trials():
+        found = rediscovery(run, "it", space.decode((3, 1)), trial)
+        assert (found.network.candidate, found.network.accuracy) == (trial.id, trial.accuracy)
+        assert found.recommended.candidate == 3
+        assert found.network_name == f"candidate {trial.id}"
+        assert found.stages[1].texts[0] == side_by_side([trial.network()])[1].texts[0]
+    document = json.loads(
+        nas(capsys, "compare", "t@1", written(space.decode((3, 1)), folder / "b.yaml"), "--json")[1]
+    )
+    assert document["rediscovery"]["networks"][0]["candidate"] == 1
+
+
+def test_ties_are_said(folder, space) -> None:
+    lines = (folder / "t.csv").read_text().replace("0.71", "0.7").splitlines(keepends=True)
+    (folder / "t.csv").write_text("".join(lines))
+    found = rediscovery(searched(folder), "it", space.decode((1, 0)))
+    assert (found.rank, found.ties, found.reference.candidate) == (1, 1, 4)
+    assert "none has a higher reward than it and 1 ties with it: rank 1. It is candidate 4." in " ".join(
+        found.words()
+    )
+
+
+def proposed(points: Sequence[tuple[int, ...]]) -> list[ProposalRow]:
+    """Proposals one after the other, as a journal gives them."""
+    return [
+        ProposalRow(id=number, trial=number, indices=point, log_prob=None, asked=number, told=None)
+        for number, point in enumerate(points, start=1)
+    ]
+
+
+def test_shares_are_of_the_first_and_of_the_last_proposals(space) -> None:
+    points = [(0, 0)] * 20 + [(1, 1)] * 20 + [(3, 0)] * 15 + [(3, 1)] * 5
+    shares = concentration(space, proposed(points), (3, 0))
+    assert shares is not None
+    assert (shares.window, shares.proposals) == (20, 60)
+    assert (shares.first, shares.last, shares.uniform) == ((0.0, 1.0), (1.0, 0.75), (0.25, 0.5))
+    assert shares.means() == {"first": 0.5, "last": 0.875, "uniform": 0.375, "window": 20}
+    assert concentration(space, [], (3, 0)) is None
+
+
+def test_random_search_has_the_same_budget(folder, space, capsys) -> None:
+    run = searched(folder)
+    others = [
+        searched(folder, candidates, name=f"r{candidates}", controller="random", seed=candidates)
+        for candidates in (3, 8)
+    ]
+    network = space.decode((2, 0))
+    found = rediscovery(run, "it", network, random=others)
+    ours = [trial.accuracy for trial in sorted(run.trials(), key=lambda trial: trial.arrival)]
+    for other, control, results_ in zip(others, found.random, (3, 5), strict=True):
+        theirs = [trial.accuracy for trial in sorted(other.trials(), key=lambda trial: trial.arrival)]
+        assert (control.run, control.results) == (other.name, results_)
+        assert control.best_reward == max(theirs[:results_])
+        assert control.ours_at_that_budget == max(ours[:results_])
+        reached = [accuracy >= 0.71 for accuracy in theirs[:results_]]
+        assert control.reached_after == (1 + reached.index(True) if True in reached else None)
+    statement = " ".join(found.words())
+    assert "Best reward of the 2 random searches: median" in statement
+    reached_by = sum(control.reached_after is not None for control in found.random)
+    assert f"{reached_by} of 2 reached it's reward." in statement
+    assert "no significance is claimed" in statement
+    best = written(network, folder / "n.yaml")
+    out = nas(capsys, "compare", "t@best", best, "--random", "r3")[1]
+    assert "That is one run of each." in out
+    # beyond the space nothing is reached, and the rest still stands
+    b0 = rediscovery(run, "b0", load_architecture("efficientnet_b0"), random=others[:1])
+    assert b0.random[0].best_reward == found.random[0].best_reward
+    assert b0.random[0].reached_after is None
+    assert "b0's reward: never" not in " ".join(b0.words())
+
+
+def test_what_is_no_control_is_refused(folder, space, capsys) -> None:
+    run = searched(folder)
+    network = space.decode((2, 0))
+    searched(folder, name="same")
+    searched(folder, name="noisy", controller="random", noise=1.0)
+    other = searched(folder, name="random", controller="random")
+    searched(folder, name="limited", controller="random", limits={"macs": 1e9})
+    searched(folder, name="target", controller="random", objective={"target": 2e6})
+    for name, why in (
+        ("same", "its controller must be random, got listed"),
+        ("noisy", "its evaluator must be the same, and differs (data, protocol or table)"),
+        ("limited", "its limits must be the same, and differs"),
+        ("target", "its objective must be the same, and differs"),
+    ):
+        code, out, err = nas(
+            capsys, "compare", "t@best", written(network, folder / "n.yaml"), "--random", name
+        )
+        assert (code, out) == (2, "")
+        assert err == f"nas: {name} cannot stand beside t as random search: {why}\n"
+    with pytest.raises(InputError, match="random cannot stand beside t as random search: it is given twice"):
+        rediscovery(run, "it", network, random=[other, Run(other.path.resolve())])
