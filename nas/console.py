@@ -52,6 +52,11 @@ def print_table(columns: Iterable[str], rows: Iterable[Iterable[object]], title:
     out.print(table)
 
 
+def printable(text: object) -> str:
+    """A text on one line that does nothing to a terminal: what is no printable character is a space."""
+    return "".join(letter if letter.isprintable() else " " for letter in str(text))
+
+
 def count(number: float | None) -> str:
     """5288548 as ``5.29 M``."""
     if number is None:
