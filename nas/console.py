@@ -22,7 +22,13 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 # piped output does not wrap at a terminal's width that is not there
-out = Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 200)
+out = Console(
+    highlight=False,
+    markup=False,
+    emoji=False,
+    width=None if sys.stdout.isatty() else 200,
+    color_system=None if os.environ.get("NO_COLOR") else "auto",  # else bold would stay
+)
 err = Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import typer
 
@@ -47,9 +47,31 @@ def _readable(run: Run, facts: Callable[[Run], Facts], unreadable: dict[str, str
 
 
 @status_app.command()
-def status(run: RunArgument, json_output: JsonOption = False) -> None:
-    """How a search stands and what happened to it, also while it runs: nas status quickstart"""
+def status(
+    run: RunArgument,
+    watching: Annotated[
+        bool, typer.Option("--watch", help="Look again and again until the search ends.")
+    ] = False,
+    every: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="Between two looks of --watch: 2.", min=0.1, max=86400.0),
+    ] = None,
+    json_output: JsonOption = False,
+) -> None:
+    """How a search stands and what happened to it, also while it runs: nas status quickstart --watch
+
+    With --watch a terminal shows it live, and a pipe gets a line (with --json a document) for every change.
+    Ctrl-C ends the watching, not the search.
+    """
+    if every is not None and not watching:
+        raise InputError("--every goes with --watch")
     found = open_run(run)
+    if watching:
+        from nas.watch import watch
+
+        watch(found, 2.0 if every is None else every, json_output=json_output)
+        if json_output:
+            return
     if json_output:
         print_json(status_json(found))
     else:

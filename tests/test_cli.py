@@ -279,6 +279,7 @@ def test_a_run_that_cannot_be_read_does_not_hide_the_others(run, capsys) -> None
     code, out, _ = nas(capsys, "ls")
     assert code == 0
     assert "unreadable: runs/broken/journal.db: cannot be read as a journal" in out
+    assert max(len(line) for line in out.splitlines()[:3]) < 90  # an error widens no column
     assert "6 done" not in out
     assert "8/8" in out
     listed = json.loads(nas(capsys, "ls", "--json")[1])
