@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -59,6 +60,7 @@ class PolicyGradientController(Controller):
         self._waiting: list[Episode] = []
         self._updates = 0
         self._diagnostics: dict[str, float] = {}
+        self._entropies: dict[str, float] = {}  # decision to its share of the most there could be
 
     def _draw(self, n: int) -> list[Proposal]:
         sequences, log_probs = self.policy.sample(n, self._generator)  # (n, D), (n,)
@@ -123,7 +125,12 @@ class PolicyGradientController(Controller):
     @torch.no_grad()
     def _observe(self, sequences: Tensor, old_log_prob: Tensor) -> dict[str, float]:
         """What the update did, for the curves; KL by the low-variance estimate (r - 1) - log r."""
-        log_prob, entropy = self.policy.evaluate(sequences)
+        log_prob, entropy = self.policy.evaluate(sequences)  # (B,), (D,)
+        self._entropies = {
+            f"entropy_of/{decision.name}": float(nats) / math.log(len(decision.choices))
+            for decision, nats in zip(self.space.decisions, entropy, strict=True)
+            if len(decision.choices) > 1
+        }
         log_ratio = (log_prob - old_log_prob).clamp(-MOST, MOST)
         return {
             "entropy": float(entropy.mean()),
@@ -131,8 +138,13 @@ class PolicyGradientController(Controller):
         }
 
     def diagnostics(self) -> dict[str, float]:
-        """Of the last update: policy entropy (nats a decision), KL, baseline."""
-        return dict(self._diagnostics)
+        """Of the last update: policy entropy (nats a decision), KL, baseline.
+
+        And for each decision ``entropy_of/NAME``, the mean over the update's batch of its entropy given the
+        choices before it, from 0 (settled) to 1 (uniform). The state does not hold these: after loading they
+        come again with the next update.
+        """
+        return {**self._diagnostics, **self._entropies}
 
     def state_dict(self) -> dict[str, Any]:
         """Weights, optimiser, baseline, generator, and the results that wait for their batch."""
@@ -156,4 +168,4 @@ class PolicyGradientController(Controller):
         self._baseline = None if state["baseline"] is None else (state["baseline"][0], state["baseline"][1])
         self._waiting = [Episode(tuple(i), log_prob, reward) for i, log_prob, reward in state["waiting"]]
         self._updates = state["updates"]
-        self._diagnostics = dict(state["diagnostics"])
+        self._diagnostics, self._entropies = dict(state["diagnostics"]), {}
