@@ -209,9 +209,7 @@ def test_the_entropy_of_each_decision_falls_from_one(name: str, rate: float) -> 
     assert shares[-1] < 0.5
     everything = torch.tensor(list(itertools.product(range(2), range(3), range(1))))
     log_prob, _ = controller.policy.evaluate(everything)  # type: ignore[attr-defined]
-    share = float(
-        log_prob.detach().exp()[:3].sum()
-    )  # of the first decision, after nothing
+    share = float(log_prob.detach().exp()[:3].sum())  # of the first decision, after nothing
     bits = -share * math.log2(share) - (1 - share) * math.log2(1 - share)
     assert shares[-1] == pytest.approx(bits, rel=0.01)
     assert not any(key.startswith("entropy_of/") for key in controller.state_dict()["diagnostics"])
