@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from controller.base import Controller, Outcome, Proposal
 from controller.objective import Objective
-from controller.policy import MOST, Policy, cloned
+from controller.policy import MOST, Policy, cloned, entropy_shares
 from search_space import SearchSpace
 
 
@@ -126,11 +125,7 @@ class PolicyGradientController(Controller):
     def _observe(self, sequences: Tensor, old_log_prob: Tensor) -> dict[str, float]:
         """What the update did, for the curves; KL by the low-variance estimate (r - 1) - log r."""
         log_prob, entropy = self.policy.evaluate(sequences)  # (B,), (D,)
-        self._entropies = {
-            f"entropy_of/{decision.name}": float(nats) / math.log(len(decision.choices))
-            for decision, nats in zip(self.space.decisions, entropy, strict=True)
-            if len(decision.choices) > 1
-        }
+        self._entropies = entropy_shares(self.space.decisions, entropy)
         log_ratio = (log_prob - old_log_prob).clamp(-MOST, MOST)
         return {
             "entropy": float(entropy.mean()),

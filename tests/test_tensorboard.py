@@ -215,6 +215,21 @@ def test_the_entropy_of_each_decision_falls_from_one(name: str, rate: float) -> 
     assert not any(key.startswith("entropy_of/") for key in controller.state_dict()["diagnostics"])
 
 
+def test_dyna_tells_of_each_decision_too() -> None:
+    space = SearchSpace(
+        [Decision("a", (1, 2)), Decision("b", ("x", "y", "z")), Decision("c", tuple(range(5)))]
+    )
+    controller = create_controller("dyna", space, 0)
+    for _ in range(4):
+        batch = controller.ask(5)
+        rewards = [0.5 + 0.1 * proposal.indices[2] for proposal in batch]
+        controller.tell(batch, [Outcome(reward, 1.0, reward) for reward in rewards])
+    told = controller.diagnostics()
+    assert set(told) == {"entropy", "entropy_of/a", "entropy_of/b", "entropy_of/c"}
+    nats = sum(told[f"entropy_of/{name}"] * math.log(n) for name, n in (("a", 2), ("b", 3), ("c", 5)))
+    assert told["entropy"] == pytest.approx(nats / 3, rel=1e-3)
+
+
 # --- the real thing -----------------------------------------------------------------------------------
 
 
