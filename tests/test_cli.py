@@ -45,7 +45,7 @@ def test_json_of_every_command_that_prints_facts(run, capsys) -> None:
     status = document("status", "t")
     assert listed == status
     assert (status["run"], status["state"], status["counts"]) == ("t", "finished", {"done": 6, "failed": 2})
-    assert status["workers"] == 1
+    assert (status["workers"], status["kind"], status["running"]) == (1, "search", [])
     assert status["candidates_per_hour"] > 0
     top = document("top", "t", "-n", "3")
     assert [t["reward"] for t in top] == sorted((t["reward"] for t in top), reverse=True)

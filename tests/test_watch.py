@@ -30,7 +30,7 @@ from rich.console import Console, Group
 from nas import run_search
 from nas.watch import PlainLines, Watcher
 from nas.watch_views import ASCII_BLOCKS, BLOCKS, Sight, draw, plain_line, sparkline
-from results import Event, Run, Status, open_run, status_of
+from results import Event, Run, Status, create_run, open_run, status_of
 from search_space import InputError
 from tests.processes import Forked
 from tests.searching import Scripted, config, session
@@ -51,12 +51,12 @@ def status(in_tmp: Path) -> Status:
 
 
 @contextmanager
-def searching(budget: int, seconds: float) -> Iterator[Forked]:
-    """Another process that searches, once its journal is there."""
-    process = Forked(session, "t", "inline", str(budget), "--seconds", str(seconds))
+def searching(budget: int, seconds: float, *options: str) -> Iterator[Forked]:
+    """Another process that searches; its session has begun."""
+    process = Forked(session, "t", "inline", str(budget), "--seconds", str(seconds), *options)
     try:
         until = time.monotonic() + 60
-        while not Path("runs/t/journal.db").is_file():
+        while not _has_session():
             assert time.monotonic() < until
             assert process.poll() is None
             time.sleep(0.02)
@@ -64,6 +64,18 @@ def searching(budget: int, seconds: float) -> Iterator[Forked]:
     finally:
         process.kill()
         process.communicate()
+
+
+def _has_session() -> bool:
+    if not Path("runs/t/journal.db").is_file():
+        return False
+    with open_run("t").journal() as journal:
+        return bool(journal.sessions())
+
+
+def empty_run(budget: int) -> None:
+    """A run whose search has not begun: to be watched from its beginning, however slow the machine is."""
+    create_run("t", config(search={"candidates": budget}).to_yaml())
 
 
 # --- what is drawn ------------------------------------------------------------------------------------
@@ -253,37 +265,36 @@ def test_mistakes_are_told_in_one_line(status: Status, capsys) -> None:
 @pytest.mark.parametrize("terminal", [False, True])
 def test_without_a_terminal_there_are_lines_and_no_control_codes(in_tmp: Path, terminal: bool) -> None:
     """The pseudo-terminal is one whose user wants no colours."""
-    with searching(8, 0.15):
-        environment = {**os.environ, "NO_COLOR": "1", "TERM": "xterm"}
-        reader, writer = pty.openpty() if terminal else os.pipe()
-        watch = subprocess.Popen(WATCH, stdout=writer, stderr=subprocess.PIPE, env=environment)
-        os.close(writer)
-        text = _read(reader, until=b"\n")
-        began = time.monotonic()
-        assert b"/8; " in text
-        assert b" running; " in text
+    empty_run(8)
+    environment = {**os.environ, "NO_COLOR": "1", "TERM": "xterm"}
+    reader, writer = pty.openpty() if terminal else os.pipe()
+    watch = subprocess.Popen(WATCH, stdout=writer, stderr=subprocess.PIPE, env=environment)
+    os.close(writer)
+    text = _read(reader, until=b"t: waits for the search to begin")
+    with searching(8, 0.15, "--resume"):
+        text += _read(reader, until=b" t running: ")  # comes while it runs
         text += _read(reader)
-        assert time.monotonic() - began > 0.3  # the first line came while it ran
         assert watch.communicate(timeout=30)[1] == b""
     assert watch.returncode == 0
     assert b"\x1b" not in text
     lines = text.decode().splitlines()
     first_of_status = lines.index(next(line for line in lines if line.startswith("t: finished; 8 done")))
-    assert first_of_status >= 4
     assert " t finished: 8/8; best " in lines[first_of_status - 1]
     assert "best so far" in lines[first_of_status + 2]
 
 
 def test_json_lines_are_documents(in_tmp: Path) -> None:
-    with searching(6, 0.1):
-        done = subprocess.run([*WATCH, "--json"], capture_output=True, text=True, timeout=60, check=True)
-    documents = [json.loads(line) for line in done.stdout.splitlines()]
-    assert len(documents) >= 3
-    assert documents[0]["state"] == "running"
-    assert documents[-1]["state"] == "finished"
+    empty_run(6)
+    watch = subprocess.Popen([*WATCH, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert watch.stdout is not None
+    first = json.loads(watch.stdout.readline())
+    with searching(6, 0.15, "--resume"):
+        out, err = watch.communicate(timeout=60)
+    documents = [first, *(json.loads(line) for line in out.splitlines())]
+    assert [documents[i]["state"] for i in (0, 1, -1)] == ["new", "running", "finished"]
     assert documents[-1]["counts"] == {"done": 6}
     assert any(document["running"] for document in documents)
-    assert done.stderr == ""
+    assert (watch.returncode, err) == (0, "")
 
 
 def test_a_search_that_is_killed_is_told(in_tmp: Path) -> None:
@@ -299,12 +310,13 @@ def test_a_search_that_is_killed_is_told(in_tmp: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_on_a_terminal_it_is_live_and_leaves_the_terminal_as_it_was(in_tmp: Path, number: int) -> None:
-    with searching(60, 0.1) as search:
+    with searching(200, 0.15) as search:
         watch, terminal = _on_a_terminal(24, 80)
-        text = _read(terminal, until=b"best reward")
+        text = _read(terminal, until=b"result  accuracy")
+        text += _read(terminal, until=b"Ctrl-C ends the watching only")
         assert b"\x1b[?25l" in text  # no cursor
         assert b"\x1b[?1049h" in text  # a screen of its own
-        for word in (b"running", b"/60", b" left", b"result  accuracy", b"Ctrl-C ends the watching only"):
+        for word in (b"running", b"/200", b" left", b"best reward"):
             assert word in text
         watch.send_signal(number)
         text = _read(terminal)
@@ -316,9 +328,11 @@ def test_on_a_terminal_it_is_live_and_leaves_the_terminal_as_it_was(in_tmp: Path
 
 
 def test_on_a_terminal_the_final_status_stays(in_tmp: Path) -> None:
-    with searching(6, 0.15):
-        watch, terminal = _on_a_terminal(20, 50)
-        text = _read(terminal)
+    empty_run(6)
+    watch, terminal = _on_a_terminal(20, 50)
+    text = _read(terminal, until=b"waits for the search to begin")
+    with searching(6, 0.1, "--resume"):
+        text += _read(terminal)
         assert watch.wait(timeout=30) == 0
     after = text[text.rfind(b"\x1b[?1049l") :]
     assert b"t: finished; 6 done" in after
