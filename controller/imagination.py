@@ -80,10 +80,10 @@ class Imagination:
         return np.concatenate(recent)
 
     @torch.no_grad()
-    def entropy(self) -> float:
-        """Mean over decisions, nats."""
+    def entropies(self) -> torch.Tensor:
+        """Of each decision given those before it, nats (D,): the mean over samples."""
         sequences, _ = self.policy.sample(64, torch.Generator().manual_seed(0))
-        return float(self.policy.evaluate(sequences)[1].mean())
+        return self.policy.evaluate(sequences)[1]
 
     def state_dict(self) -> dict[str, Any]:
         """Weights, optimiser, generator."""

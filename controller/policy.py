@@ -9,12 +9,15 @@ Shape letters: B sequences, D decisions, C the most choices of a decision, H hid
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from search_space import Decision
 
 MOST = 20.0  # of a log-ratio: a result may come so late that its ratio overflows
 
@@ -162,6 +165,23 @@ class LSTMPolicy(Policy):
             log_prob.append(log_p.gather(1, sequences[:, d : d + 1])[:, 0])
             entropies.append(-(log_p.exp() * log_p).sum(1).mean())
         return torch.stack(log_prob).sum(0), torch.stack(entropies)
+
+
+def entropy_shares(decisions: Sequence[Decision], entropy: Tensor) -> dict[str, float]:
+    """How open each decision still is, from 0 (settled) to 1 (uniform); those without a choice are left out.
+
+    Args:
+        decisions: D of them.
+        entropy: of each, nats (D,), as of `Policy.evaluate`.
+
+    Returns:
+        ``entropy_of/NAME`` to its entropy over the most there could be.
+    """
+    return {
+        f"entropy_of/{decision.name}": min(1.0, nats / math.log(len(decision.choices)))
+        for decision, nats in zip(decisions, entropy.tolist(), strict=True)
+        if len(decision.choices) > 1
+    }
 
 
 def cloned(value: Any) -> Any:

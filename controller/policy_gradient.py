@@ -11,7 +11,7 @@ from torch import Tensor
 
 from controller.base import Controller, Outcome, Proposal
 from controller.objective import Objective
-from controller.policy import MOST, Policy, cloned
+from controller.policy import MOST, Policy, cloned, entropy_shares
 from search_space import SearchSpace
 
 
@@ -59,6 +59,7 @@ class PolicyGradientController(Controller):
         self._waiting: list[Episode] = []
         self._updates = 0
         self._diagnostics: dict[str, float] = {}
+        self._entropies: dict[str, float] = {}  # decision to its share of the most there could be
 
     def _draw(self, n: int) -> list[Proposal]:
         sequences, log_probs = self.policy.sample(n, self._generator)  # (n, D), (n,)
@@ -123,7 +124,8 @@ class PolicyGradientController(Controller):
     @torch.no_grad()
     def _observe(self, sequences: Tensor, old_log_prob: Tensor) -> dict[str, float]:
         """What the update did, for the curves; KL by the low-variance estimate (r - 1) - log r."""
-        log_prob, entropy = self.policy.evaluate(sequences)
+        log_prob, entropy = self.policy.evaluate(sequences)  # (B,), (D,)
+        self._entropies = entropy_shares(self.space.decisions, entropy)
         log_ratio = (log_prob - old_log_prob).clamp(-MOST, MOST)
         return {
             "entropy": float(entropy.mean()),
@@ -131,8 +133,13 @@ class PolicyGradientController(Controller):
         }
 
     def diagnostics(self) -> dict[str, float]:
-        """Of the last update: policy entropy (nats a decision), KL, baseline."""
-        return dict(self._diagnostics)
+        """Of the last update: policy entropy (nats a decision), KL, baseline.
+
+        And for each decision ``entropy_of/NAME``, the mean over the update's batch of its entropy given the
+        choices before it, from 0 (settled) to 1 (uniform). The state does not hold these: after loading they
+        come again with the next update.
+        """
+        return {**self._diagnostics, **self._entropies}
 
     def state_dict(self) -> dict[str, Any]:
         """Weights, optimiser, baseline, generator, and the results that wait for their batch."""
@@ -156,4 +163,4 @@ class PolicyGradientController(Controller):
         self._baseline = None if state["baseline"] is None else (state["baseline"][0], state["baseline"][1])
         self._waiting = [Episode(tuple(i), log_prob, reward) for i, log_prob, reward in state["waiting"]]
         self._updates = state["updates"]
-        self._diagnostics = dict(state["diagnostics"])
+        self._diagnostics, self._entropies = dict(state["diagnostics"]), {}

@@ -11,6 +11,7 @@ from controller.goal import Admissible, Floats, Goal, ImaginationSettings, Point
 from controller.imagination import Imagination, climb
 from controller.mutation import distinct, mutants
 from controller.observations import Observations
+from controller.policy import entropy_shares
 from controller.surrogate import Surrogate
 from search_space import SearchSpace
 
@@ -98,8 +99,11 @@ class RewardGoal(Goal):
         return candidates[chosen]
 
     def diagnostics(self) -> dict[str, float]:
-        """Entropy of the policy, nats a decision."""
-        return {} if self._imagination is None else {"entropy": self._imagination.entropy()}
+        """Entropy of the policy, nats a decision; and of each decision, see `entropy_shares`."""
+        if self._imagination is None:
+            return {}
+        entropies = self._imagination.entropies()
+        return {"entropy": float(entropies.mean()), **entropy_shares(self.space.decisions, entropies)}
 
     def state_dict(self) -> dict[str, Any]:
         """See `Goal.state_dict`."""

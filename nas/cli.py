@@ -11,7 +11,6 @@ import logging
 import sqlite3
 import sys
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,26 +20,26 @@ from nas import console
 from nas.architecture_commands import architecture_app
 from nas.baseline_views import print_baselines, print_comparison, print_front
 from nas.compare_commands import compare_app
-from nas.console import count, out, print_json, print_table
+from nas.console import count, out, print_json
 from nas.data_commands import data_app
 from nas.doctor_commands import doctor_app
 from nas.options import JsonOption, RunArgument, WhereOption
 from nas.proxy_commands import proxy_app
 from nas.query_commands import query_app, selected
+from nas.ranking_views import print_ranking
 from nas.space_commands import space_app
-from nas.status_views import print_status, status_json, status_row, trial_json
+from nas.status_commands import status_app
+from nas.status_views import status_json, trial_json
 from results import (
     Front,
     Run,
     Trial,
     dominating,
     front_of,
-    list_runs,
     open_run,
     pareto_figure,
     ranked,
     save_figure,
-    status_of,
 )
 from search_space import FieldError, InputError, load_space
 
@@ -56,6 +55,7 @@ app = typer.Typer(
 
 app.add_typer(architecture_app)
 app.add_typer(compare_app)
+app.add_typer(status_app)
 app.add_typer(doctor_app)
 app.add_typer(query_app)
 app.add_typer(space_app, name="space")
@@ -166,94 +166,13 @@ def _print_end(name: str, outcome: str, patience: int) -> None:
             soft_wrap=True,
         )
     if order:
-        _print_ranking(run, name, order[0])
+        print_ranking(run, name, order[0])
         print_comparison(run, run.recommended())
         out.print(
             f"next: nas pareto {name} --plot pareto.png; nas export {name}@best -o network; "
             f"nas scale {name}@best",
             soft_wrap=True,
         )
-
-
-def _print_ranking(
-    run: Run, typed: str, best: Trial, trials: list[Trial] | None = None, title: str = ""
-) -> None:
-    """A table with the recommended candidate marked, and what RUN@best and RUN@observed stand for.
-
-    Args:
-        run: the search.
-        typed: what the user calls it.
-        best: of all observed rewards.
-        trials: the rows; by default the recommended and the best observed.
-        title: of the table.
-    """
-    with run.journal() as journal:
-        bet = journal.recommended()
-    recommended = bet or best
-    if trials is None:
-        trials = [recommended] if recommended.id == best.id else [recommended, best]
-    print_table(
-        ("", *console.TRIAL_COLUMNS),
-        [["*" if trial.id == recommended.id else "", *console.trial_row(trial)] for trial in trials],
-        title,
-    )
-    if bet is None:
-        text = (
-            f"candidate {best.id} has the best observed reward; nothing is recommended, so {typed}@best is it"
-        )
-    elif bet.id == best.id:
-        text = f"candidate {bet.id} is recommended and has the best observed reward ({typed}@best)"
-    else:
-        text = (
-            f"candidate {bet.id} is recommended ({typed}@best); candidate {best.id} has the best observed "
-            f"reward ({typed}@observed)"
-        )
-    out.print(text, soft_wrap=True)
-
-
-@app.command(name="ls")
-def list_all(json_output: JsonOption = False) -> None:
-    """List the runs under runs/: nas ls"""
-    runs = list_runs()
-    if json_output:
-        print_json([_readable(run, status_json) for run in runs])
-        return
-    if not runs:
-        out.print("no runs under runs/; nas search CONFIG makes one")
-        return
-    print_table(
-        ("run", "state", "candidates", "best accuracy", "best reward", "its MACs"),
-        [_readable(run, status_row) for run in runs],
-    )
-
-
-def _readable(run: Run, facts: Callable[[Run], Any]) -> Any:
-    """The facts of a run; of one that cannot be read, why, so that it does not hide the others."""
-    try:
-        return facts(run)
-    except (InputError, sqlite3.DatabaseError) as error:
-        if facts is status_row:
-            return [run.name, f"unreadable: {error}", "-", "-", "-", "-"]
-        return {"run": run.name, "state": "unreadable", "error": str(error)}
-
-
-@app.command()
-def status(run: RunArgument, json_output: JsonOption = False) -> None:
-    """How a search stands and what happened to it, also while it runs: nas status quickstart"""
-    found = open_run(run)
-    if json_output:
-        print_json(status_json(found))
-        return
-    now = status_of(found)
-    print_status(found.name, now)
-    if now.best is not None:
-        _print_ranking(found, run, now.best, title="best so far")
-    print_baselines(now.baselines)
-    failed = [trial for trial in found.trials() if trial.status == "failed"]
-    for trial in failed[-5:]:
-        out.print(f"candidate {trial.id} failed: {trial.error}", soft_wrap=True)
-    if len(failed) > 5:
-        out.print(f"and {len(failed) - 5} before them")
 
 
 def _search_of(run: str) -> Run:
@@ -341,7 +260,7 @@ def top(
     elif not order:
         out.print("no finished candidate is like that")
     else:
-        _print_ranking(found, run, best[0], order[:number])
+        print_ranking(found, run, best[0], order[:number])
     if not json_output:
         print_baselines(found.baselines())
 

@@ -141,6 +141,7 @@ class BudgetConfig(_Section):
         max_failures: candidates in a row that may fail before the search gives up.
         keep_weights: trained weights are kept of this many of the best candidates; where that is not none, of
             the recommended one too.
+        figure_every: results between two figures of the front in TensorBoard's log; 0 draws none.
     """
 
     candidates: Annotated[int, Field(ge=1, le=10_000_000)] = 48
@@ -148,6 +149,7 @@ class BudgetConfig(_Section):
     max_attempts: Annotated[int, Field(ge=1, le=100)] = 3
     max_failures: Annotated[int, Field(ge=1)] = 20
     keep_weights: Annotated[int, Field(ge=0, le=100_000)] = 10
+    figure_every: Annotated[int, Field(ge=0)] = 50
 
 
 class ExecutorConfig(_Section):

@@ -22,7 +22,13 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 # piped output does not wrap at a terminal's width that is not there
-out = Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 200)
+out = Console(
+    highlight=False,
+    markup=False,
+    emoji=False,
+    width=None if sys.stdout.isatty() else 200,
+    color_system=None if os.environ.get("NO_COLOR") else "auto",  # else bold would stay
+)
 err = Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 
@@ -50,6 +56,11 @@ def print_table(columns: Iterable[str], rows: Iterable[Iterable[object]], title:
     for row in texts:
         table.add_row(*(Text(cell) for cell in row))
     out.print(table)
+
+
+def printable(text: object) -> str:
+    """A text on one line that does nothing to a terminal: what is no printable character is a space."""
+    return "".join(letter if letter.isprintable() else " " for letter in str(text))
 
 
 def count(number: float | None) -> str:

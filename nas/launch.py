@@ -189,6 +189,7 @@ def run_search(
                 max_attempts=config.search.max_attempts,
                 max_failures=config.search.max_failures,
                 keep_weights=config.search.keep_weights,
+                figure_every=config.search.figure_every,
                 reuse=known,
                 interrupts=interrupts,
                 listeners=listeners,

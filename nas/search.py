@@ -53,6 +53,7 @@ class Search:
         max_failures: candidates in a row that may fail before the search gives up.
         keep_weights: how many of the best keep their trained weights; where that is not none, the recommended
             one and the baselines keep theirs besides.
+        figure_every: results between two figures of the front in TensorBoard's log; 0 draws none.
         reuse: measurements that need not be made again.
         interrupts: whether the user wants to stop.
         listeners: who is told of results.
@@ -73,6 +74,7 @@ class Search:
         max_attempts: int = 3,
         max_failures: int = 20,
         keep_weights: int = 10,
+        figure_every: int = 50,
         reuse: Mapping[Identity, Measured] | None = None,
         interrupts: Interrupts | None = None,
         listeners: Sequence[Listener] = (),
@@ -92,7 +94,15 @@ class Search:
         candidates = journal.candidates()
         self._trials = len(candidates)
         self._best = ranked(candidates)[: max(1, keep_weights)]
-        self._log = TensorBoardLog(run.path / "tensorboard")
+        self._log = TensorBoardLog(
+            run.path / "tensorboard",
+            name=run.name,
+            cost=objective.cost,
+            reference=2.0 * objective.target,
+            figure_every=figure_every,
+            past=candidates,
+            trials=lambda: (journal.candidates(), journal.baselines()),
+        )
         self._kept: set[int] = set()  # trials whose weights are kept
         self._version = 0
         state = journal.controller_state()

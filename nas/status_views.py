@@ -5,16 +5,24 @@ from __future__ import annotations
 from typing import Any
 
 from nas import console
-from nas.console import count, duration, out, percent, reward_text
+from nas.console import count, duration, out, percent, print_table, printable, reward_text
 from results import Run, Status, Trial, status_of
+
+RUN_COLUMNS = ("run", "kind", "state", "candidates", "best accuracy", "best reward", "its MACs")
+
+
+def kind_of(status: Status) -> str:
+    """What a run holds: a search, or an audit of its proxy."""
+    return "audit" if status.audit else "search"
 
 
 def status_row(run: Run) -> list[str]:
-    """A run in a list of runs."""
+    """A run in a list of runs, by `RUN_COLUMNS`."""
     status = status_of(run)
     best = status.best
     return [
         run.name,
+        kind_of(status),
         status.state,
         f"{console.over(status.counts)}/{status.budget or '?'}",
         percent(best.accuracy if best else None),
@@ -25,16 +33,22 @@ def status_row(run: Run) -> list[str]:
 
 def status_json(run: Run) -> dict[str, Any]:
     """The facts that ``nas status --json`` prints."""
-    status = status_of(run)
+    return status_document(run.name, status_of(run))
+
+
+def status_document(name: str, status: Status) -> dict[str, Any]:
+    """The same of a status that is known."""
     saved = status.stopped_epochs
     return {
-        "run": run.name,
+        "run": name,
+        "kind": kind_of(status),
         "state": status.state,
         "counts": status.counts,
         "budget": status.budget,
         "best": trial_json(status.best, status.recommended),
         "recommended": trial_json(status.recommended, status.recommended),
         "workers": status.workers,
+        "running": [trial.id for trial in status.running],
         "candidates_per_hour": status.candidates_per_hour,
         "seconds_left": status.seconds_left,
         "baselines": [trial.baseline_json() for trial in status.baselines],
@@ -69,7 +83,7 @@ def print_status(name: str, status: Status) -> None:
         saved, whole = status.stopped_epochs
         out.print(f"stopping early saved {saved} of {whole} epochs ({100 * saved / whole:.0f} %)")
     for error, number in status.failures.items():
-        out.print(f"{number} failed: {error}", soft_wrap=True)
+        out.print(f"{number} failed: {printable(error)}", soft_wrap=True)
     _print_events(status)
 
 
@@ -80,4 +94,12 @@ def _print_events(status: Status) -> None:
         kinds.setdefault(event.kind, []).append(event.text)
     for kind, texts in kinds.items():
         times = "once" if len(texts) == 1 else f"{len(texts)} times, last"
-        out.print(f"{kind} {times}: {texts[-1]}", soft_wrap=True)
+        out.print(f"{kind} {times}: {printable(texts[-1])}", soft_wrap=True)
+
+
+def print_runs(rows: list[list[str]], unreadable: dict[str, str]) -> None:
+    """A list of runs, by `RUN_COLUMNS`, and below it why some cannot be read."""
+    blank = ["-", "unreadable", *"-" * (len(RUN_COLUMNS) - 3)]
+    print_table(RUN_COLUMNS, sorted([*rows, *([name, *blank] for name in unreadable)]))
+    for name, error in unreadable.items():
+        out.print(f"{name} is unreadable: {printable(error)}", soft_wrap=True)

@@ -63,6 +63,13 @@ class JournalReader:
             return []
         return select_trials(self._db, f"{BASELINES} ORDER BY id")
 
+    def is_audit(self) -> bool:
+        """Whether it holds candidates that no controller proposed, as only an audit's does."""
+        its = "SELECT EXISTS (SELECT 1 FROM trials"
+        its += " WHERE baseline IS NULL)" if self._schema() >= 3 else ")"
+        sql = f"{its} AND NOT EXISTS (SELECT 1 FROM proposals)"  # noqa: S608
+        return bool(self._db.execute(sql).fetchone()[0])
+
     def trial(self, trial_id: int) -> Trial | None:
         """One trial, or None."""
         return next(iter(select_trials(self._db, "WHERE id = ?", trial_id)), None)

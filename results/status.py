@@ -30,6 +30,10 @@ class Status:
         reused: the run a measurement was taken over from, to the number of those.
         stopped_epochs: epochs that stopping early saved, and epochs there would have been without it; None
             where nothing was stopped.
+        audit: whether this is an audit, whose candidates no controller proposed.
+        running: candidates and baselines that are evaluated now.
+        failed: candidates that failed, in the order of their ids.
+        results: candidates that have come to their end, in the order of arrival.
     """
 
     state: str
@@ -46,6 +50,10 @@ class Status:
     events: list[Event]
     reused: dict[str, int]
     stopped_epochs: tuple[int, int] | None
+    audit: bool
+    running: list[Trial]
+    failed: list[Trial]
+    results: list[Trial]
 
 
 def status_of(run: Run) -> Status:
@@ -55,8 +63,10 @@ def status_of(run: Run) -> Status:
         trials, baselines, sessions = journal.candidates(), journal.baselines(), journal.sessions()
         recommended = journal.recommended()
         arrived = journal.results_of(sessions[-1]) if sessions else 0
-        counts, events = journal.counts(), journal.events()
+        counts, events, audit = journal.counts(), journal.events(), journal.is_audit()
     best = next(iter(ranked(trials)), None)
+    failed = [trial for trial in trials if trial.status == "failed"]
+    others = [trial for trial in baselines if not trial.proposed]
     budget = run.config().get("search", {}).get("candidates")
     rate, left = None, None
     if sessions and arrived and sessions[-1].elapsed:
@@ -75,10 +85,14 @@ def status_of(run: Run) -> Status:
         seconds_left=left,
         baselines=baselines,
         sessions=_sessions(sessions, running),
-        failures=_failures(trials),
+        failures=_failures(failed),
         events=events,
         reused=dict(Counter(trial.reused for trial in trials if trial.reused is not None)),
         stopped_epochs=_stopped_epochs(trials),
+        audit=audit,
+        running=[trial for trial in [*others, *trials] if trial.status == "running"],
+        failed=failed,
+        results=sorted((t for t in trials if t.arrival is not None), key=lambda trial: trial.arrival or 0),
     )
 
 
@@ -89,8 +103,8 @@ def _sessions(sessions: list[Session], running: bool) -> dict[str, int]:
     return dict(Counter(ends))
 
 
-def _failures(trials: list[Trial]) -> dict[str, int]:
-    errors = [trial.error or "?" for trial in trials if trial.status == "failed"]
+def _failures(failed: list[Trial]) -> dict[str, int]:
+    errors = [trial.error or "?" for trial in failed]
     # numbers differ from candidate to candidate: sizes, losses, seconds
     kinds = [re.sub(r"\d[\d.e+,]*", "N", error)[:80] for error in errors]
     first = dict(zip(reversed(kinds), reversed(errors), strict=True))

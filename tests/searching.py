@@ -119,7 +119,7 @@ def config(name: str = "t", **sections: dict[str, Any]) -> SearchConfig:
         "space": "digits",
         "objective": {"target": 1e6},
         "controller": {"name": "ppo", "options": {"batch": 4, "hidden": 16, "embedding": 8}},
-        "search": {"candidates": 6},
+        "search": {"candidates": 6, "figure_every": 0},  # a figure takes longer than such a search
         "executor": {"kind": "inline"},
     }
     for section, values in sections.items():

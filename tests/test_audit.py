@@ -311,7 +311,9 @@ def test_the_command_trains_and_says_it_in_words_json_and_a_figure(in_tmp: Path,
     code, out, _ = nas(capsys, "proxy", "audit", "runs/c-audit/config.yaml")
     assert code == 0
     assert len(open_run("c-audit").trials()) == 20
-    assert "20/20" in nas(capsys, "ls")[1]
+    listed = nas(capsys, "ls")[1]
+    assert "20/20" in listed
+    assert "audit" in listed
     for command in ("pareto", "top"):
         code, _, err = nas(capsys, command, "c-audit")
         assert (code, "c-audit is an audit and ranks nothing" in err) == (2, True)

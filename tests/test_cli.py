@@ -45,7 +45,7 @@ def test_json_of_every_command_that_prints_facts(run, capsys) -> None:
     status = document("status", "t")
     assert listed == status
     assert (status["run"], status["state"], status["counts"]) == ("t", "finished", {"done": 6, "failed": 2})
-    assert status["workers"] == 1
+    assert (status["workers"], status["kind"], status["running"]) == (1, "search", [])
     assert status["candidates_per_hour"] > 0
     top = document("top", "t", "-n", "3")
     assert [t["reward"] for t in top] == sorted((t["reward"] for t in top), reverse=True)
@@ -279,6 +279,7 @@ def test_a_run_that_cannot_be_read_does_not_hide_the_others(run, capsys) -> None
     code, out, _ = nas(capsys, "ls")
     assert code == 0
     assert "unreadable: runs/broken/journal.db: cannot be read as a journal" in out
+    assert max(len(line) for line in out.splitlines()[:3]) < 90  # an error widens no column
     assert "6 done" not in out
     assert "8/8" in out
     listed = json.loads(nas(capsys, "ls", "--json")[1])

@@ -1,0 +1,43 @@
+"""A ranking of candidates as the command line shows it."""
+
+from __future__ import annotations
+
+from nas import console
+from nas.console import out, print_table
+from results import Run, Trial
+
+
+def print_ranking(
+    run: Run, typed: str, best: Trial, trials: list[Trial] | None = None, title: str = ""
+) -> None:
+    """A table with the recommended candidate marked, and what RUN@best and RUN@observed stand for.
+
+    Args:
+        run: the search.
+        typed: what the user calls it.
+        best: of all observed rewards.
+        trials: the rows; by default the recommended and the best observed.
+        title: of the table.
+    """
+    with run.journal() as journal:
+        bet = journal.recommended()
+    recommended = bet or best
+    if trials is None:
+        trials = [recommended] if recommended.id == best.id else [recommended, best]
+    print_table(
+        ("", *console.TRIAL_COLUMNS),
+        [["*" if trial.id == recommended.id else "", *console.trial_row(trial)] for trial in trials],
+        title,
+    )
+    if bet is None:
+        text = (
+            f"candidate {best.id} has the best observed reward; nothing is recommended, so {typed}@best is it"
+        )
+    elif bet.id == best.id:
+        text = f"candidate {bet.id} is recommended and has the best observed reward ({typed}@best)"
+    else:
+        text = (
+            f"candidate {bet.id} is recommended ({typed}@best); candidate {best.id} has the best observed "
+            f"reward ({typed}@observed)"
+        )
+    out.print(text, soft_wrap=True)

@@ -1,0 +1,91 @@
+"""``nas ls`` and ``nas status``: how searches stand."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from typing import Annotated, TypeVar
+
+import typer
+
+from nas.baseline_views import print_baselines
+from nas.console import out, print_json, printable
+from nas.options import JsonOption, RunArgument
+from nas.ranking_views import print_ranking
+from nas.status_views import print_runs, print_status, status_json, status_row
+from results import Run, list_runs, open_run, status_of
+from search_space import InputError
+
+status_app = typer.Typer()
+Facts = TypeVar("Facts")
+_SHOWN_FAILURES = 5
+
+
+@status_app.command(name="ls")
+def list_all(json_output: JsonOption = False) -> None:
+    """List the runs under runs/: nas ls"""
+    runs = list_runs()
+    unreadable: dict[str, str] = {}
+    if json_output:
+        documents = [_readable(run, status_json, unreadable) for run in runs]
+        lost = {name: {"run": name, "state": "unreadable", "error": why} for name, why in unreadable.items()}
+        print_json([document or lost[run.name] for run, document in zip(runs, documents, strict=True)])
+    elif runs:
+        rows = [_readable(run, status_row, unreadable) for run in runs]
+        print_runs([row for row in rows if row is not None], unreadable)
+    else:
+        out.print("no runs under runs/; nas search CONFIG makes one")
+
+
+def _readable(run: Run, facts: Callable[[Run], Facts], unreadable: dict[str, str]) -> Facts | None:
+    """The facts of a run; of one that cannot be read None, and why, so that it does not hide the others."""
+    try:
+        return facts(run)
+    except (InputError, sqlite3.DatabaseError) as error:
+        unreadable[run.name] = str(error)
+        return None
+
+
+@status_app.command()
+def status(
+    run: RunArgument,
+    watching: Annotated[
+        bool, typer.Option("--watch", help="Look again and again until the search ends.")
+    ] = False,
+    every: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="Between two looks of --watch: 2.", min=0.1, max=86400.0),
+    ] = None,
+    json_output: JsonOption = False,
+) -> None:
+    """How a search stands and what happened to it, also while it runs: nas status quickstart --watch
+
+    With --watch a terminal shows it live, and a pipe gets a line (with --json a document) for every change.
+    Ctrl-C ends the watching, not the search.
+    """
+    if every is not None and not watching:
+        raise InputError("--every goes with --watch")
+    found = open_run(run)
+    if watching:
+        from nas.watch import watch
+
+        watch(found, 2.0 if every is None else every, json_output=json_output)
+        if json_output:
+            return
+    if json_output:
+        print_json(status_json(found))
+    else:
+        _print_all(found, run)
+
+
+def _print_all(found: Run, typed: str) -> None:
+    """How a search stands, its best, its baselines and the last that failed."""
+    now = status_of(found)
+    print_status(found.name, now)
+    if now.best is not None:
+        print_ranking(found, typed, now.best, title="best so far")
+    print_baselines(now.baselines)
+    for trial in now.failed[-_SHOWN_FAILURES:]:
+        out.print(f"candidate {trial.id} failed: {printable(trial.error)}", soft_wrap=True)
+    if len(now.failed) > _SHOWN_FAILURES:
+        out.print(f"and {len(now.failed) - _SHOWN_FAILURES} before them")
