@@ -56,6 +56,21 @@ class Found:
         )
 
 
+def search_of(name: str | Path) -> Run:
+    """A run by its name or path, which must hold a search.
+
+    Raises:
+        InputError: there is none; or it holds an audit, where one network was trained in several ways and
+            none has a reward.
+    """
+    found = open_run(name)
+    done = [trial for trial in found.trials() if trial.status == "done"]
+    if done and all(trial.reward is None for trial in done):
+        figure = found.path / "audit.png"
+        raise InputError(f"{found.name} is an audit and ranks nothing; its figure is {figure}")
+    return found
+
+
 def find_architecture(text: str | Path) -> Found:
     """What the text stands for, with its origin.
 

@@ -1,7 +1,10 @@
-"""What all figures share: colours, units of an axis, and writing a file. Nothing is shown on a screen."""
+"""What all figures share: colours, units of an axis, ticks, labels, and writing a file. Nothing is shown on a
+screen."""
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,10 +13,26 @@ from results.export import write_whole
 from search_space import InputError
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
+    from matplotlib.text import Annotation
+    from matplotlib.transforms import Bbox
 
 FORMATS = (".png", ".svg", ".pdf")
 BLUE, RED, GREEN, GREY = "#1f5fa8", "#c8442c", "#3d8b50", "0.72"
+# Okabe and Ito 2008: apart for the colour-blind; without yellow, which is too light for points on white
+CYCLE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+_LONGEST = 40  # characters of a name in a figure
+_DECADE = (  # the most ticks on a logarithmic axis first
+    (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0),
+    (1.0, 1.5, 2.0, 3.0, 5.0, 7.0),
+    (1.0, 2.0, 5.0),
+    (1.0, 3.0),
+    (1.0,),
+)
+_DISTANCES = (1.0, 2.4, 4.0, 6.0)  # of a label from its point; beyond the first a line leads there
+_AROUND = ((1, 1), (-1, 1), (1, -1), (-1, -1), (0, 1), (0, -1), (1, 0), (-1, 0))
 
 
 def unit_of(values: Sequence[float]) -> tuple[float, str]:
@@ -25,14 +44,125 @@ def unit_of(values: Sequence[float]) -> tuple[float, str]:
     return 1.0, ""
 
 
-def check_figure_path(path: Path) -> None:
+def plain_name(text: str) -> str:
+    """A name that somebody gave, on one line and not too long. Draw it with ``parse_math=False``."""
+    line = "".join(letter if letter.isprintable() else " " for letter in text)
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"
+
+
+def log_ticks(axis: Axis, most: int = 9) -> None:
+    """Plain numbers on a logarithmic axis that spans anything from a part of a decade to many.
+
+    Call it when the limits of the axis are final: ticks are as dense as the span allows.
+
+    Args:
+        axis: logarithmic.
+        most: ticks, so that their labels stay apart.
+    """
+    from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
+
+    low, high = sorted(axis.get_view_interval())
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    ticks: list[float] = []
+    for every in range(1, last - first + 2):
+        for factors in _DECADE if every == 1 else _DECADE[-1:]:
+            ticks = [f * 10.0**power for power in range(first, last + 1, every) for f in factors]
+            ticks = [tick for tick in ticks if low <= tick * (1 + 1e-9) and tick <= high * (1 + 1e-9)]
+            if len(ticks) <= most:
+                break
+        if len(ticks) <= most:
+            break
+    axis.set_major_locator(FixedLocator(ticks))
+    axis.set_major_formatter(lambda value, place: f"{value:.10g}")
+    axis.set_minor_locator(NullLocator())
+    axis.set_minor_formatter(NullFormatter())
+
+
+def place_labels(
+    axes: Axes,
+    labels: Sequence[tuple[str, float, float, str]],
+    avoid: Sequence[tuple[float, float]] = (),
+) -> None:
+    """Write names beside their points where they cover neither points nor each other, as far as room allows.
+
+    Call it when limits and scales of the axes are final.
+
+    Args:
+        axes: that has the points.
+        labels: name, x, y and colour.
+        avoid: x and y of other points.
+    """
+    from matplotlib.patheffects import withStroke
+    from matplotlib.transforms import Bbox
+
+    axes.figure.draw_without_rendering()  # type: ignore[union-attr]  # settles where the axes are
+    if not labels:
+        return
+    pixels = axes.transData.transform([*((x, y) for _, x, y, _ in labels), *avoid])
+    taken = [Bbox.from_bounds(x - 5, y - 5, 10, 10) for x, y in pixels]
+    for name, x, y, color in labels:
+        text = axes.annotate(
+            plain_name(name),
+            (x, y),
+            xytext=(7, 5),
+            textcoords="offset points",
+            fontsize="small",
+            color=color,
+            zorder=8,
+            parse_math=False,  # a name is the user's text
+            arrowprops={"arrowstyle": "-", "color": color, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 3},
+        )
+        text.set_path_effects([withStroke(linewidth=2.5, foreground="white")])
+        taken.append(_settle(text, taken, axes.get_window_extent()))
+
+
+def _settle(text: Annotation, taken: Sequence[Bbox], room: Bbox) -> Bbox:
+    """Move a label to the nearest free place around its point, or the freest; what it covers there."""
+    places = [(distance, *side) for distance in _DISTANCES for side in _AROUND]
+    boxes = []
+    for place in places:
+        boxes.append(_put(text, *place))
+        if _covered(boxes[-1], taken, room) == 0:
+            return boxes[-1]
+    best = min(range(len(places)), key=lambda number: _covered(boxes[number], taken, room))
+    return _put(text, *places[best])
+
+
+def _put(text: Annotation, distance: float, right: int, up: int) -> Bbox:
+    from matplotlib.text import Text
+
+    text.set_horizontalalignment(("center", "left", "right")[right])
+    text.set_verticalalignment(("center", "bottom", "top")[up])
+    text.set_position(((6 if up else 9) * distance * right, (4 if right else 8) * distance * up))
+    assert text.arrow_patch is not None
+    text.arrow_patch.set_visible(distance > 1)
+    text.update_positions(text.figure._get_renderer())  # type: ignore[union-attr]
+    return Text.get_window_extent(text)  # of the letters, without the line to the point
+
+
+def _covered(box: Bbox, taken: Sequence[Bbox], room: Bbox) -> float:
+    """Square pixels of a box that are over others or out of the room."""
+    from matplotlib.transforms import Bbox
+
+    inside = Bbox.intersection(box, room)
+    area = box.width * box.height
+    out = area - (inside.width * inside.height if inside is not None else 0.0)
+    both = (Bbox.intersection(box, other) for other in taken)
+    return 3.0 * max(0.0, out - 1e-6) + sum(part.width * part.height for part in both if part is not None)
+
+
+def check_figure_path(path: Path, formats: Sequence[str] = FORMATS) -> None:
     """Refuse an ending that no figure can have.
 
+    Args:
+        path: of a figure to be.
+        formats: the endings that it may have.
+
     Raises:
-        InputError: it is not one of `FORMATS`.
+        InputError: it is not one of them.
     """
-    if path.suffix.lower() not in FORMATS:
-        raise InputError(f"{path}: must end in {', '.join(FORMATS)}")
+    if path.suffix.lower() not in formats:
+        raise InputError(f"{path}: must end in {', '.join(formats)}")
 
 
 def save_figure(figure: Figure, path: Path) -> None:
@@ -42,4 +172,8 @@ def save_figure(figure: Figure, path: Path) -> None:
         InputError: an unknown ending, or the file cannot be written.
     """
     check_figure_path(path)
-    write_whole(path, lambda unfinished: figure.savefig(unfinished, dpi=150, format=path.suffix[1:].lower()))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # a name in letters that the font has not
+        write_whole(
+            path, lambda unfinished: figure.savefig(unfinished, dpi=150, format=path.suffix[1:].lower())
+        )
