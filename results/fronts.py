@@ -210,7 +210,10 @@ def check_objectives(
         if name not in among:
             near = suggestion(name, among)
             near = near if "did you mean" in near else ""
-            raise InputError(f"no finished network has a number called {name!r}; there are {', '.join(known)}{near}")
+            near = "; the papers' FLOPS are macs here" if name.lower() in ("flops", "flop", "madds") else near
+            raise InputError(
+                f"no finished network has a number called {name!r}; there are {', '.join(known)}{near}"
+            )
 
 
 def objective_values(

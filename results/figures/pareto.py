@@ -117,7 +117,7 @@ def pareto_figure(runs: Sequence[RunFront], title: str) -> Figure:
         figure=figure,
         axes=figure.add_subplot(),
         scales=scales,
-        edge=_edge(scales[0], [p[:, 0] for p in [*points, *baselines]], runs[0].front.limits),
+        edge=worst_end(scales[0], [p[:, 0] for p in [*points, *baselines]], runs[0].front.limits),
         norm=_norm([p[run.front.places] for run, p in zip(runs, points, strict=True)]),
     )
     looks = _looks(len(runs), drawing.norm is not None)
@@ -157,8 +157,14 @@ def scaled(runs: Sequence[RunFront]) -> tuple[list[Floats], list[Floats], list[S
     return [p * factors for p in points], [b * factors for b in baselines], scales
 
 
-def _edge(scale: Scale, values: Sequence[Floats], limits: Sequence[Limit]) -> float:
-    """The worst value on the first axis, or a limit before it."""
+def worst_end(scale: Scale, values: Sequence[Floats], limits: Sequence[Limit]) -> float:
+    """Where fronts end on the first axis: at its worst value, or at a limit before it.
+
+    Args:
+        scale: of the axis.
+        values: (N,) each, as on the axis.
+        limits: any.
+    """
     together = np.concatenate(values)
     together = together[np.isfinite(together)]
     sign = -1.0 if is_raised(scale.name) else 1.0
@@ -308,9 +314,7 @@ def _finish(drawing: _Drawing, points: Sequence[Floats], baselines: Sequence[Flo
     axes.set_title(title, parse_math=False)
     axes.grid(alpha=0.25)
     for place, (axis, which) in enumerate(((axes.xaxis, "xscale"), (axes.yaxis, "yscale"))):
-        candidates = np.concatenate([p[:, place] for p in points])
-        others = np.concatenate([b[:, place] for b in baselines])
-        if _far_apart(candidates[np.isfinite(candidates)], others[np.isfinite(others)]):
+        if is_logarithmic(points, baselines, place):
             axes.set(**{which: "log"})
             log_ticks(axis)
     if drawing.norm is not None:
@@ -341,9 +345,15 @@ def _write_legend(drawing: _Drawing) -> None:
         text.set_text(words)
 
 
-def _far_apart(candidates: Floats, baselines: Floats) -> bool:
-    """Whether a baseline is so far beyond the candidates that these would be a heap at the side."""
-    together = np.concatenate([candidates, baselines])
-    if len(candidates) == 0 or len(baselines) == 0 or together.min() <= 0:
+def is_logarithmic(points: Sequence[Floats], baselines: Sequence[Floats], place: int) -> bool:
+    """Whether a baseline is so far beyond the candidates that these would be a heap at the side.
+
+    Args:
+        points, baselines: of each run, (N, K), as on the axes.
+        place: the axis.
+    """
+    ours, theirs = (np.concatenate(values)[:, place] for values in (points, baselines))
+    ours, theirs = ours[np.isfinite(ours)], theirs[np.isfinite(theirs)]
+    if len(ours) == 0 or len(theirs) == 0 or min(ours.min(), theirs.min()) <= 0:
         return False
-    return bool(baselines.max() > _FAR * candidates.max())
+    return bool(theirs.max() > _FAR * ours.max())

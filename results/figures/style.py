@@ -59,23 +59,30 @@ def log_ticks(axis: Axis, most: int = 9) -> None:
         axis: logarithmic.
         most: ticks, so that their labels stay apart.
     """
-    from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
+    from matplotlib.ticker import FixedLocator, MaxNLocator, NullFormatter, NullLocator
 
     low, high = sorted(axis.get_view_interval())
-    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
-    ticks: list[float] = []
-    for every in range(1, last - first + 2):
-        for factors in _DECADE if every == 1 else _DECADE[-1:]:
-            ticks = [f * 10.0**power for power in range(first, last + 1, every) for f in factors]
-            ticks = [tick for tick in ticks if low <= tick * (1 + 1e-9) and tick <= high * (1 + 1e-9)]
-            if len(ticks) <= most:
-                break
-        if len(ticks) <= most:
-            break
+    ticks = _log_ticks(low, high, most)
+    if len(ticks) < 3:  # a small part of a decade
+        even = MaxNLocator(min(6, most - 1)).tick_values(low, high)
+        ticks = [float(tick) for tick in even if low <= tick <= high]
     axis.set_major_locator(FixedLocator(ticks))
     axis.set_major_formatter(lambda value, place: f"{value:.10g}")
     axis.set_minor_locator(NullLocator())
     axis.set_minor_formatter(NullFormatter())
+
+
+def _log_ticks(low: float, high: float, most: int) -> list[float]:
+    """The densest round numbers that are not too many; over many decades not every power of ten."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    ways = [(1, factors) for factors in _DECADE]
+    ways += [(every, _DECADE[-1]) for every in range(2, last - first + 2)]
+    for every, factors in ways:
+        ticks = [factor * 10.0**power for power in range(first, last + 1, every) for factor in factors]
+        ticks = [tick for tick in ticks if low * (1 - 1e-9) <= tick <= high * (1 + 1e-9)]
+        if len(ticks) <= most:
+            return ticks
+    return []
 
 
 def place_labels(
