@@ -10,7 +10,7 @@ import typer
 
 from nas import console
 from nas.console import out, print_json
-from nas.lookup import search_of
+from nas.lookup import refuse_audit
 from nas.options import JsonOption
 from nas.pareto_views import Overlay, front_json, overlay_json, print_front, print_overlay
 from results import (
@@ -20,6 +20,7 @@ from results import (
     Trial,
     check_figure_path,
     front_by,
+    open_run,
     pareto_figure,
     reference_point,
     save_figure,
@@ -88,14 +89,16 @@ def _overlay(
     Raises:
         InputError: no such run, one twice, or nothing to make a front of.
     """
-    runs = [search_of(name) for name in names]
+    runs = [open_run(name) for name in names]
     if len({run.path.resolve() for run in runs}) < len(runs):
         raise InputError("a run is given twice")
     called = [run.name for run in runs]
     if len(set(called)) < len(called):  # in different folders
         called = [str(run.path) for run in runs]
-    _warn_of_different_measures(runs, called)
     everything = [run.trials() for run in runs]
+    for run, trials in zip(runs, everything, strict=True):
+        refuse_audit(run, trials)
+    _warn_of_different_measures(runs, called)
     together = [trial for trials in everything for trial in trials]
     reference = reference_point(together, objectives, _targets(runs[0]))
     shown = []

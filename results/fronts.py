@@ -262,16 +262,16 @@ def reference_point(
         targets: cost to what a search aims at, such as ``{"macs": 400e6}``.
         table: of the trials, where it has been made.
     """
-    point, table = {}, trial_table(trials) if table is None else table
-    done = _done(trials)
+    point: dict[str, float] = {}
     for name in objectives:
         if is_raised(name):
             point[name] = 0.0
         elif targets and name in targets:
             point[name] = 2.0 * targets[name]
         else:
+            table = trial_table(trials) if table is None else table
             values = _numbers(table, name)
-            values = values if name in _KNOWN_BEFORE else values[done]
+            values = values if name in _KNOWN_BEFORE else values[_done(trials)]
             point[name] = 2.0 * (float(values[np.isfinite(values)].max(initial=0.0)) or 1.0)
     return point
 

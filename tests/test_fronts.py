@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -262,6 +263,14 @@ def test_names_are_drawn_as_they_are(tmp_path: Path, objectives, number: int) ->
     path = tmp_path / ("p.png" if number == 1 else "p.svg")
     save_figure(pareto_figure(runs, HOSTILE.replace("\n", " ")), path)  # neither mathtext nor a missing name
     assert path.stat().st_size > 10_000
+
+
+def test_letters_that_the_font_lacks_bring_no_warning(tmp_path: Path) -> None:
+    baselines = [trial(9, 0.7, 200, baseline="网络")]
+    run = RunFront(name="网络", trials=SOME, front=front_by(SOME), baselines=baselines)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        save_figure(pareto_figure([run, run], "two"), tmp_path / "p.png")
 
 
 def test_fronts_in_different_objectives_are_not_drawn_together() -> None:

@@ -311,7 +311,7 @@ def _finish(drawing: _Drawing, points: Sequence[Floats], baselines: Sequence[Flo
     axes, scales = drawing.axes, drawing.scales
     axes.set_xlabel(scales[0].label, parse_math=False)
     axes.set_ylabel(scales[1].label, parse_math=False)
-    axes.set_title(title, parse_math=False)
+    axes.set_title(plain_name(title, 90), parse_math=False)
     axes.grid(alpha=0.25)
     for place, (axis, which) in enumerate(((axes.xaxis, "xscale"), (axes.yaxis, "yscale"))):
         if is_logarithmic(points, baselines, place):

@@ -53,7 +53,7 @@ def save_pareto_page(runs: Sequence[RunFront], title: str, path: Path) -> None:
         default_height="100%",
         config={"displaylogo": False, "responsive": True, "scrollZoom": True},
     )
-    page = _PAGE.format(title=escape(plain_name(title)), figure=body)
+    page = _PAGE.format(title=escape(plain_name(title, 90)), figure=body)
     write_whole(path, lambda unfinished: unfinished.write_text(page, encoding="utf-8"))
 
 
@@ -228,7 +228,7 @@ def _lay_out(page: _Page, points: Sequence[Floats], baselines: Sequence[Floats],
         line = {"gridcolor": "#e6e6e6", "linecolor": "#444", "zeroline": False, "mirror": True}
         axes.append({**line, "type": kind, "title": {"text": _text(scale.label)}})
     page.figure.update_layout(
-        title={"text": _text(title), "x": 0.5},
+        title={"text": escape(plain_name(title, 90), quote=False), "x": 0.5},
         xaxis=axes[0],
         yaxis=axes[1],
         plot_bgcolor="white",

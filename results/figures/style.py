@@ -5,11 +5,15 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from results.export import write_whole
+from results.pareto import Floats
 from search_space import InputError
 
 if TYPE_CHECKING:
@@ -17,13 +21,11 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
     from matplotlib.text import Annotation
-    from matplotlib.transforms import Bbox
 
 FORMATS = (".png", ".svg", ".pdf")
 BLUE, RED, GREEN, GREY = "#1f5fa8", "#c8442c", "#3d8b50", "0.72"
 # Okabe and Ito 2008: apart for the colour-blind; without yellow, which is too light for points on white
 CYCLE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
-_LONGEST = 40  # characters of a name in a figure
 _DECADE = (  # the most ticks on a logarithmic axis first
     (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0),
     (1.0, 1.5, 2.0, 3.0, 5.0, 7.0),
@@ -44,10 +46,15 @@ def unit_of(values: Sequence[float]) -> tuple[float, str]:
     return 1.0, ""
 
 
-def plain_name(text: str) -> str:
-    """A name that somebody gave, on one line and not too long. Draw it with ``parse_math=False``."""
+def plain_name(text: str, longest: int = 40) -> str:
+    """A name that somebody gave, on one line and not too long. Draw it with ``parse_math=False``.
+
+    Args:
+        text: the name.
+        longest: characters that are left.
+    """
     line = "".join(letter if letter.isprintable() else " " for letter in text)
-    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"
+    return line if len(line) <= longest else f"{line[: longest - 1]}…"
 
 
 def log_ticks(axis: Axis, most: int = 9) -> None:
@@ -99,14 +106,20 @@ def place_labels(
         labels: name, x, y and colour.
         avoid: x and y of other points.
     """
-    from matplotlib.patheffects import withStroke
-    from matplotlib.transforms import Bbox
-
-    axes.figure.draw_without_rendering()  # type: ignore[union-attr]  # settles where the axes are
     if not labels:
         return
+    with _any_letters():
+        axes.figure.draw_without_rendering()  # type: ignore[union-attr]  # settles where the axes are
+        _place(axes, labels, avoid)
+
+
+def _place(
+    axes: Axes, labels: Sequence[tuple[str, float, float, str]], avoid: Sequence[tuple[float, float]]
+) -> None:
+    from matplotlib.patheffects import withStroke
+
     pixels = axes.transData.transform([*((x, y) for _, x, y, _ in labels), *avoid])
-    taken = [Bbox.from_bounds(x - 5, y - 5, 10, 10) for x, y in pixels]
+    taken = np.hstack([pixels - 5, pixels + 5])  # (N, 4): left, bottom, right, top
     for name, x, y, color in labels:
         text = axes.annotate(
             plain_name(name),
@@ -120,22 +133,23 @@ def place_labels(
             arrowprops={"arrowstyle": "-", "color": color, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 3},
         )
         text.set_path_effects([withStroke(linewidth=2.5, foreground="white")])
-        taken.append(_settle(text, taken, axes.get_window_extent()))
+        own = _settle(text, taken, np.array(axes.get_window_extent().extents))
+        taken = np.vstack([taken, own])
 
 
-def _settle(text: Annotation, taken: Sequence[Bbox], room: Bbox) -> Bbox:
-    """Move a label to the nearest free place around its point, or the freest; what it covers there."""
+def _settle(text: Annotation, taken: Floats, room: Floats) -> Floats:
+    """Move a label to the nearest free place around its point, or the freest; the box (4,) it has there."""
     places = [(distance, *side) for distance in _DISTANCES for side in _AROUND]
-    boxes = []
+    covered = []
     for place in places:
-        boxes.append(_put(text, *place))
-        if _covered(boxes[-1], taken, room) == 0:
-            return boxes[-1]
-    best = min(range(len(places)), key=lambda number: _covered(boxes[number], taken, room))
-    return _put(text, *places[best])
+        box = _put(text, *place)
+        covered.append(_covered(box, taken, room))
+        if covered[-1] < 1e-6:
+            return box
+    return _put(text, *places[int(np.argmin(covered))])
 
 
-def _put(text: Annotation, distance: float, right: int, up: int) -> Bbox:
+def _put(text: Annotation, distance: float, right: int, up: int) -> Floats:
     from matplotlib.text import Text
 
     text.set_horizontalalignment(("center", "left", "right")[right])
@@ -144,18 +158,24 @@ def _put(text: Annotation, distance: float, right: int, up: int) -> Bbox:
     assert text.arrow_patch is not None
     text.arrow_patch.set_visible(distance > 1)
     text.update_positions(text.figure._get_renderer())  # type: ignore[union-attr]
-    return Text.get_window_extent(text)  # of the letters, without the line to the point
+    return np.array(Text.get_window_extent(text).extents)  # of the letters, without the line to the point
 
 
-def _covered(box: Bbox, taken: Sequence[Bbox], room: Bbox) -> float:
-    """Square pixels of a box that are over others or out of the room."""
-    from matplotlib.transforms import Bbox
+def _covered(box: Floats, taken: Floats, room: Floats) -> float:
+    """Square pixels of a box (4,) that are over others (N, 4), or out of the room (4,), which is worse."""
+    others = np.vstack([taken, room])
+    sides = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])
+    areas = np.maximum(sides, 0.0).prod(axis=1)
+    outside = float((box[2:] - box[:2]).prod() - areas[-1])
+    return float(areas[:-1].sum()) + 3.0 * outside
 
-    inside = Bbox.intersection(box, room)
-    area = box.width * box.height
-    out = area - (inside.width * inside.height if inside is not None else 0.0)
-    both = (Bbox.intersection(box, other) for other in taken)
-    return 3.0 * max(0.0, out - 1e-6) + sum(part.width * part.height for part in both if part is not None)
+
+@contextmanager
+def _any_letters() -> Iterator[None]:
+    """Names may have letters that the font has not: they become boxes, and nobody is warned."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")
+        yield
 
 
 def check_figure_path(path: Path, formats: Sequence[str] = FORMATS) -> None:
@@ -179,8 +199,7 @@ def save_figure(figure: Figure, path: Path) -> None:
         InputError: an unknown ending, or the file cannot be written.
     """
     check_figure_path(path)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # a name in letters that the font has not
+    with _any_letters():
         write_whole(
             path, lambda unfinished: figure.savefig(unfinished, dpi=150, format=path.suffix[1:].lower())
         )
