@@ -126,7 +126,9 @@ def _targets(run: Run) -> dict[str, float]:
     """Cost to the target of the run's objective."""
     objective = run.config().get("objective") or {}
     target = objective.get("target")
-    return {str(objective.get("cost", "macs")): float(target)} if target else {}
+    if not isinstance(target, int | float) or target <= 0:
+        return {}
+    return {str(objective.get("cost", "macs")): float(target)}
 
 
 def _warn_of_different_measures(runs: Sequence[Run], names: Sequence[str]) -> None:
