@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -329,6 +330,39 @@ def test_the_page_says_what_a_network_is_on_hovering() -> None:
         "parameters: 20<br>" + "<br>".join(SOME[1].network().summary().split(" | ")),
     )
     (diamond,) = [trace for trace in figure.data if trace.name == "baselines (1)"]
-    assert diamond.text[0].startswith("_$\\alpha$ &lt;b&gt;x&lt;/b&gt;&lt;/script&gt; %{y}")
+    assert diamond.text[0].startswith("_&#36;\\alpha&#36; &lt;b&gt;x&lt;/b&gt;&lt;/script&gt; %{y}")
     far = [replace(t, macs=100 * t.macs) for t in shown()[0].baselines]
     assert pareto_page_figure([replace(shown()[0], baselines=far)], "t").layout.xaxis.type == "log"
+
+
+def test_names_are_no_markup_in_a_browser_without_a_network(tmp_path: Path) -> None:
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("there is no chromium")
+    evil = '$x$<a href="javascript:alert(1)">x</a><img src=x onerror=alert(2)>'
+    (run, *_) = shown()
+    named = [replace(baseline, baseline=evil) for baseline in run.baselines]
+    runs = [replace(run, name=evil, baselines=named), replace(run, name="other")]
+    save_pareto_page(runs, f"{evil}</title></script>", tmp_path / "p.html")
+    heard: list[str] = []
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page()
+        page.on("console", lambda message: heard.append(message.text))
+        page.on("pageerror", lambda error: heard.append(str(error)))
+        page.on("dialog", lambda dialog: heard.append(dialog.message) or dialog.dismiss())
+        page.on("request", lambda request: heard.append(request.url))
+        page.goto((tmp_path / "p.html").as_uri())
+        page.wait_for_selector(".legendtext")
+        texts = page.locator(".legendtext").all_text_contents()
+        links = page.locator(".main-svg a, .main-svg img").count()
+        page.locator(".scatterlayer .point").first.hover(force=True)
+        page.wait_for_selector(".hoverlayer .hovertext")
+        hovered = page.locator(".hoverlayer .hovertext").text_content()
+        browser.close()
+    assert heard == [(tmp_path / "p.html").as_uri()]
+    assert any(text.startswith('$x$<a href="javascript:alert(1)">') for text in texts)
+    assert links == 0
+    assert hovered is not None
+    assert "candidate" in hovered

@@ -228,7 +228,7 @@ def _lay_out(page: _Page, points: Sequence[Floats], baselines: Sequence[Floats],
         line = {"gridcolor": "#e6e6e6", "linecolor": "#444", "zeroline": False, "mirror": True}
         axes.append({**line, "type": kind, "title": {"text": _text(scale.label)}})
     page.figure.update_layout(
-        title={"text": escape(plain_name(title, 90), quote=False), "x": 0.5},
+        title={"text": _text(title, 90), "x": 0.5},
         xaxis=axes[0],
         yaxis=axes[1],
         plot_bgcolor="white",
@@ -246,9 +246,9 @@ def _lay_out(page: _Page, points: Sequence[Floats], baselines: Sequence[Floats],
         )
 
 
-def _text(name: str) -> str:
-    """A name in a figure of plotly, which reads tags; it does not know what stands for quotes."""
-    return escape(plain_name(name), quote=False)
+def _text(name: str, longest: int = 40) -> str:
+    """A name in a figure of plotly, which reads tags and TeX; it does not know what stands for quotes."""
+    return escape(plain_name(name, longest), quote=False).replace("$", "&#36;")
 
 
 def _hover(trial: Trial, values: Floats, scales: Sequence[Scale], run: str) -> str:
