@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -99,6 +100,8 @@ def _overlay(
     for run, trials in zip(runs, everything, strict=True):
         refuse_audit(run, trials)
     _warn_of_different_measures(runs, called)
+    if any(name.endswith("reward") for name in objectives) and len({_objective(run) for run in runs}) > 1:
+        console.err.print("nas: the runs have different objectives, and rewards do not compare")
     together = [trial for trials in everything for trial in trials]
     reference = reference_point(together, objectives, _targets(runs[0]))
     shown = []
@@ -120,6 +123,11 @@ def _overlay(
 def _matching(trials: list[Trial], where: str) -> list[Trial]:
     mask = trial_table(trials).matching(where)
     return [trial for trial, kept in zip(trials, mask.tolist(), strict=True) if kept]
+
+
+def _objective(run: Run) -> str:
+    """The configuration's section, to be compared."""
+    return json.dumps(run.config().get("objective"), sort_keys=True, default=str)
 
 
 def _targets(run: Run) -> dict[str, float]:

@@ -135,6 +135,9 @@ def test_runs_that_are_measured_in_different_ways_are_named(three, capsys) -> No
     assert err.startswith("nas: the runs are measured in different ways, and accuracies do not compare: ")
     assert err.endswith(": a, b: scripted; c: <b>otherwise\n")
     assert nas(capsys, "pareto", "a", "b")[2] == ""
+    err = nas(capsys, "pareto", "a", "c", "--y", "reward")[2]
+    assert err.splitlines()[1:] == ["nas: the runs have different objectives, and rewards do not compare"]
+    assert nas(capsys, "pareto", "a", "b", "--y", "reward")[2] == ""
 
 
 def test_equal_names_in_different_folders_are_told_apart(three, capsys) -> None:
