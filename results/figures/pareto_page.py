@@ -37,7 +37,7 @@ _PAGE = """<!doctype html>
 """
 
 
-def save_pareto_page(runs: Sequence[RunFront], title: str, path: Path) -> None:
+def save_pareto_page(runs: Sequence[RunFront], title: str, path: str | Path) -> None:
     """Write an interactive figure: what `pareto_figure` shows, and each network on hovering.
 
     Args:
@@ -54,7 +54,7 @@ def save_pareto_page(runs: Sequence[RunFront], title: str, path: Path) -> None:
         config={"displaylogo": False, "responsive": True, "scrollZoom": True},
     )
     page = _PAGE.format(title=escape(plain_name(title, 90)), figure=body)
-    write_whole(path, lambda unfinished: unfinished.write_text(page, encoding="utf-8"))
+    write_whole(Path(path), lambda unfinished: unfinished.write_text(page, encoding="utf-8"))
 
 
 def pareto_page_figure(runs: Sequence[RunFront], title: str) -> go.Figure:

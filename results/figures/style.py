@@ -192,12 +192,13 @@ def check_figure_path(path: Path, formats: Sequence[str] = FORMATS) -> None:
         raise InputError(f"{path}: must end in {', '.join(formats)}")
 
 
-def save_figure(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: str | Path) -> None:
     """Write a figure in the format of the file's ending.
 
     Raises:
         InputError: an unknown ending, or the file cannot be written.
     """
+    path = Path(path)
     check_figure_path(path)
     with _any_letters():
         write_whole(
