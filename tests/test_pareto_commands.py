@@ -155,12 +155,12 @@ def test_a_metric_that_a_run_lacks_is_named_with_the_run(three, capsys) -> None:
     )
 
 
-@pytest.mark.parametrize("ending", ["png", "svg", "pdf", "html"])
+@pytest.mark.parametrize("ending", ["pdf", "html"])
 def test_several_runs_are_drawn(three, capsys, ending: str) -> None:
     code, out, _ = nas(capsys, "pareto", "a", "b", "c", "--z", "params", "--plot", f"new/all.{ending}")
     assert (code, out.splitlines()[-1]) == (0, f"wrote new/all.{ending}")
     content = Path(f"new/all.{ending}").read_bytes()
-    start = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF", "html": b"<!doctype html>"}[ending]
+    start = {"pdf": b"%PDF", "html": b"<!doctype html>"}[ending]
     assert content.startswith(start)
     assert [path.name for path in Path("new").iterdir()] == [f"all.{ending}"]
 
