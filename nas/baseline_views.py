@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nas import console
 from nas.console import count, out, percent, print_table, reward_text
-from results import Front, Run, Trial, dominating
+from results import Run, Trial
 
 _COLUMNS = ("baseline", "accuracy", "reward", "MACs", "params", "fitted to the space by")
 
@@ -34,37 +33,6 @@ def _row(trial: Trial) -> list[str]:
         count(trial.params),
         f"{trial.adapted or 'nothing: as published'}{also}",
     ]
-
-
-def print_front(front: Front, baselines: Sequence[Trial], cost: str) -> None:
-    """The front by rising cost, finished baselines in their places and marked; and who dominates them."""
-    done = [trial for trial in baselines if trial.status == "done"]
-    if not done:
-        print_table(console.TRIAL_COLUMNS, [console.trial_row(trial) for trial in front.trials])
-        return
-    rows = list({trial.id: trial for trial in [*front.trials, *done]}.values())
-    rows.sort(key=lambda trial: (getattr(trial, cost), -(trial.accuracy or 0.0)))
-    print_table(
-        ("baseline", *console.TRIAL_COLUMNS),
-        [[trial.baseline or "", *_candidate_row(trial)] for trial in rows],
-    )
-    for trial in done:
-        better = dominating(trial, front, cost)
-        out.print(f"{trial.baseline} is dominated by {_in_short(better, cost)}", soft_wrap=True)
-
-
-def _in_short(better: Sequence[Trial], cost: str) -> str:
-    """The candidate with the most accuracy, and how many more there are."""
-    if not better:
-        return "no candidate"
-    most = max(better, key=lambda trial: trial.accuracy or 0.0)
-    others = f" and {len(better) - 1} more of the front" if len(better) > 1 else ""
-    return f"candidate {most.id} ({percent(most.accuracy)}, {count(getattr(most, cost))} {cost}){others}"
-
-
-def _candidate_row(trial: Trial) -> list[str]:
-    number, *rest = console.trial_row(trial)
-    return [number if trial.proposed else "-", *rest]
 
 
 def print_comparison(run: Run, recommended: Trial) -> None:

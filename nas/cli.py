@@ -18,28 +18,22 @@ import typer
 
 from nas import console
 from nas.architecture_commands import architecture_app
-from nas.baseline_views import print_baselines, print_comparison, print_front
+from nas.baseline_views import print_comparison
 from nas.compare_commands import compare_app
-from nas.console import count, out, print_json
+from nas.console import out, print_json
 from nas.data_commands import data_app
 from nas.doctor_commands import doctor_app
-from nas.options import JsonOption, RunArgument, WhereOption
+from nas.options import JsonOption
+from nas.pareto_commands import pareto_app
 from nas.proxy_commands import proxy_app
-from nas.query_commands import query_app, selected
+from nas.query_commands import query_app
 from nas.ranking_views import print_ranking
 from nas.space_commands import space_app
 from nas.status_commands import status_app
-from nas.status_views import status_json, trial_json
+from nas.status_views import status_json
 from results import (
-    Front,
-    Run,
-    Trial,
-    dominating,
-    front_of,
     open_run,
-    pareto_figure,
     ranked,
-    save_figure,
 )
 from search_space import FieldError, InputError, load_space
 
@@ -56,6 +50,7 @@ app = typer.Typer(
 app.add_typer(architecture_app)
 app.add_typer(compare_app)
 app.add_typer(status_app)
+app.add_typer(pareto_app)
 app.add_typer(doctor_app)
 app.add_typer(query_app)
 app.add_typer(space_app, name="space")
@@ -173,96 +168,6 @@ def _print_end(name: str, outcome: str, patience: int) -> None:
             f"nas scale {name}@best",
             soft_wrap=True,
         )
-
-
-def _search_of(run: str) -> Run:
-    """The run, which must hold a search.
-
-    Raises:
-        InputError: it holds an audit, where one network was trained in several ways and none has a reward.
-    """
-    found = open_run(run)
-    done = [trial for trial in found.trials() if trial.status == "done"]
-    if done and all(trial.reward is None for trial in done):
-        figure = found.path / "audit.png"
-        raise InputError(f"{found.name} is an audit and ranks nothing; its figure is {figure}")
-    return found
-
-
-@app.command()
-def pareto(
-    run: RunArgument,
-    x: Annotated[str, typer.Option("--x", help="The cost: macs or params.")] = "macs",
-    plot: Annotated[Path | None, typer.Option("--plot", help="A figure: .png, .svg or .pdf.")] = None,
-    json_output: JsonOption = False,
-) -> None:
-    """The Pareto front of accuracy and cost: nas pareto quickstart --plot pareto.png"""
-    if x not in ("macs", "params"):
-        raise InputError(f"--x must be macs or params, got {x!r}")
-    found = _search_of(run)
-    trials, baselines = found.trials(), found.baselines()
-    front = front_of(trials, _reference_cost(found.config(), trials, x), x)
-    if plot is not None:
-        done = sum(trial.status == "done" for trial in trials)
-        save_figure(pareto_figure(trials, front, f"{found.name}: {done} networks", x, baselines), plot)
-    if json_output:
-        print_json(
-            {
-                "front": [trial.to_json() for trial in front.trials],
-                "hypervolume": front.hypervolume,
-                "reference": front.reference,
-                "baselines": [_beside_front(trial, front, x) for trial in baselines],
-            }
-        )
-        return
-    print_front(front, baselines, x)
-    out.print(
-        f"hypervolume {front.hypervolume:.4f}, reference point accuracy 0 and {count(front.reference[x])} {x}"
-    )
-    if plot is not None:
-        out.print(f"wrote {plot}")
-
-
-def _beside_front(baseline: Trial, front: Front, x: str) -> dict[str, Any]:
-    """The facts of a baseline, and the candidates that dominate it; None where it is not measured."""
-    better = None if baseline.status != "done" else [trial.id for trial in dominating(baseline, front, x)]
-    return {**baseline.baseline_json(), "dominated_by": better}
-
-
-def _reference_cost(config: dict[str, Any], trials: list[Trial], x: str) -> float:
-    """Twice the target where it is of this cost, so that runs compare; else twice the largest seen."""
-    objective = config.get("objective", {})
-    if objective.get("cost", "macs") == x and objective.get("target"):
-        return 2.0 * float(objective["target"])
-    return 2.0 * max((getattr(trial, x) for trial in trials), default=1.0)
-
-
-@app.command()
-def top(
-    run: RunArgument,
-    number: Annotated[int, typer.Option("-n", help="How many.", min=1)] = 10,
-    where: WhereOption = None,
-    json_output: JsonOption = False,
-) -> None:
-    """The best candidates by observed reward, the recommended one marked: nas top quickstart -n 5
-
-    Conditions are on facts, on metrics of the last epoch and on decisions:
-    nas top quickstart --where 'macs < 1e6 and accuracy > 0.9 and stage2.kernel == 5'
-    """
-    found = _search_of(run)
-    order = ranked(found.trials())
-    best, order = order[:1], selected(order, where)
-    if json_output:
-        recommended = found.recommended() if order else None
-        print_json([trial_json(trial, recommended) for trial in order[:number]])
-    elif not best:
-        out.print("no candidate has finished yet")
-    elif not order:
-        out.print("no finished candidate is like that")
-    else:
-        print_ranking(found, run, best[0], order[:number])
-    if not json_output:
-        print_baselines(found.baselines())
 
 
 def main() -> None:

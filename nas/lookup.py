@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,6 +55,33 @@ class Found:
             f"validation accuracy {trial.accuracy:.4f}, reward {trial.reward:.4f}, "
             f"{self.num_classes} classes, {self.in_channels} input channels"
         )
+
+
+def search_of(name: str | Path) -> Run:
+    """A run by its name or path, which must hold a search.
+
+    Raises:
+        InputError: there is none, or it holds an audit.
+    """
+    found = open_run(name)
+    refuse_audit(found, found.trials())
+    return found
+
+
+def refuse_audit(run: Run, trials: Sequence[Trial]) -> None:
+    """Refuse a run in which one network was trained in several ways, and none has a reward.
+
+    Args:
+        run: any.
+        trials: its candidates.
+
+    Raises:
+        InputError: it is an audit.
+    """
+    done = [trial for trial in trials if trial.status == "done"]
+    if done and all(trial.reward is None for trial in done):
+        figure = run.path / "audit.png"
+        raise InputError(f"{run.name} is an audit and ranks nothing; its figure is {figure}")
 
 
 def find_architecture(text: str | Path) -> Found:

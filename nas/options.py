@@ -18,7 +18,7 @@ ArchArgument = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")]
 WhereOption = Annotated[
     str | None,
-    typer.Option("--where", metavar="CONDITION", help="Such as 'macs < 300e6 and accuracy > 0.9'."),
+    typer.Option("--where", metavar="CONDITION", help="Only such as 'macs < 300e6 and accuracy > 0.9'."),
 ]
 ClassesOption = Annotated[
     int | None, typer.Option("--classes", help="Classes for the cost; a run's own, else 1000.", min=1)

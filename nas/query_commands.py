@@ -1,4 +1,4 @@
-"""``nas trials``: every trial of a run, to look at or to take away as CSV or JSON lines."""
+"""``nas top`` and ``nas trials``: the best candidates, and every trial, to look at or to take away."""
 
 from __future__ import annotations
 
@@ -8,14 +8,46 @@ from typing import Annotated
 
 import typer
 
+from nas.baseline_views import print_baselines
 from nas.console import count, out, percent, print_json, print_table, reward_text
+from nas.lookup import search_of
 from nas.options import JsonOption, RunArgument, WhereOption
-from results import Trial, open_run, trial_table, write_whole
+from nas.ranking_views import print_ranking
+from nas.status_views import trial_json
+from results import Trial, open_run, ranked, selected, trial_table, write_whole
 from search_space import InputError
 from search_space.errors import suggestion
 
 query_app = typer.Typer()
 _FORMATS = ("csv", "jsonl")
+
+
+@query_app.command()
+def top(
+    run: RunArgument,
+    number: Annotated[int, typer.Option("-n", help="How many.", min=1)] = 10,
+    where: WhereOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """The best candidates by observed reward, the recommended one marked: nas top quickstart -n 5
+
+    Conditions are on facts, on metrics of the last epoch and on decisions:
+    nas top quickstart --where 'macs < 1e6 and accuracy > 0.9 and stage2.kernel == 5'
+    """
+    found = search_of(run)
+    order = ranked(found.trials())
+    best, order = order[:1], selected(order, where)
+    if json_output:
+        recommended = found.recommended() if order else None
+        print_json([trial_json(trial, recommended) for trial in order[:number]])
+        return
+    if not best:
+        out.print("no candidate has finished yet")
+    elif not order:
+        out.print("no finished candidate is like that")
+    else:
+        print_ranking(found, run, best[0], order[:number])
+    print_baselines(found.baselines())
 
 
 @query_app.command()
@@ -51,17 +83,6 @@ def trials(
         else:
             write_whole(output, lambda path: path.write_text(text, encoding="utf-8", newline=""))
             out.print(f"wrote {len(found)} trials to {output}", soft_wrap=True)
-
-
-def selected(trials: list[Trial], where: str | None) -> list[Trial]:
-    """The trials for which a condition holds; all of them without one.
-
-    Raises:
-        InputError: it cannot be understood, or names no column.
-    """
-    if where is None:
-        return trials
-    return [trials[place] for place in trial_table(trials).matching(where).nonzero()[0]]
 
 
 def _format(kind: str | None, output: Path | None) -> str | None:

@@ -14,12 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from filelock import FileLock, Timeout
 
 from results.history import FILE as HISTORY
 from results.journal import Journal
-from results.pareto import hypervolume, pareto_front
 from results.reading import JournalReader, unreadable
 from results.trial import Trial, ranked
 from search_space import Decision, InputError, load_space, read_yaml
@@ -271,50 +269,3 @@ def list_runs() -> list[Run]:
         return []
     paths = [path for path in sorted(RUNS.iterdir()) if _NAME.fullmatch(path.name)]
     return [Run(path) for path in paths if any((path / name).is_file() for name in ("journal.db", HISTORY))]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Front:
-    """The Pareto front of a run.
-
-    Attributes:
-        trials: the front, by rising cost.
-        hypervolume: share of the reference box it dominates, 0 to 1.
-        reference: the reference point: ``accuracy``, and the cost by its name.
-    """
-
-    trials: list[Trial]
-    hypervolume: float
-    reference: dict[str, float]
-
-
-def dominating(trial: Trial, front: Front, cost: str = "macs") -> list[Trial]:
-    """Networks of a front that are no worse than a finished trial in accuracy and cost, and better in one.
-
-    Args:
-        trial: such as a baseline.
-        front: the networks.
-        cost: ``macs`` or ``params``.
-    """
-    assert trial.accuracy is not None
-    own = (-trial.accuracy, getattr(trial, cost))
-    theirs = [(other, (-(other.accuracy or 0.0), getattr(other, cost))) for other in front.trials]
-    return [other for other, its in theirs if its != own and its[0] <= own[0] and its[1] <= own[1]]
-
-
-def front_of(trials: list[Trial], reference_cost: float, cost: str = "macs") -> Front:
-    """The Pareto front of finished trials.
-
-    Args:
-        trials: any; those without an accuracy are left out.
-        reference_cost: a network at or above it counts nothing for the hypervolume.
-        cost: ``macs`` or ``params``.
-    """
-    done = [trial for trial in trials if trial.status == "done"]
-    accuracy = np.array([trial.accuracy for trial in done], dtype=np.float64)
-    costs = np.array([getattr(trial, cost) for trial in done], dtype=np.float64)
-    return Front(
-        trials=[done[i] for i in pareto_front(accuracy, costs)],
-        hypervolume=hypervolume(accuracy, costs, 0.0, reference_cost),
-        reference={"accuracy": 0.0, cost: reference_cost},
-    )

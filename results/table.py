@@ -130,6 +130,13 @@ def trial_table(trials: Sequence[Trial]) -> TrialTable:
     return TrialTable(columns, decisions)
 
 
+def selected(trials: list[Trial], condition: str | None) -> list[Trial]:
+    """The trials for which a condition holds (see `TrialTable.matching`); all of them without one."""
+    if condition is None:
+        return trials
+    return [trials[place] for place in trial_table(trials).matching(condition).nonzero()[0]]
+
+
 def _facts(trial: Trial) -> dict[str, Any]:
     own = {name: getattr(trial, name) for name in FACTS if name != "epochs"}
     return {**own, "epochs": len(trial.curve)}

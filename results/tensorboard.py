@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from results.export import file_stem
+from results.fronts import RunFront, front_of
 from results.pareto import hypervolume, pareto_front
-from results.run import front_of
 from results.trial import Trial
 
 if TYPE_CHECKING:
@@ -318,7 +318,8 @@ def _pareto_png(
 
     done = sum(trial.status == "done" for trial in candidates)
     front = front_of(candidates, reference, cost)
-    figure = pareto_figure(candidates, front, f"{name}: {done} networks", cost, baselines)
+    run = RunFront(name=name, trials=candidates, front=front, baselines=baselines)
+    figure = pareto_figure([run], f"{name}: {done} networks")
     png = io.BytesIO()
     FigureCanvasAgg(figure).print_png(png)
     return png.getvalue()

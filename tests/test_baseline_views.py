@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from nas import load_architecture, run_search
-from results import front_of, pareto_figure, ranked
+from results import RunFront, front_of, pareto_figure, ranked
 from search_space import load_space
 from tests.searching import Scripted
 from tests.test_baselines import THREE, with_baselines
@@ -58,7 +58,8 @@ def test_text_has_the_baselines_marked(shown, capsys) -> None:
     out = nas(capsys, "pareto", "t")[1]
     rows = [line.split()[:2] for line in out.splitlines()]
     assert [B0, "-"] in rows
-    assert "mobilenet_v2" not in out
+    assert not any(row[:1] == ["mobilenet_v2"] for row in rows)
+    assert "baseline mobilenet_v2 failed: RuntimeError: CUDA out of memory" in out
     assert out.count("is dominated by ") == 2
 
 
@@ -95,17 +96,22 @@ def test_the_end_of_a_search_compares_with_each_baseline(in_tmp: Path, capsys) -
 
 
 def test_the_figure_has_a_diamond_with_a_name_for_each(shown) -> None:
-    front = front_of(shown.trials(), 2e6)
+    trials = shown.trials()
     odd = [replace(trial, baseline="$x_ [/y]$") for trial in shown.baselines()]
-    figure = pareto_figure(shown.trials(), front, "t", "macs", odd)
+
+    def drawn(baselines, its=trials):
+        front = front_of(its, 2e6)
+        return pareto_figure([RunFront(name="t", trials=its, front=front, baselines=baselines)], "t")
+
+    figure = drawn(odd)
     axes = figure.axes[0]
     assert [text.get_text() for text in axes.texts] == ["$x_ [/y]$"] * 2  # of those that finished
-    assert "baselines (2)" in [text.get_text() for text in axes.get_legend().get_texts()]
+    assert "baselines (2)" in [text.get_text() for text in figure.legends[0].get_texts()]
     assert axes.get_xscale() == "log"
     figure.savefig(shown.path / "p.png")
-    near = [replace(trial, macs=max(t.macs for t in shown.trials())) for trial in odd]
-    assert pareto_figure(shown.trials(), front, "t", "macs", near).axes[0].get_xscale() == "linear"
-    pareto_figure([], front_of([], 1.0), "t", "macs", odd).savefig(shown.path / "q.png")
+    near = [replace(trial, macs=max(t.macs for t in trials)) for trial in odd]
+    assert drawn(near).axes[0].get_xscale() == "linear"
+    drawn(odd, []).savefig(shown.path / "q.png")
 
 
 def test_tensorboard_keeps_baselines_out_of_the_search(shown) -> None:

@@ -54,7 +54,8 @@ def test_json_of_every_command_that_prints_facts(run, capsys) -> None:
     assert [t["recommended"] for t in top] == [True, False, False]
     assert {"id", "status", "key", "accuracy", "macs", "params", "reward", "choices"} <= set(top[0])
     pareto = document("pareto", "t")
-    assert set(pareto) == {"front", "hypervolume", "reference", "baselines"}
+    keys = {"front", "hypervolume", "reference", "baselines", "objectives", "limits", "feasible"}
+    assert set(pareto) == keys
     assert pareto["baselines"] == status["baselines"] == []
     assert pareto["reference"] == {"accuracy": 0.0, "macs": 2e6}
     costs = [t["macs"] for t in pareto["front"]]
@@ -173,8 +174,20 @@ MISTAKES = [
     (["show", "tiny.yaml"], "tiny.yaml:1: image_size must be at least the total stride, 32, got 16"),
     (["show", "newer.yaml"], "newer.yaml:1: format must be 1, got 9: a file of another version"),
     (["show", "binary.yaml"], "binary.yaml: not a text file"),
-    (["pareto", "t", "--x", "flops"], "--x must be macs or params, got 'flops'"),
-    (["pareto", "t", "--plot", "p.bmp"], "p.bmp: must end in .png, .svg, .pdf"),
+    (
+        ["pareto", "t", "--x", "flops"],
+        "t: no finished network has a number called 'flops'; there are accuracy, ",
+    ),
+    (["pareto", "t", "--plot", "p.bmp"], "p.bmp: must end in .png, .svg, .pdf, .html"),
+    (["pareto", "t", "--x", "mcas"], "did you mean macs?"),
+    (["pareto", "t", "--x", "stage1.kernel"], "no finished network has a number called 'stage1.kernel'"),
+    (["pareto", "t", "--z", "macs"], "--x, --y and --z must differ, got macs, accuracy, macs"),
+    (["pareto", "t", "--limit", "macs=3"], "'macs=3' is no limit: a column, one of <= < >= >, and a number"),
+    (["pareto", "t", "--limit", "nosuch<=3"], "t: no finished network has a number called 'nosuch'"),
+    (["pareto", "t", "--where", "nosuch < 3"], "'nosuch' in the condition 'nosuch < 3' is no column"),
+    (["pareto", "t", "runs/t"], "a run is given twice"),
+    (["pareto", "t", "tt"], "did you mean t?"),
+    (["pareto", "t", "--plot", "broken.yaml/p.html"], "cannot be written"),
     (["pareto", "t", "--plot", "broken.yaml/p.png"], "cannot be written"),
     (["export", "t@best", "-o", "x.pt"], "x.pt: must be a folder, or end in"),
     (["export", "t@best", "-o", "x", "--format", "jsn"], "did you mean json?"),
