@@ -23,6 +23,7 @@ from nas.baseline_views import print_baselines, print_comparison, print_front
 from nas.console import count, out, percent, print_json, print_table, reward_text
 from nas.data_commands import data_app
 from nas.doctor_commands import doctor_app
+from nas.figure_commands import figure_app
 from nas.options import JsonOption, RunArgument
 from nas.proxy_commands import proxy_app
 from nas.space_commands import space_app
@@ -54,6 +55,7 @@ app = typer.Typer(
 
 app.add_typer(architecture_app)
 app.add_typer(doctor_app)
+app.add_typer(figure_app)
 app.add_typer(space_app, name="space")
 app.add_typer(data_app, name="data")
 app.add_typer(proxy_app, name="proxy")

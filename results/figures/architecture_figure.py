@@ -15,18 +15,18 @@ from results.drawing import DrawnStage, drawn_stages
 from results.figures.blocks import COLOURS, SE_COLOUR, draw_block
 from results.figures.labels import plain, short
 from results.figures.style import RED
-from search_space import Architecture
+from search_space import Architecture, InputError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MOST = 4  # networks of a figure
+MOST, MOST_STAGES = 4, 100  # networks of a figure, stages of each
 # inches: margins, a column's least width, what a figure should not exceed, the parts of a network's band
 _LEFT, _RIGHT, _CELL, _NARROW, _WIDE = 1.12, 0.3, 0.82, 8.2, 14.5
 _TITLE, _ROW, _BAR, _GAP, _FOOT = 0.62, 0.19, 0.62, 0.3, 0.52
 _TALL, _DEEP, _RISE = 1.6, 0.46, 0.62  # most channels, most pixels, and the slope of the depth
-_SLAB, _THIN = 0.19, 0.006  # a layer, at most and at least
+_SLAB, _THIN = 0.19, 0.0005  # a layer, at most and at least
 _GREY, _TINT = "0.42", "#fbddd4"
 
 _CHOSEN = ("operator", "expansion", "kernel", "squeeze-excite", "skip", "channels", "layers")
@@ -96,6 +96,7 @@ def architecture_figure(
 
     Raises:
         ValueError: there is none, or there are more than four, or not as many titles.
+        InputError: a network has more stages than there is room for.
     """
     from matplotlib.figure import Figure
 
@@ -104,6 +105,11 @@ def architecture_figure(
     names = [a.name for a in architectures] if titles is None else list(titles)
     if len(names) != len(architectures):
         raise ValueError(f"titles must be {len(architectures)}, got {len(names)}")
+    for name, architecture in zip(names, architectures, strict=True):
+        if len(architecture.stages) > MOST_STAGES:
+            raise InputError(
+                f"{name}: has {len(architecture.stages)} stages; a drawing has room for {MOST_STAGES}"
+            )
     networks: list[_Drawn] = []
     for name, architecture in zip(names, architectures, strict=True):
         first = networks[0] if networks else None
