@@ -9,6 +9,9 @@ import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.text import Annotation
     from matplotlib.transforms import Bbox, BboxBase
 
+Floats = npt.NDArray[np.float64]
 LONGEST = 60  # characters of a name
 
 
@@ -141,14 +145,13 @@ def label_points(
         size: of the letters, typographic points.
         taken: places that are not free either, pixels.
     """
-    from matplotlib.transforms import Bbox
-
     figure = axes.get_figure(root=True)
     assert figure is not None
-    dots = [axes.transData.transform(point) for point in points]
-    half = 2.5 * figure.dpi / 72
-    own = [Bbox.from_extents(x - half, y - half, x + half, y + half) for x, y in dots]
-    found = [*taken, *_lines(axes)]
+    pixel = figure.dpi / 72
+    dots = axes.transData.transform(np.array(points).reshape(-1, 2))
+    others = np.array([box.extents for box in taken]).reshape(-1, 4)
+    around = np.concatenate([dots - 2.5 * pixel, dots + 2.5 * pixel], axis=1)  # (points, 4)
+    others = np.concatenate([others, _lines(axes)])
     written = []
     for number, (point, name) in enumerate(zip(points, names, strict=True)):
         text = axes.annotate(
@@ -161,50 +164,45 @@ def label_points(
             parse_math=False,
             annotation_clip=False,
         )
-        found.append(_choose(text, axes, [*own[:number], *own[number + 1 :], *found]))
+        found = np.concatenate([np.delete(around, number, axis=0), others])
+        others = np.concatenate([others, [_choose(text, dots[number], pixel, axes.bbox, found)]])
         written.append(text)
     return written
 
 
-def _lines(axes: Axes) -> list[Bbox]:
-    """Small boxes along the lines that are drawn, pixels."""
-    import numpy as np
-    from matplotlib.transforms import Bbox
-
-    boxes = []
+def _lines(axes: Axes) -> Floats:
+    """Small boxes along the lines that are drawn, pixels: left, bottom, right, top (boxes, 4)."""
+    places = [np.empty((0, 2))]
     for line in axes.get_lines():
         if line.get_linestyle() == "None":
             continue
         corners = line.get_transform().transform(line.get_xydata())
         for start, end in itertools.pairwise(corners):
             steps = max(2, int(np.hypot(*(end - start)) / 5))
-            for x, y in np.linspace(start, end, steps):
-                boxes.append(Bbox.from_extents(x - 1.5, y - 1.5, x + 1.5, y + 1.5))
-    return boxes
+            places.append(np.linspace(start, end, steps))
+    middles = np.concatenate(places)
+    return np.concatenate([middles - 1.5, middles + 1.5], axis=1)
 
 
-def _choose(text: Annotation, axes: Axes, taken: Sequence[Bbox]) -> Bbox:
-    """Put a label where it covers least; its box."""
-    best = None
-    for offset, horizontal, vertical in _BESIDE:
-        text.xyann = offset
-        text.set(ha=horizontal, va=vertical)
-        box = text.get_window_extent()
-        covered = sum(_common(box, other) for other in taken)
-        outside = box.width * box.height - _common(box, axes.bbox)
-        cost = covered + outside
-        if best is None or cost < best[0] - 1e-9:
-            best = (cost, offset, horizontal, vertical, box)
-        if cost <= 0:
-            break
-    assert best is not None
-    text.xyann = best[1]
-    text.set(ha=best[2], va=best[3])
-    return best[4]
+def _choose(text: Annotation, dot: Floats, pixel: float, room: BboxBase, taken: Floats) -> Floats:
+    """Put a label where it covers least; its box, pixels (4,)."""
+    size = np.array(text.get_window_extent().size)
+    shifts = {"left": 0.0, "right": -1.0, "center": -0.5, "bottom": 0.0, "top": -1.0}
+    corners = np.array(
+        [dot + pixel * np.array(offset) + size * (shifts[h], shifts[v]) for offset, h, v in _BESIDE]
+    )
+    boxes = np.concatenate([corners, corners + size], axis=1)  # (places, 4)
+    covered = _common(boxes, taken).sum(axis=1)
+    outside = size.prod() - _common(boxes, np.array([room.extents])).sum(axis=1)
+    best = int(np.argmin(np.round(covered + outside, 3)))  # of equals the first
+    offset, horizontal, vertical = _BESIDE[best]
+    text.xyann = offset
+    text.set(ha=horizontal, va=vertical)
+    return boxes[best]
 
 
-def _common(one: BboxBase, other: BboxBase) -> float:
-    """The area that two boxes share, pixels."""
-    width = min(one.x1, other.x1) - max(one.x0, other.x0)
-    height = min(one.y1, other.y1) - max(one.y0, other.y0)
-    return float(max(0.0, width) * max(0.0, height))
+def _common(boxes: Floats, others: Floats) -> Floats:
+    """The areas that boxes (N, 4) share with others (M, 4): (N, M)."""
+    low = np.maximum(boxes[:, None, :2], others[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
+    return np.clip(high - low, 0.0, None).prod(axis=2)
