@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from results.figures.labels import log_ticks
 from results.figures.style import BLUE, RED, unit_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 
@@ -66,9 +66,22 @@ def audit_figure(panels: Sequence[AuditPanel], target: float, title: str) -> Fig
     _cost(axes[-1], panels, target)
     bar = figure.colorbar(points, ax=axes[:-1], location="right", fraction=0.05, pad=0.02, aspect=30)
     bar.set_label(f"{word}multiply-adds of one image")
-    log_ticks(bar.ax.yaxis)
+    _ticks(bar.ax.yaxis)
     figure.suptitle(title)
     return figure
+
+
+def _ticks(axis: Axis) -> None:
+    """Plain numbers on a logarithmic axis that spans anything from a part of a decade to several."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    axis.set_major_locator(LogLocator(subs=(1.0, 1.5, 2.0, 3.0, 5.0, 7.0), numticks=12))
+    axis.set_major_formatter(_plain)
+    axis.set_minor_formatter(NullFormatter())
+
+
+def _plain(value: float, place: float) -> str:
+    return f"{value:.3g}"
 
 
 def _ranks(ax: Axes, panel: AuditPanel, macs: Sequence[float], norm: Any) -> Any:
@@ -124,7 +137,7 @@ def _cost(ax: Axes, panels: Sequence[AuditPanel], target: float) -> None:
     if seconds:
         ax.set_xscale("log")
         ax.set_xlim(min(seconds) / 1.6, max(seconds) * 2.4)  # names are written to the right
-        log_ticks(ax.xaxis)
+        _ticks(ax.xaxis)
         ax.tick_params(axis="x", which="both", labelsize=8)
     ax.set_ylim(top=1.05)
     ax.text(  # at the left: names are written to the right of their points
