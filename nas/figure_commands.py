@@ -77,10 +77,13 @@ def _figures(run: Run, trials: list[Trial]) -> Iterator[tuple[str, Callable[[], 
     policy = policy_map([proposal.indices for proposal in proposals], decisions)
     frequencies = choice_frequencies(trials, decisions)
     yield "pareto", lambda: _pareto(run, trials, reference)
-    yield "search", lambda: search_figure(curves, f"{run.name}: {number} networks")
+    yield "search", lambda: search_figure(curves, f"{run.name}: {number:,} networks")
     yield "hypervolume", lambda: hypervolume_figure([(run.name, curves)], f"{run.name}: hypervolume")
     yield "policy", lambda: policy_figure(policy, f"{run.name}: what the controller has settled")
-    yield "choices", lambda: choices_figure(frequencies, f"{run.name}: what the best tenth of {number} share")
+    yield (
+        "choices",
+        lambda: choices_figure(frequencies, f"{run.name}: what the best tenth of {number:,} share"),
+    )
     yield "architecture", lambda: _recommended(run)
 
 
@@ -90,7 +93,7 @@ def _pareto(run: Run, trials: list[Trial], reference: float) -> Figure:
 
     done = sum(trial.status == "done" for trial in trials)
     front = front_of(trials, reference)
-    return pareto_figure(trials, front, f"{run.name}: {done} networks", baselines=run.baselines())
+    return pareto_figure(trials, front, f"{run.name}: {done:,} networks", baselines=run.baselines())
 
 
 def _recommended(run: Run) -> Figure:

@@ -115,7 +115,7 @@ def assert_readable(figure: Figure) -> None:
         low, high = sorted(axis.get_view_interval())
         hidden |= {tick.label1 for tick in axis.get_major_ticks() if not low <= tick.get_loc() <= high}
     boxes = [
-        (text.get_text(), text.get_window_extent())
+        (text.get_text(), Text.get_window_extent(text))  # of the letters alone
         for text in figure.findobj(Text)
         if text.get_visible() and text.get_text().strip() and text not in hidden
     ]

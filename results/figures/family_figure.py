@@ -51,9 +51,9 @@ def family_figure(
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(13.0, 6.2), layout="constrained")
+    figure = Figure(figsize=(10.8, 5.3), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
-    figure.suptitle(plain(title, 130), parse_math=False, fontsize=12.5)
+    figure.suptitle(plain(title, 130), parse_math=False, fontsize=12)
     for axes, cost, label in (
         (panels[0], "params", "million parameters"),
         (panels[1], "macs", "billion multiply-adds of one image"),
@@ -66,7 +66,7 @@ def family_figure(
     if any(member.accuracy is None for member in members):
         low, high = panels[0].get_ylim()
         longest = max(len(plain(m.name, _LONGEST)) for m in members if m.accuracy is None)
-        room = 0.06 + 0.0125 * longest  # of the height, for the names along the axis
+        room = 0.07 + 0.0138 * longest  # of the height, for the names along the axis
         panels[0].set_ylim(low - room / (1 - room) * (high - low), high)
         panels[0].plot(
             [], [], "|", color=RED, markersize=9, markeredgewidth=1.8, label="not trained: its cost alone"
@@ -76,7 +76,7 @@ def family_figure(
         loc="outside lower center",
         ncols=4,
         frameon=False,
-        fontsize=9.5,
+        fontsize=9,
     )
     figure.draw_without_rendering()  # fixes the layout: names are placed by what is free then
     figure.set_layout_engine("none")
@@ -138,10 +138,11 @@ def _names(
         (member for member in members if member.accuracy is None), key=lambda m: float(getattr(m, cost))
     )
     taken = _ticks(axes, unknown, cost)
-    groups = (
-        (members, RED),
+    others = [model for model in published if not model.efficientnet]
+    groups: tuple[tuple[list[FamilyPoint | PublishedModel], str], ...] = (
+        ([*members], RED),
         ([m for m in published if m.efficientnet], BLUE),
-        ([m for m in published if not m.efficientnet], _INK),
+        ([*sorted(others, key=lambda model: model.accuracy, reverse=True)], _INK),
     )
     named = [
         (place, point.name.replace("EfficientNet-", "") if colour == BLUE else point.name, colour)
@@ -150,7 +151,7 @@ def _names(
         if (place := _place(point, cost)) is not None
     ]
     places, names = [place for place, _, _ in named], [name for _, name, _ in named]
-    label_points(axes, places, names, [colour for _, _, colour in named], 8, taken)
+    label_points(axes, places, names, [colour for _, _, colour in named], 7.5, taken)
 
 
 def _ticks(axes: Axes, members: Sequence[FamilyPoint], cost: str) -> list[Bbox]:

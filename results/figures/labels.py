@@ -47,10 +47,15 @@ def short(number: float) -> str:
 
 
 def log_ticks(axis: Axis) -> None:
-    """Plain numbers on a logarithmic axis that spans anything from a part of a decade to several."""
+    """Plain numbers on a logarithmic axis that spans anything from a part of a decade to several.
+
+    Call it when the limits of the axis are final.
+    """
     from matplotlib.ticker import LogLocator, NullFormatter
 
-    axis.set_major_locator(LogLocator(subs=(1.0, 1.5, 2.0, 3.0, 5.0, 7.0), numticks=12))
+    low, high = sorted(axis.get_view_interval())
+    factors = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0) if high < 40 * low else (1.0, 2.0, 5.0)
+    axis.set_major_locator(LogLocator(subs=factors, numticks=12))
     axis.set_major_formatter(lambda value, place: f"{value:.3g}")
     axis.set_minor_formatter(NullFormatter())
 
@@ -104,6 +109,7 @@ def spread(places: Sequence[float], gap: float, low: float, high: float) -> list
     return [min(max(start, low), last) + number * gap for number, start in enumerate(starts)]
 
 
+_NEAR = 5  # points: a label farther away has a line to its dot
 # where a label may stand beside its point: offset in points, alignment
 _BESIDE = (
     ((5, 0), "left", "center"),
@@ -118,6 +124,8 @@ _BESIDE = (
     ((-9, 9), "right", "bottom"),
     ((9, -9), "left", "top"),
     ((-9, -9), "right", "top"),
+    ((14, 0), "left", "center"),
+    ((-14, 0), "right", "center"),
     ((14, 16), "left", "bottom"),
     ((-14, 16), "right", "bottom"),
     ((14, -16), "left", "top"),
@@ -139,7 +147,7 @@ def label_points(
 
     Args:
         axes: where to.
-        points: in the units of the axes; earlier ones choose first.
+        points: in the units of the axes; the most crowded choose first, of equals the earlier.
         names: of the points.
         colours: of the names.
         size: of the letters, typographic points.
@@ -153,21 +161,29 @@ def label_points(
     around = np.concatenate([dots - 2.5 * pixel, dots + 2.5 * pixel], axis=1)  # (points, 4)
     others = np.concatenate([others, _lines(axes)])
     written = []
-    for number, (point, name) in enumerate(zip(points, names, strict=True)):
+    for number in _by_room(dots):
         text = axes.annotate(
-            plain(name, 28),
-            point,
+            plain(names[number], 28),
+            points[number],
             xytext=(0, 0),
             textcoords="offset points",
             fontsize=size,
             color=colours[number],
             parse_math=False,
             annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "color": colours[number], "linewidth": 0.6, "shrinkA": 0},
         )
         found = np.concatenate([np.delete(around, number, axis=0), others])
-        others = np.concatenate([others, [_choose(text, dots[number], pixel, axes.bbox, found)]])
+        box = _choose(text, dots[number], np.delete(dots, number, axis=0), pixel, axes.bbox, found)
+        others = np.concatenate([others, [box]])
         written.append(text)
     return written
+
+
+def _by_room(dots: Floats) -> list[int]:
+    """Places of dots (N, 2), those with the nearest neighbour first, to the tenth of pixels."""
+    apart = np.hypot(*np.moveaxis(dots[:, None] - dots[None], 2, 0)) + np.diag(np.full(len(dots), np.inf))
+    return [int(place) for place in np.argsort(apart.min(axis=1, initial=1e6) // 10, kind="stable")]
 
 
 def _lines(axes: Axes) -> Floats:
@@ -184,9 +200,13 @@ def _lines(axes: Axes) -> Floats:
     return np.concatenate([middles - 1.5, middles + 1.5], axis=1)
 
 
-def _choose(text: Annotation, dot: Floats, pixel: float, room: BboxBase, taken: Floats) -> Floats:
-    """Put a label where it covers least; its box, pixels (4,)."""
-    size = np.array(text.get_window_extent().size)
+def _choose(
+    text: Annotation, dot: Floats, dots: Floats, pixel: float, room: BboxBase, taken: Floats
+) -> Floats:
+    """Put a label where it covers least, and nearer to its own dot than to others; its box, pixels (4,)."""
+    from matplotlib.text import Text
+
+    size = np.array(Text.get_window_extent(text).size)  # of the letters, without the line to the dot
     shifts = {"left": 0.0, "right": -1.0, "center": -0.5, "bottom": 0.0, "top": -1.0}
     corners = np.array(
         [dot + pixel * np.array(offset) + size * (shifts[h], shifts[v]) for offset, h, v in _BESIDE]
@@ -194,11 +214,22 @@ def _choose(text: Annotation, dot: Floats, pixel: float, room: BboxBase, taken: 
     boxes = np.concatenate([corners, corners + size], axis=1)  # (places, 4)
     covered = _common(boxes, taken).sum(axis=1)
     outside = size.prod() - _common(boxes, np.array([room.extents])).sum(axis=1)
-    best = int(np.argmin(np.round(covered + outside, 3)))  # of equals the first
+    own, other = _distances(boxes, dot[None])[:, 0], _distances(boxes, dots).min(axis=1, initial=np.inf)
+    doubtful = 0.02 * size.prod() * (other < own + pixel)
+    best = int(np.argmin(np.round(covered + outside + doubtful, 3)))  # of equals the first
     offset, horizontal, vertical = _BESIDE[best]
     text.xyann = offset
+    assert text.arrow_patch is not None
+    text.arrow_patch.set_visible(max(map(abs, offset)) > _NEAR)
     text.set(ha=horizontal, va=vertical)
     return boxes[best]
+
+
+def _distances(boxes: Floats, dots: Floats) -> Floats:
+    """From boxes (N, 4) to dots (M, 2): (N, M)."""
+    before = boxes[:, None, :2] - dots[None]
+    after = dots[None] - boxes[:, None, 2:]
+    return np.hypot(*np.moveaxis(np.clip(np.maximum(before, after), 0.0, None), 2, 0))
 
 
 def _common(boxes: Floats, others: Floats) -> Floats:

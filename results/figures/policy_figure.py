@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_ROW = 0.21  # inches a decision
+_ROW = 0.178  # inches a decision
 _COLOURS = "YlGnBu_r"  # settled is dark, open is light; lightness alone tells, also in grey
 
 
@@ -28,7 +28,7 @@ def policy_figure(policy: PolicyMap, title: str) -> Figure:
     from matplotlib.figure import Figure
 
     height = max(1.5, _ROW * len(policy.decisions))
-    figure = Figure(figsize=(10.0, height + 1.7), layout="constrained")
+    figure = Figure(figsize=(8.2, height + 1.5), layout="constrained")
     heat, side = figure.subplots(1, 2, width_ratios=(3.3, 1.0), sharey=True)
     for axes in (heat, side):
         axes.spines[:].set_visible(False)
@@ -45,7 +45,7 @@ def policy_figure(policy: PolicyMap, title: str) -> Figure:
     )
     rows = np.arange(len(policy.decisions)) + 0.5
     names = [plain(decision.name, 36) for decision in policy.decisions]
-    heat.set_yticks(rows, names, fontsize=8, parse_math=False)
+    heat.set_yticks(rows, names, fontsize=7.2, parse_math=False)
     heat.set_ylim(len(policy.decisions), 0)
     heat.set_xlabel("proposals")
     heat.tick_params(axis="x", length=3)
@@ -90,7 +90,7 @@ def _favourites(axes: Axes, policy: PolicyMap) -> None:
         favourite = int(np.argmax(share))
         axes.barh(row + 0.5, 1.0, height=0.78, color="0.95", zorder=1)
         axes.barh(row + 0.5, share[favourite], height=0.78, color=BLUE, alpha=0.28, linewidth=0, zorder=2)
-        style: dict[str, Any] = {"va": "center", "fontsize": 8, "zorder": 3}
+        style: dict[str, Any] = {"va": "center", "fontsize": 7.2, "zorder": 3}
         alone = len(decision.choices) == 1
         axes.text(
             0.03, row + 0.5, plain(decision.choices[favourite], 16), ha="left", parse_math=False, **style

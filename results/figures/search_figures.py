@@ -45,7 +45,7 @@ def search_figure(curves: SearchCurves, title: str) -> Figure:
     if len(curves.ids):
         best = int(curves.ids[curves.best[-1]])
         handles, _ = panels[0].get_legend_handles_labels()
-        names = (f"one network ({len(curves.ids)})", "best reward so far", f"candidate {best}")
+        names = (f"one network ({len(curves.ids):,})", "best reward so far", f"candidate {best}")
         legend = figure.legend(handles, names, loc="outside lower center", ncols=3, fontsize=9, frameon=False)
         legend.legend_handles[0].set(alpha=0.6, sizes=[16])  # type: ignore[union-attr]
     figure.suptitle(plain(title, 90), parse_math=False, fontsize=12)
