@@ -28,7 +28,7 @@ def policy_figure(policy: PolicyMap, title: str) -> Figure:
     from matplotlib.figure import Figure
 
     height = max(1.5, _ROW * len(policy.decisions))
-    figure = Figure(figsize=(8.2, height + 1.5), layout="constrained")
+    figure = Figure(figsize=(8.0, height + 1.45), layout="constrained")
     heat, side = figure.subplots(1, 2, width_ratios=(3.3, 1.0), sharey=True)
     for axes in (heat, side):
         axes.spines[:].set_visible(False)
