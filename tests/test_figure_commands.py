@@ -13,6 +13,7 @@ import pytest
 
 from nas import run_search
 from results import Run
+from results.figures import FamilyPoint
 from search_space import load_architecture
 from tests.searching import Scripted, config
 from tests.test_cli import nas
@@ -78,22 +79,32 @@ def test_a_drawing_and_a_family_are_written(place: Path, capsys: pytest.CaptureF
     assert Path("two.pdf").read_bytes().startswith(b"%PDF")
 
 
-def family(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    import matplotlib
-
-    with matplotlib.rc_context({"svg.fonttype": "none"}):
-        assert nas(capsys, "scale", *arguments, "--plot", "family.svg")[0] == 0
-    return svg_text(Path("family.svg"))
-
-
-def test_the_published_family_is_not_drawn_twice(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["efficientnet_b0"], []),
+        (["mine.yaml"], []),  # the same network under another name
+        (["efficientnet_b0", "--accuracy", "efficientnet_b1=0.78"], [("efficientnet_b1", 0.78)]),
+        (["efficientnet_b0", "--phi", "1"], [("efficientnet_b0-phi1", None)]),
+        (
+            ["resnet_50", "--phi", "0", "--phi", "1", "--accuracy", "resnet_50-phi1=1"],
+            [("resnet_50-phi0", None), ("resnet_50-phi1", 1.0)],
+        ),
+    ],
+)
+def test_members_are_drawn_with_what_is_known_and_the_published_family_only_once(
+    place: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    expected: list[tuple[str, float | None]],
+) -> None:
+    drawn: list[FamilyPoint] = []
+    monkeypatch.setattr("results.figures.family_figure", lambda members, title: drawn.extend(members))
+    monkeypatch.setattr("nas.figure_commands.save_figure", lambda figure, path: None)
     load_architecture("efficientnet_b0").renamed("mine").save("mine.yaml")
-    published = family(capsys, "efficientnet_b0")
-    assert ("EfficientNet, as published" in published, "not trained" in published) == (True, False)
-    assert "mine_b1" not in family(capsys, "mine.yaml")
-    own = family(capsys, "efficientnet_b0", "--accuracy", "efficientnet_b1=0.78")
-    assert ("efficientnet_b1" in own, "efficientnet_b2" in own) == (True, False)
-    assert "efficientnet_b0-phi1" in family(capsys, "efficientnet_b0", "--phi", "1")
+    assert nas(capsys, "scale", *arguments, "--plot", "family.svg")[0] == 0
+    assert [(member.name, member.accuracy) for member in drawn] == expected
 
 
 @pytest.mark.parametrize(

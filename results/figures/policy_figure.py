@@ -28,7 +28,7 @@ def policy_figure(policy: PolicyMap, title: str) -> Figure:
     from matplotlib.figure import Figure
 
     height = max(1.5, _ROW * len(policy.decisions))
-    figure = Figure(figsize=(8.0, height + 1.45), layout="constrained")
+    figure = Figure(figsize=(7.8, height + 1.45), layout="constrained")
     heat, side = figure.subplots(1, 2, width_ratios=(3.3, 1.0), sharey=True)
     for axes in (heat, side):
         axes.spines[:].set_visible(False)
@@ -63,9 +63,9 @@ def policy_figure(policy: PolicyMap, title: str) -> Figure:
         mesh, ax=[heat, side], location="bottom", shrink=0.5, aspect=40, pad=0.02, ticks=[0, 0.5, 1]
     )
     bar.ax.set_xticklabels(["0 settled", "0.5", "1 open"])
-    bar.set_label(f"normalised entropy of {policy.window} proposals at a time", fontsize=9)
+    bar.set_label(f"normalised entropy of {policy.window} proposals at a time", fontsize=8.5)
     bar.outline.set_visible(False)
-    figure.suptitle(plain(title, 110), parse_math=False, fontsize=12)
+    figure.suptitle(plain(title, 110), parse_math=False, fontsize=11)
     return figure
 
 
