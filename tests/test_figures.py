@@ -114,17 +114,19 @@ def assert_readable(figure: Figure) -> None:
     for axis in [axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)]:
         low, high = sorted(axis.get_view_interval())
         hidden |= {tick.label1 for tick in axis.get_major_ticks() if not low <= tick.get_loc() <= high}
-    boxes = [
-        (text.get_text(), Text.get_window_extent(text))  # of the letters alone
+    shown = [
+        text
         for text in figure.findobj(Text)
         if text.get_visible() and text.get_text().strip() and text not in hidden
     ]
-    for (one, a), (other, b) in itertools.combinations(boxes, 2):
-        width, height = min(a.x1, b.x1) - max(a.x0, b.x0), min(a.y1, b.y1) - max(a.y0, b.y0)
-        assert min(width, height) <= 1, f"{one!r} and {other!r}"
-    for text, box in boxes:
-        inside = box.x0 >= 0 and box.y0 >= 0 and box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1
-        assert inside, f"{text!r} leaves the figure"
+    boxes = np.array([Text.get_window_extent(text).extents for text in shown])  # of the letters alone
+    common = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:]) - np.maximum(
+        boxes[:, None, :2], boxes[None, :, :2]
+    )
+    over = np.triu((common > 1).all(axis=2), k=1)
+    assert not [(shown[one].get_text(), shown[other].get_text()) for one, other in np.argwhere(over)]
+    outside = (boxes[:, :2] < 0).any(axis=1) | (boxes[:, 2:] > figure.bbox.size).any(axis=1)
+    assert not [shown[place].get_text() for place in np.flatnonzero(outside)]
 
 
 @pytest.mark.parametrize("number", [0, 1, 48])
