@@ -37,7 +37,7 @@ from results.policy import PolicyMap, policy_map
 from results.progress import SearchCurves, search_curves
 from search_space import Decision, InputError, Stage, load_architecture
 
-HOSTILE = r"_$\frac{ <b>&amp; \x $a$"
+HOSTILE = r"_$\frac{$ <b>&amp;"  # as a formula it cannot be drawn
 DECISIONS = tuple(
     Decision(f"stage{stage}.{what}", choices)
     for stage in range(1, 8)
@@ -405,7 +405,7 @@ HOSTILE_FIGURES: dict[str, Callable[[], Figure]] = {
         proposals(3, (Decision(HOSTILE, (HOSTILE[:12],)), Decision("_b", ("$x$", 2)))), HOSTILE
     ),
     "choices": lambda: choices_figure(
-        choice_frequencies(found(5), (Decision(HOSTILE, (r"$\frac{", "_x")),)), HOSTILE
+        choice_frequencies(found(5), (Decision(HOSTILE, (r"$\frac{$", "_x")),)), HOSTILE
     ),
     "architecture": lambda: architecture_figure([load_architecture("efficientnet_b0").renamed(HOSTILE)]),
     "family": lambda: family_figure(
