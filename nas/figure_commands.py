@@ -77,7 +77,7 @@ def _figures(run: Run, trials: list[Trial]) -> Iterator[tuple[str, Callable[[], 
     policy = policy_map([proposal.indices for proposal in proposals], decisions)
     frequencies = choice_frequencies(trials, decisions)
     yield "pareto", lambda: _pareto(run, trials, reference)
-    yield "search", lambda: search_figure(curves, f"{run.name}: {number:,} networks")
+    yield "search", lambda: search_figure(curves, f"{run.name}: {_networks(number)}")
     yield "hypervolume", lambda: hypervolume_figure([(run.name, curves)], f"{run.name}: hypervolume")
     yield "policy", lambda: policy_figure(policy, f"{run.name}: what the controller has settled")
     yield (
@@ -87,13 +87,17 @@ def _figures(run: Run, trials: list[Trial]) -> Iterator[tuple[str, Callable[[], 
     yield "architecture", lambda: _recommended(run)
 
 
+def _networks(number: int) -> str:
+    return f"{number:,} network{'' if number == 1 else 's'}"
+
+
 def _pareto(run: Run, trials: list[Trial], reference: float) -> Figure:
     """The Pareto front, as ``nas pareto --plot`` draws it."""
     from results import pareto_figure
 
     done = sum(trial.status == "done" for trial in trials)
     front = front_of(trials, reference)
-    return pareto_figure(trials, front, f"{run.name}: {done:,} networks", baselines=run.baselines())
+    return pareto_figure(trials, front, f"{run.name}: {_networks(done)}", baselines=run.baselines())
 
 
 def _recommended(run: Run) -> Figure:

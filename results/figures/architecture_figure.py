@@ -241,16 +241,7 @@ def _draw(
     """One network: title, blocks, table, shares of multiply-adds."""
     from matplotlib.patches import Rectangle
 
-    axes.text(
-        0.18,
-        top - 0.2,
-        plain(network.title, 70),
-        fontsize=13,
-        weight="bold",
-        va="center",
-        parse_math=False,
-    )
-    axes.text(0.18, top - 0.45, network.facts, fontsize=9, color=_GREY, va="center")
+    _heading(axes, network, top)
     floor = top - _TITLE - _TALL - _DEEP * _RISE
     table = floor - 0.14
     foot = table - len(rows) * _ROW - _BAR
@@ -279,6 +270,20 @@ def _draw(
         x += width
     axes.plot([_LEFT, x], [floor, floor], color="0.55", linewidth=0.8, zorder=1)
     axes.plot([_LEFT, x], [foot, foot], color="0.55", linewidth=0.8, zorder=4)
+
+
+def _heading(axes: Axes, network: _Drawn, top: float) -> None:
+    """Its name and what it costs."""
+    axes.text(
+        0.18,
+        top - 0.2,
+        plain(network.title, 70),
+        fontsize=13,
+        weight="bold",
+        va="center",
+        parse_math=False,
+    )
+    axes.text(0.18, top - 0.45, network.facts, fontsize=9, color=_GREY, va="center")
 
 
 def _cell(axes: Axes, middle: tuple[float, float], text: str, marked: bool, heading: bool) -> None:

@@ -42,17 +42,7 @@ def choices_figure(frequencies: Sequence[ChoiceFrequencies], title: str) -> Figu
     norm = Normalize(-bound / _PART, bound / _PART)
     for row, found in enumerate(frequencies):
         _row(axes, row, found, colormaps[_COLOURS], norm)
-    axes.set_xlim(0, max(columns, 3))
-    axes.set_ylim(max(len(frequencies), 1), 0)
-    axes.set_xticks([])
-    names = [plain(found.decision.name, 36) for found in frequencies]
-    axes.set_yticks(np.arange(len(names)) + 0.5, names, fontsize=8.5, parse_math=False)
-    axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
-    for edge in stage_borders([found.decision.name for found in frequencies]):
-        axes.axhline(edge, color="0.35", linewidth=0.7, zorder=0)
-    if not any(found.all.any() for found in frequencies):
-        axes.text(0.5, 0.5, "no result yet", transform=axes.transAxes, ha="center", va="center", color="0.5")
+    _frame(axes, frequencies, columns)
     bar = figure.colorbar(
         ScalarMappable(norm, _COLOURS), ax=axes, location="bottom", shrink=0.6, aspect=40, pad=0.02
     )
@@ -66,6 +56,21 @@ def choices_figure(frequencies: Sequence[ChoiceFrequencies], title: str) -> Figu
         fontsize=10.5,
     )
     return figure
+
+
+def _frame(axes: Axes, frequencies: Sequence[ChoiceFrequencies], columns: int) -> None:
+    """Names of the decisions, lines between stages, no axes."""
+    axes.set_xlim(0, max(columns, 3))
+    axes.set_ylim(max(len(frequencies), 1), 0)
+    axes.set_xticks([])
+    names = [plain(found.decision.name, 36) for found in frequencies]
+    axes.set_yticks(np.arange(len(names)) + 0.5, names, fontsize=8.5, parse_math=False)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    for edge in stage_borders([found.decision.name for found in frequencies]):
+        axes.axhline(edge, color="0.35", linewidth=0.7, zorder=0)
+    if not any(found.all.any() for found in frequencies):
+        axes.text(0.5, 0.5, "no result yet", transform=axes.transAxes, ha="center", va="center", color="0.5")
 
 
 def _row(axes: Axes, row: int, found: ChoiceFrequencies, colours: Colormap, norm: Normalize) -> None:

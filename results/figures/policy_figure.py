@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _ROW = 0.178  # inches a decision
+_ENOUGH = 20  # proposals in a window: below, everything looks settled
 _COLOURS = "YlGnBu_r"  # settled is dark, open is light; lightness alone tells, also in grey
 
 
@@ -33,7 +34,16 @@ def policy_figure(policy: PolicyMap, title: str) -> Figure:
     for axes in (heat, side):
         axes.spines[:].set_visible(False)
         axes.tick_params(length=0)
-    mesh = heat.pcolormesh(
+    _heat(heat, policy)
+    _favourites(side, policy)
+    _bar(figure, [heat, side], policy.window)
+    figure.suptitle(plain(title, 110), parse_math=False, fontsize=11)
+    return figure
+
+
+def _heat(heat: Axes, policy: PolicyMap) -> None:
+    """The map: a row a decision, a column a window."""
+    heat.pcolormesh(
         _edges(policy),
         np.arange(len(policy.decisions) + 1),
         policy.entropy if len(policy.ends) else np.zeros((len(policy.decisions), 1)),
@@ -42,6 +52,7 @@ def policy_figure(policy: PolicyMap, title: str) -> Figure:
         vmax=1.0,
         rasterized=True,
         visible=bool(len(policy.ends)),
+        alpha=1.0 if policy.window >= _ENOUGH else 0.25,
     )
     rows = np.arange(len(policy.decisions)) + 0.5
     names = [plain(decision.name, 36) for decision in policy.decisions]
@@ -49,24 +60,45 @@ def policy_figure(policy: PolicyMap, title: str) -> Figure:
     heat.set_ylim(len(policy.decisions), 0)
     heat.set_xlabel("proposals")
     heat.tick_params(axis="x", length=3)
-    heat.xaxis.get_major_locator().set_params(integer=True)
+    heat.locator_params(axis="x", integer=True)
     for edge in stage_borders([decision.name for decision in policy.decisions]):
         heat.axhline(edge, color="white", linewidth=2.0)
         heat.axhline(edge, color="0.35", linewidth=0.7)
-    if not len(policy.ends):
-        heat.set_xticks([])
+    if len(policy.ends) < 2:
+        heat.set_xticks(policy.ends)
+    if policy.window < _ENOUGH:
         heat.text(
-            0.5, 0.5, "no proposal yet", transform=heat.transAxes, ha="center", va="center", color="0.5"
+            0.5,
+            0.5,
+            "no proposal yet" if not policy.window else f"{_proposals(policy.window)}: too few to tell",
+            transform=heat.transAxes,
+            ha="center",
+            va="center",
+            bbox={"facecolor": "white", "edgecolor": "0.7", "boxstyle": "round"},
         )
-    _favourites(side, policy)
+
+
+def _bar(figure: Figure, axes: list[Axes], window: int) -> None:
+    """The colours of the map."""
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
     bar = figure.colorbar(
-        mesh, ax=[heat, side], location="bottom", shrink=0.5, aspect=40, pad=0.02, ticks=[0, 0.5, 1]
+        ScalarMappable(Normalize(0.0, 1.0), _COLOURS),
+        ax=axes,
+        location="bottom",
+        shrink=0.5,
+        aspect=40,
+        pad=0.02,
+        ticks=[0, 0.5, 1],
     )
     bar.ax.set_xticklabels(["0 settled", "0.5", "1 open"])
-    bar.set_label(f"normalised entropy of {policy.window} proposals at a time", fontsize=8.5)
+    bar.set_label(f"normalised entropy of {_proposals(window)} at a time", fontsize=8.5)
     bar.outline.set_visible(False)
-    figure.suptitle(plain(title, 110), parse_math=False, fontsize=11)
-    return figure
+
+
+def _proposals(number: int) -> str:
+    return f"{number} proposal{'' if number == 1 else 's'}"
 
 
 def _edges(policy: PolicyMap) -> Floats:

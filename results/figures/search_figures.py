@@ -41,6 +41,7 @@ def search_figure(curves: SearchCurves, title: str) -> Figure:
         panels[2].set_yscale("log")
         log_ticks(panels[2].yaxis)
     panels[2].set_xlabel("results in order of arrival")
+    panels[2].set_xlim(0, 1.03 * max(len(curves.ids), 2))
     panels[2].xaxis.get_major_locator().set_params(integer=True)
     if len(curves.ids):
         best = int(curves.ids[curves.best[-1]])
@@ -131,6 +132,8 @@ def hypervolume_figure(curves: Sequence[tuple[str, SearchCurves]], title: str) -
     for axes in (left, right):
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
+        axes.set_xlim(left=0)
+        axes.set_ylim(bottom=max(0.0, axes.get_ylim()[0]))
         if not any(len(found.hypervolume) for _, found in curves):
             _nothing(axes)
     if len(curves) > 1:
