@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 figure_app = typer.Typer()
+_BEST = 0.1  # of the networks, whose choices are compared with all
 
 
 @figure_app.command()
@@ -75,14 +77,15 @@ def _figures(run: Run, trials: list[Trial]) -> Iterator[tuple[str, Callable[[], 
     curves = search_curves(trials, reference, gpus=worker_gpus(config, sessions))
     number = len(curves.ids)
     policy = policy_map([proposal.indices for proposal in proposals], decisions)
-    frequencies = choice_frequencies(trials, decisions)
+    frequencies = choice_frequencies(trials, decisions, _BEST)
+    shared = f"what the best {math.ceil(_BEST * number)} of {_networks(number)} share"
     yield "pareto", lambda: _pareto(run, trials, reference)
     yield "search", lambda: search_figure(curves, f"{run.name}: {_networks(number)}")
     yield "hypervolume", lambda: hypervolume_figure([(run.name, curves)], f"{run.name}: hypervolume")
     yield "policy", lambda: policy_figure(policy, f"{run.name}: what the controller has settled")
     yield (
         "choices",
-        lambda: choices_figure(frequencies, f"{run.name}: what the best tenth of {number:,} share"),
+        lambda: choices_figure(frequencies, f"{run.name}: {shared}"),
     )
     yield "architecture", lambda: _recommended(run)
 
