@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from nas.lookup import Found
 
 architecture_app = typer.Typer()
+PlotOption = Annotated[Path | None, typer.Option("--plot", help="A figure: .png, .svg or .pdf.")]
 
 
 @architecture_app.command()
@@ -22,15 +23,20 @@ def show(
     architecture: ArchArgument,
     classes: ClassesOption = None,
     channels: ChannelsOption = None,
+    plot: PlotOption = None,
     json_output: JsonOption = False,
 ) -> None:
-    """One architecture as a table, with its cost: nas show efficientnet_b0"""
+    """One architecture as a table, with its cost: nas show efficientnet_b0 --plot b0.png"""
+    from nas.figure_commands import check_plot, plot_architecture
     from nas.lookup import find_architecture
 
+    check_plot(plot)
     found = find_architecture(architecture)
     network = found.architecture
     classes, channels = classes or found.num_classes, channels or found.in_channels
     macs, params = cost(network, classes, channels)
+    if plot is not None:
+        plot_architecture(network, classes, channels, plot)
     if json_output:
         print_json(architecture_facts(found, classes, channels))
         return
@@ -60,6 +66,8 @@ def show(
         f"{count(memory(network, classes, channels))}B of memory for one image",
         soft_wrap=True,
     )
+    if plot is not None:
+        out.print(f"wrote {plot}", soft_wrap=True)
 
 
 def architecture_facts(found: Found, classes: int, channels: int) -> dict[str, Any]:
@@ -125,13 +133,19 @@ def scale(
     output: Annotated[Path | None, typer.Option("-o", "--output", help="A folder for the members.")] = None,
     classes: ClassesOption = None,
     channels: ChannelsOption = None,
+    plot: PlotOption = None,
+    accuracy: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="Of a member, 0 to 1, for the figure; repeatable."),
+    ] = None,
     json_output: JsonOption = False,
 ) -> None:
     """Compound scaling: nas scale quickstart@best, or nas scale efficientnet_b0 --phi 1 --phi 2
 
     Without --phi the published factors of B1 to B7 are used, which are a table and not the formula
-    alpha^phi, beta^phi, gamma^phi.
+    alpha^phi, beta^phi, gamma^phi. --plot puts the family beside the published models.
     """
+    from nas.figure_commands import check_plot, parse_accuracies, plot_family
     from nas.lookup import find_architecture
     from nas.scaling import ALPHA, BETA, GAMMA, compound_scale, efficientnet_family, scale_factor
     from results import file_stem, write_whole
@@ -144,6 +158,7 @@ def scale(
         raise InputError("--alpha, --beta and --gamma are the formula's and need --phi")
     if phi and len(set(phi)) < len(phi):
         raise InputError("--phi gives a coefficient twice")
+    check_plot(plot, accuracy or [])
     found = find_architecture(architecture)
     base = found.architecture
     if phi:
@@ -160,6 +175,9 @@ def scale(
     classes, channels = classes or found.num_classes, channels or found.in_channels
     base_macs = cost(base, classes, channels).macs
     facts = [m.to_json(classes, channels) for m in members]
+    accuracies = parse_accuracies(accuracy or [], [f["name"] for f in facts])
+    if plot is not None:
+        plot_family(base, facts, accuracies, f"{base.name}: {how}", plot)
     if output is not None:
         for member in members:
             network = member.architecture
@@ -188,3 +206,5 @@ def scale(
     )
     if output is not None:
         out.print(f"wrote {len(members)} architectures to {output}", soft_wrap=True)
+    if plot is not None:
+        out.print(f"wrote {plot}", soft_wrap=True)

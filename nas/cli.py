@@ -23,6 +23,7 @@ from nas.compare_commands import compare_app
 from nas.console import out, print_json
 from nas.data_commands import data_app
 from nas.doctor_commands import doctor_app
+from nas.figure_commands import figure_app
 from nas.options import JsonOption
 from nas.pareto_commands import pareto_app
 from nas.proxy_commands import proxy_app
@@ -53,6 +54,7 @@ app.add_typer(status_app)
 app.add_typer(pareto_app)
 app.add_typer(doctor_app)
 app.add_typer(query_app)
+app.add_typer(figure_app)
 app.add_typer(space_app, name="space")
 app.add_typer(data_app, name="data")
 app.add_typer(proxy_app, name="proxy")

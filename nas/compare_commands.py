@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,7 @@ from nas.architecture_commands import architecture_facts
 from nas.console import count, out, percent, print_json, print_table, reward_text
 from nas.options import ChannelsOption, ClassesOption, JsonOption
 from results import Run, check_figure_path, open_run, save_figure
+from results.figures import architecture_figure
 from search_space import InputError, cost, memory
 
 if TYPE_CHECKING:
@@ -210,13 +211,9 @@ def _whole_percent(share: float | None) -> str:
 
 
 def _plot(found: Sequence[Found], path: Path, classes: int, channels: int) -> None:
-    import results.figures
-
-    draw: Any = results.figures.architecture_figure  # type: ignore[attr-defined]
+    networks = [each.architecture for each in found]
     try:
-        figure = draw([each.architecture for each in found], num_classes=classes, in_channels=channels)
-    except InputError:
-        raise
+        figure = architecture_figure(networks, num_classes=classes, in_channels=channels)
     except ValueError as error:  # more than it draws
         raise InputError(f"--plot: {error}") from None
     save_figure(figure, path)

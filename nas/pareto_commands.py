@@ -26,6 +26,7 @@ from results import (
     save_figure,
     save_pareto_page,
     selected,
+    targets_of,
 )
 from results.figures import FORMATS
 from search_space import InputError
@@ -100,7 +101,7 @@ def _overlay(
     if any(name.endswith("reward") for name in objectives) and len({_objective(run) for run in runs}) > 1:
         console.err.print("nas: the runs have different objectives, and rewards do not compare")
     together = [trial for trials in everything for trial in trials]
-    reference = reference_point(together, objectives, _targets(runs[0]))
+    reference = reference_point(together, objectives, targets_of(runs[0].config()))
     shown = []
     for run, name, trials in zip(runs, called, everything, strict=True):
         try:
@@ -120,15 +121,6 @@ def _overlay(
 def _objective(run: Run) -> str:
     """The configuration's section, to be compared."""
     return json.dumps(run.config().get("objective"), sort_keys=True, default=str)
-
-
-def _targets(run: Run) -> dict[str, float]:
-    """Cost to the target of the run's objective."""
-    objective = run.config().get("objective") or {}
-    target = objective.get("target")
-    if not isinstance(target, int | float) or target <= 0:
-        return {}
-    return {str(objective.get("cost", "macs")): float(target)}
 
 
 def _warn_of_different_measures(runs: Sequence[Run], names: Sequence[str]) -> None:

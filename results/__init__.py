@@ -13,6 +13,7 @@ from results.fronts import (
     is_raised,
     objective_values,
     reference_point,
+    targets_of,
     violation_of,
 )
 from results.history import FILE as HISTORY
@@ -78,6 +79,7 @@ __all__ = [
     "save_pareto_page",
     "selected",
     "status_of",
+    "targets_of",
     "trial_table",
     "violation_of",
     "write_whole",

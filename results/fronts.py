@@ -276,6 +276,19 @@ def reference_point(
     return point
 
 
+def targets_of(config: Mapping[str, Any]) -> dict[str, float]:
+    """The cost that a run's objective is about, such as macs, to its target; empty where there is none.
+
+    Args:
+        config: of the run, as plain data.
+    """
+    objective = config.get("objective") or {}
+    target = objective.get("target")
+    if not isinstance(target, int | float) or target <= 0:
+        return {}
+    return {str(objective.get("cost", "macs")): float(target)}
+
+
 def dominating(trial: Trial, front: Front) -> list[Trial]:
     """Networks of a front that are no worse than a finished trial in all its objectives, and better in one.
 

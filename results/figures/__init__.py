@@ -1,16 +1,31 @@
 """Figures: data in, a matplotlib figure out, one function each; and one as an interactive page."""
 
+from results.figures.architecture_figure import architecture_figure
 from results.figures.audit import AuditPanel, audit_figure
+from results.figures.choices_figure import choices_figure
+from results.figures.family_figure import FamilyPoint, family_figure
 from results.figures.pareto import pareto_figure
 from results.figures.pareto_page import save_pareto_page
+from results.figures.policy_figure import policy_figure
+from results.figures.published import PUBLISHED, PublishedModel
+from results.figures.search_figures import hypervolume_figure, search_figure
 from results.figures.style import FORMATS, check_figure_path, save_figure
 
 __all__ = [
     "FORMATS",
+    "PUBLISHED",
     "AuditPanel",
+    "FamilyPoint",
+    "PublishedModel",
+    "architecture_figure",
     "audit_figure",
     "check_figure_path",
+    "choices_figure",
+    "family_figure",
+    "hypervolume_figure",
     "pareto_figure",
+    "policy_figure",
     "save_figure",
     "save_pareto_page",
+    "search_figure",
 ]

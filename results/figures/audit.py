@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from results.figures.style import BLUE, RED, log_ticks, unit_of
+from results.figures.labels import log_ticks
+from results.figures.style import BLUE, RED, unit_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from results.figures.style import BLUE, CYCLE, GREEN, GREY, RED, log_ticks, place_labels, plain_name, unit_of
+from results.figures.labels import label_points, log_ticks, plain, settle
+from results.figures.style import BLUE, CYCLE, GREEN, GREY, RED, unit_of
 from results.fronts import Limit, RunFront, is_raised, objective_values, violation_of
 from results.pareto import Floats
 from results.trial import ranked
@@ -48,7 +49,7 @@ class Scale:
     @classmethod
     def of(cls, name: str, values: Floats) -> Scale:
         """The scale for an objective with such values."""
-        word = _WORDS.get(name, plain_name(name))
+        word = _WORDS.get(name, plain(name))
         if name.endswith("accuracy"):
             return cls(name=name, factor=100.0, label=f"{word}, %")
         if name in ("macs", "params"):
@@ -246,7 +247,7 @@ def _draw_front(drawing: _Drawing, front: Floats, run: RunFront, look: _Look) ->
     drawing.marked += list(zip(x, y, strict=True))
     words = f"{'least infeasible' if broken else 'Pareto front'} ({len(x)})"
     if not look.alone:
-        words = f"{plain_name(run.name)} ({len(x)} {'least infeasible' if broken else 'on its front'})"
+        words = f"{plain(run.name)} ({len(x)} {'least infeasible' if broken else 'on its front'})"
     face = "white" if broken else look.color
     line = "-" if stairs else ""
     drawing.explain(words, color=look.color, marker=look.marker, linestyle=line, markerfacecolor=face)
@@ -281,7 +282,7 @@ def _draw_limits(drawing: _Drawing, run: RunFront) -> None:
         for scale, draw in zip(drawing.scales[:2], (drawing.axes.axvline, drawing.axes.axhline), strict=True):
             if limit.name == scale.name:
                 draw(limit.bound * scale.factor, **style)
-                drawing.explain(f"limit {plain_name(str(limit))}", color="0.45", marker="", linestyle="--")
+                drawing.explain(f"limit {plain(str(limit))}", color="0.45", marker="", linestyle="--")
 
 
 def _draw_baselines(
@@ -311,7 +312,7 @@ def _finish(drawing: _Drawing, points: Sequence[Floats], baselines: Sequence[Flo
     axes, scales = drawing.axes, drawing.scales
     axes.set_xlabel(scales[0].label, parse_math=False)
     axes.set_ylabel(scales[1].label, parse_math=False)
-    axes.set_title(plain_name(title, 90), parse_math=False)
+    axes.set_title(plain(title, 90), parse_math=False)
     axes.grid(alpha=0.25)
     for place, (axis, which) in enumerate(((axes.xaxis, "xscale"), (axes.yaxis, "yscale"))):
         if is_logarithmic(points, baselines, place):
@@ -323,7 +324,20 @@ def _finish(drawing: _Drawing, points: Sequence[Floats], baselines: Sequence[Flo
         if bar.ax.get_yscale() == "log":
             log_ticks(bar.ax.yaxis)
     _write_legend(drawing)
-    place_labels(axes, drawing.labels, drawing.marked)
+    _write_names(drawing)
+
+
+def _write_names(drawing: _Drawing) -> None:
+    """Beside the baselines, clear of the points that are marked."""
+    from matplotlib.transforms import Bbox
+
+    if not drawing.labels:
+        return
+    settle(drawing.figure)
+    names, x, y, colours = zip(*drawing.labels, strict=True)
+    marked = drawing.axes.transData.transform(np.array(drawing.marked).reshape(-1, 2))
+    taken = [Bbox.from_extents(*(dot - 5), *(dot + 5)) for dot in marked]
+    label_points(drawing.axes, list(zip(x, y, strict=True)), names, colours, 8.3, taken)
 
 
 def _write_legend(drawing: _Drawing) -> None:

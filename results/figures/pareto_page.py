@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from results.export import write_whole
+from results.figures.labels import plain
 from results.figures.pareto import Scale, is_logarithmic, scaled, worst_end
-from results.figures.style import BLUE, CYCLE, GREEN, RED, plain_name
+from results.figures.style import BLUE, CYCLE, GREEN, RED
 from results.fronts import RunFront, violation_of
 from results.pareto import Floats
 from results.trial import Trial, ranked
@@ -53,7 +54,7 @@ def save_pareto_page(runs: Sequence[RunFront], title: str, path: str | Path) -> 
         default_height="100%",
         config={"displaylogo": False, "responsive": True, "scrollZoom": True},
     )
-    page = _PAGE.format(title=escape(plain_name(title, 90)), figure=body)
+    page = _PAGE.format(title=escape(plain(title, 90)), figure=body)
     write_whole(Path(path), lambda unfinished: unfinished.write_text(page, encoding="utf-8"))
 
 
@@ -248,7 +249,7 @@ def _lay_out(page: _Page, points: Sequence[Floats], baselines: Sequence[Floats],
 
 def _text(name: str, longest: int = 40) -> str:
     """A name in a figure of plotly, which reads tags and TeX; it does not know what stands for quotes."""
-    return escape(plain_name(name, longest), quote=False).replace("$", "&#36;")
+    return escape(plain(name, longest), quote=False).replace("$", "&#36;")
 
 
 def _hover(trial: Trial, values: Floats, scales: Sequence[Scale], run: str) -> str:
