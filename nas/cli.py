@@ -25,6 +25,7 @@ from nas.data_commands import data_app
 from nas.doctor_commands import doctor_app
 from nas.options import JsonOption, RunArgument
 from nas.proxy_commands import proxy_app
+from nas.report_commands import report_app
 from nas.space_commands import space_app
 from nas.status_views import print_status, status_json, status_row, trial_json
 from results import (
@@ -54,6 +55,7 @@ app = typer.Typer(
 
 app.add_typer(architecture_app)
 app.add_typer(doctor_app)
+app.add_typer(report_app)
 app.add_typer(space_app, name="space")
 app.add_typer(data_app, name="data")
 app.add_typer(proxy_app, name="proxy")
