@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 from results.drawing import DrawnStage, drawn_stages
-from results.table import FACTS, trial_table
+from results.table import FACTS
 from results.trial import Trial
 from search_space import Decision
 
@@ -29,24 +30,53 @@ _FACTS = {
 
 
 class Stages:
-    """The distinct stages of many networks, each kept once."""
+    """The distinct stages of many networks, each kept once.
 
-    def __init__(self) -> None:
+    A stage costs what its description says, at the channels and the resolution of what comes in: networks
+    whose stages have all been seen so are not built again, which is most of the time of a large report.
+
+    Args:
+        num_classes, in_channels: of the networks that were trained.
+    """
+
+    def __init__(self, num_classes: int, in_channels: int) -> None:
         self.rows: list[list[Any]] = []
+        self._classes, self._channels = num_classes, in_channels
         self._places: dict[tuple[DrawnStage, str], int] = {}
+        self._seen: dict[Hashable, int] = {}
 
-    def numbers(self, trial: Trial, num_classes: int, in_channels: int) -> list[int]:
+    def numbers(self, trial: Trial) -> list[int]:
         """Which rows a network has, from the stem to the head."""
+        keys = _stage_keys(trial.architecture)
+        known = [self._seen.get(key) for key in keys]
+        numbers = [number for number in known if number is not None]
+        if len(numbers) == len(keys):
+            return numbers
         network = trial.network()
-        drawn = drawn_stages(network, num_classes, in_channels)
+        drawn = drawn_stages(network, self._classes, self._channels)
         short = ["", *network.summary().split(" | "), ""]
-        return [self._number(stage, words) for stage, words in zip(drawn, short, strict=True)]
+        numbers = [self._number(stage, words) for stage, words in zip(drawn, short, strict=True)]
+        self._seen.update(zip(keys, numbers, strict=True))
+        return numbers
 
     def _number(self, stage: DrawnStage, short: str) -> int:
         known = self._places.setdefault((stage, short), len(self.rows))
         if known == len(self.rows):
             self.rows.append([*stage, short])
         return known
+
+
+def _stage_keys(architecture: Mapping[str, Any]) -> list[Hashable]:
+    """What the row of each stage depends on, from the stem to the head."""
+    rest = json.dumps({k: v for k, v in architecture.items() if k not in ("name", "stages")}, sort_keys=True)
+    keys: list[Hashable] = [rest]
+    before: tuple[Any, ...] = ()  # channels of what comes in, and all strides until then
+    strides: tuple[Any, ...] = ()
+    for stage in architecture["stages"]:
+        keys.append((rest, before, tuple(stage.items())))
+        strides = (*strides, stage["stride"])
+        before = (stage["channels"], strides)
+    return [*keys, (rest, before)]
 
 
 def trial_columns(
@@ -60,12 +90,14 @@ def trial_columns(
         num_classes, in_channels: of the networks that were trained.
 
     Returns:
-        ``columns``: name to a list with one value a trial, None for what is not there; ``metrics``: the
-        same of the last epoch's metrics; ``stages``: the distinct `DrawnStage` rows, each with its short form;
-        the column ``stages`` holds their numbers; ``errors``: the distinct texts, to which the column ``error``
-        points; ``curve_stride``: the curves hold every so many epochs, counted back from the last.
+        ``columns``: name to a list with one value a trial, None for what is not there.
+        ``metrics``: the same of the last epoch's metrics.
+        ``stages``: the distinct `DrawnStage` rows, each with its short form; the column of that name holds
+        their numbers.
+        ``errors``: the distinct texts; the column ``error`` holds their numbers.
+        ``curve_stride``: the curves hold every so many epochs, counted back from the last.
     """
-    table = Stages()
+    table = Stages(num_classes, in_channels)
     stride = max(1, math.ceil(sum(len(trial.curve) for trial in trials) / _EPOCHS))
     errors = list(dict.fromkeys(trial.error for trial in trials if trial.error is not None))
     places = {error: number for number, error in enumerate(errors)}
@@ -76,7 +108,7 @@ def trial_columns(
     columns["epochs"] = [len(trial.curve) for trial in trials]
     columns["error"] = [None if trial.error is None else places[trial.error] for trial in trials]
     columns["curve"] = [_curve(trial, stride) for trial in trials]
-    columns["stages"] = [table.numbers(trial, num_classes, in_channels) for trial in trials]
+    columns["stages"] = [table.numbers(trial) for trial in trials]
     columns["choices"] = [
         [of.get(_name(trial.choices.get(d.name)), -1) for d, of in zip(decisions, choices, strict=True)]
         for trial in trials
@@ -117,15 +149,16 @@ def _name(choice: Any) -> Any:
 
 
 def _metrics(trials: Sequence[Trial], decisions: Sequence[Decision]) -> dict[str, list[float | None]]:
-    table = trial_table(trials)
-    known = {*FACTS, *table.decisions, *(decision.name for decision in decisions)}
-    numeric = [name for name, values in table.columns.items() if name not in known and values.dtype != object]
-    return {name: [_number(value) for value in table.columns[name].tolist()] for name in numeric}
+    """Numbers of the last epoch by their names, one a trial."""
+    known = {*FACTS, "epoch", *(decision.name for decision in decisions)}
+    last = [trial.curve[-1] if trial.curve else {} for trial in trials]
+    names = dict.fromkeys(name for metrics in last for name in metrics if name not in known)
+    return {name: [_number(metrics.get(name)) for metrics in last] for name in names}
 
 
-def _number(value: float, digits: int = 6) -> float | None:
+def _number(value: Any, digits: int = 6) -> float | None:
     """To so many significant digits; None for what is no number."""
-    if not math.isfinite(value):
+    if not isinstance(value, int | float) or not math.isfinite(value):
         return None
     return float(f"{value:.{digits}g}")
 
