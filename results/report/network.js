@@ -61,7 +61,7 @@ function operatorOf(stage) {
 function detailsOf(stage) {
   const parts = [];
   if (stage.kernel !== null && stage.kind !== "stem") parts.push(`k${stage.kernel}×${stage.kernel}`);
-  if (stage.expansion > 1) parts.push(`e${stage.expansion}`);
+  if (stage.expansion > 1 && stage.kind !== "mbconv") parts.push(`e${stage.expansion}`);
   parts.push(stage.se ? `SE ${stage.se}` : "");
   if (stage.skip && stage.skip !== "identity") parts.push(stage.skip === "none" ? "no skip" : stage.skip);
   return parts.filter(Boolean);
@@ -73,7 +73,7 @@ function drawingOf(stages) {
   const widest = Math.max(...stages.map((stage) => stage.channels));
   const macs = stages.reduce((sum, stage) => sum + stage.macs, 0);
   const most = Math.max(...stages.map((stage) => stage.macs)) || 1;
-  const slots = stages.map((stage) => Math.max(86, stage.layers * unit + 8));
+  const slots = stages.map((stage) => Math.max(104, stage.layers * unit + 8));
   const width = slots.reduce((sum, slot) => sum + slot + gap, 8);
   const parts = [];
   let left = 8;
@@ -128,7 +128,7 @@ function fillStages(row, stages) {
   table.append(make("tfoot", {}, make("tr", {}, make("th", {scope: "row"}, "Sum"), blank(), blank(), blank(), blank(),
     make("td", {class: "number"}, stages.reduce((sum, stage) => sum + stage.layers, 0)), make("td", {class: "number"}, grouped(macs)), blank(),
     make("td", {class: "number"}, grouped(params)))));
-  at("drawing-note").textContent = "Width by layers, height by the square root of channels, colour by operator and expansion (e), an amber line "
+  at("drawing-note").textContent = "Width by layers, height by the square root of channels, colour by operator and expansion, an amber line "
     + "for squeeze-and-excitation (SE); ↓2 halves the resolution, which is that of what comes in."
     + (macs === T.macs[row] ? "" : ` Trained was a narrower or smaller network of this architecture, with ${count(T.macs[row])} MACs.`);
 }

@@ -13,7 +13,7 @@ from importlib.resources import files
 from typing import Any
 
 # in this order, within one function
-_SCRIPTS = ("model", "filter", "plots", "network", "table", "search", "sections", "page")
+_SCRIPTS = ("model", "filter", "dots", "plots", "network", "table", "search", "sections", "page")
 _ESCAPES = {ord(char): f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"}
 
 

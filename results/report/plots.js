@@ -1,18 +1,10 @@
 // What all plots share, and the Pareto plot.
 
-const MANY = 3000; // points; more are drawn by WebGL where there is one
-const WEBGL = (() => {
-  try {
-    return Boolean(document.createElement("canvas").getContext("webgl"));
-  } catch {
-    return false;
-  }
-})();
+const MANY = 3000; // points; more are drawn smaller
 const COARSE = matchMedia("(pointer: coarse)").matches;
 const CONFIG = {displaylogo: false, responsive: true, showSendToCloud: false, modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d", "toImage"]};
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
-const scatterKind = (points) => (points > MANY && WEBGL ? "scattergl" : "scatter");
 
 // Plotly reads <b>, <a href> and entities in texts: a name is shown as it is.
 const plain = (text) => String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
@@ -35,6 +27,19 @@ function layout(more) {
   };
 }
 
+// The range of an axis that shows all values with some room; plotly leaves none for dots that it does not draw.
+function rangeOf(values, log = false, room = 0.05) {
+  let [low, high] = [Infinity, -Infinity];
+  for (const value of values) {
+    const place = log ? Math.log10(value) : value;
+    low = Math.min(low, place);
+    high = Math.max(high, place);
+  }
+  if (low > high) return {};
+  const more = low === high ? Math.abs(low) * 0.1 || 1 : (high - low) * room;
+  return {range: [low - more, high + more]};
+}
+
 function tickFormat(key) {
   if (isShare(key)) return {tickformat: ".1~%", hoverformat: ".2%"};
   if (key === "macs" || key === "params") return {tickformat: ".3~s"};
@@ -46,8 +51,14 @@ function labelOf(key) {
   return {accuracy: "validation accuracy", macs: "multiply-adds of one image (MACs)"}[key] || label;
 }
 
-// The architecture in a few lines.
+const hovers = new Map();
+// What the pointer shows of a network: its facts, and the architecture in a few lines.
 function hoverOf(row) {
+  if (!hovers.has(row)) hovers.set(row, hoverText(row));
+  return hovers.get(row);
+}
+
+function hoverText(row) {
   const stages = T.stages[row].map((number) => D.trials.stages[number][SHORT]).filter(Boolean).map(plain);
   const lines = [];
   for (let i = 0; i < stages.length; i += 3) lines.push(stages.slice(i, i + 3).join(" | "));
@@ -65,9 +76,9 @@ function onAxes(rows) {
     && !(pareto.log && valueOf(row, pareto.x) <= 0));
 }
 
-function points(name, rows, more, kind = "scatter") {
+function points(name, rows, more) {
   return {
-    type: kind, mode: "markers", name, x: rows.map((row) => valueOf(row, pareto.x)), y: rows.map((row) => valueOf(row, pareto.y)),
+    type: "scatter", mode: "markers", name, x: rows.map((row) => valueOf(row, pareto.x)), y: rows.map((row) => valueOf(row, pareto.y)),
     customdata: rows, hovertext: rows.map(hoverOf), hoverinfo: "text", ...more,
   };
 }
@@ -98,11 +109,16 @@ function paretoTraces() {
   }
   const size = rows.length > MANY ? 4 : rows.length > 500 ? 6 : 8;
   const faint = pareto.colour === "none" ? (rows.length > MANY ? 0.4 : 0.62) : 0.8;
-  const dominated = coloured(others, size, colour("faint"), {width: 0});
-  if (pareto.colour !== "none") Object.assign(dominated, {showscale: true, colorbar: colourBar()});
+  const scale = pareto.colour === "none" ? {color: colour("faint"), size} : {...coloured([], size), color: [pareto.range[0]], showscale: true, colorbar: colourBar()};
+  pareto.dots = {
+    x: others.map((row) => valueOf(row, pareto.x)), y: others.map((row) => valueOf(row, pareto.y)), size, opacity: faint, trace: 0,
+    colours: pareto.colour === "none" ? null : others.map((row) => mixed(valueOf(row, pareto.colour), ...pareto.range)),
+  };
   const steps = pareto.front.map((row) => [valueOf(row, pareto.x), valueOf(row, pareto.y)]);
   const traces = [
-    points(`dominated (${grouped(others.length)})`, others, {marker: dominated, opacity: faint}, scatterKind(others.length)),
+    // what the pointer finds; the dots themselves are painted by `dots.js`, and the legend needs a trace of its own
+    points("", others, {mode: "none", showlegend: false, legendgroup: "dominated"}),
+    {type: "scatter", mode: "markers", name: `dominated (${grouped(others.length)})`, x: [null], y: [null], legendgroup: "dominated", marker: scale, opacity: faint},
     {
       type: "scatter", mode: "lines", x: steps.map(([x]) => x), y: steps.map(([, y]) => y), hoverinfo: "skip", showlegend: false,
       line: {color: colour("accent"), width: 1.6, shape: measures.get(pareto.x).better === "less" ? "hv" : "vh"},
@@ -141,9 +157,10 @@ function drawPareto() {
   const traces = paretoTraces();
   const [x, y] = [measures.get(pareto.x), measures.get(pareto.y)];
   const figure = at("pareto");
+  const shown = onAxes(DONE);
   const drawn = Plotly.react(figure, traces, layout({
-    xaxis: axis(plain(labelOf(pareto.x)), {type: pareto.log ? "log" : "linear", ...tickFormat(pareto.x)}),
-    yaxis: axis(plain(labelOf(pareto.y)), tickFormat(pareto.y)),
+    xaxis: axis(plain(labelOf(pareto.x)), {type: pareto.log ? "log" : "linear", ...tickFormat(pareto.x), ...rangeOf(shown.map((row) => valueOf(row, pareto.x)), pareto.log)}),
+    yaxis: axis(plain(labelOf(pareto.y)), {...tickFormat(pareto.y), ...rangeOf(shown.map((row) => valueOf(row, pareto.y)), false, 0.07)}),
     showlegend: true, legend: {orientation: "h", x: 0, y: 1.01, yanchor: "bottom", font: {size: 12}, itemsizing: "constant", bgcolor: "rgba(0,0,0,0)"},
     shapes: selectedRing(), uirevision: `${pareto.x} ${pareto.y} ${pareto.log}`,
   }), CONFIG);
@@ -153,6 +170,7 @@ function drawPareto() {
     ? `Front of ${sought(y)} and ${sought(x)}: ${grouped(pareto.front.length)} of ${grouped(whole)} networks. `
       + (BASELINES.length ? "Baselines are shown beside it and are no part of it." : "")
     : "There is no finished candidate to show.";
+  paintDots(figure, () => [pareto.dots]);
   figure.dataset.front = pareto.front.map((row) => T.id[row]).join(" ");
   return drawn;
 }

@@ -26,14 +26,12 @@ function curvesMark() {
 }
 
 function drawCurves() {
-  const kind = scatterKind(ARRIVED.length);
   const order = ARRIVED.map((_, place) => place + 1);
   const traces = CURVES.flatMap(([key], number) => {
     const place = {xaxis: "x", yaxis: `y${number ? number + 1 : ""}`};
     return [
       {
-        type: kind, mode: "markers", x: order, y: ARRIVED.map((row) => valueOf(row, key)), customdata: ARRIVED, hovertext: ARRIVED.map(hoverOf), hoverinfo: "text",
-        marker: {size: ARRIVED.length > MANY ? 3 : ARRIVED.length > 500 ? 4 : 6, color: colour("faint")}, opacity: ARRIVED.length > MANY ? 0.5 : 0.75, ...place,
+        type: "scatter", mode: "none", x: order, y: ARRIVED.map((row) => valueOf(row, key)), customdata: ARRIVED, hovertext: ARRIVED.map(hoverOf), hoverinfo: "text", ...place,
       },
       {type: "scatter", mode: "lines", ...running(key), line: {color: colour("accent"), width: 2, shape: "hv"}, hoverinfo: "skip", ...place},
     ];
@@ -41,9 +39,16 @@ function drawCurves() {
   const axes = {};
   CURVES.forEach(([key, name], number) => {
     const top = 1 - number * 0.345;
-    axes[`yaxis${number ? number + 1 : ""}`] = axis(name, {domain: [Math.max(0, top - 0.31), top], ...tickFormat(key)});
+    axes[`yaxis${number ? number + 1 : ""}`] = axis(name, {domain: [Math.max(0, top - 0.31), top], ...tickFormat(key), ...rangeOf(ARRIVED.map((row) => valueOf(row, key)), false, 0.08)});
   });
-  return Plotly.react("curves", traces, layout({xaxis: axis("results, in order of arrival", {anchor: "y3"}), ...axes, shapes: curvesMark(), uirevision: "curves"}), CONFIG);
+  const many = ARRIVED.length > MANY;
+  const dots = CURVES.map(([key], number) => ({
+    x: order, y: ARRIVED.map((row) => valueOf(row, key)), size: many ? 3 : ARRIVED.length > 500 ? 4 : 6, opacity: many ? 0.5 : 0.8,
+    trace: 2 * number, yaxis: `yaxis${number ? number + 1 : ""}`,
+  }));
+  const drawn = Plotly.react("curves", traces, layout({xaxis: axis("results, in order of arrival", {anchor: "y3", ...rangeOf([1, ARRIVED.length], false, 0.015)}), ...axes, shapes: curvesMark(), uirevision: "curves"}), CONFIG);
+  paintDots(at("curves"), () => dots);
+  return drawn;
 }
 
 function drawVolume(id, place, title) {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 from collections import Counter
@@ -12,51 +13,50 @@ from results.report.source import Read
 from results.trial import Trial
 
 _STATES = {
-    "running": "It is running; this page shows what is known so far.",
-    "finished": "It finished.",
-    "exhausted": "It ended early: the proposals brought no new network any more.",
-    "interrupted": "It was interrupted, and can be resumed.",
-    "failing": "It gave up, because one candidate after the other failed.",
-    "error": "It ended with an error, and can be resumed.",
-    "killed": "It was killed, and can be resumed.",
-    "new": "It has not begun.",
+    "running": "is running; this page shows what is known so far",
+    "finished": "has finished",
+    "exhausted": "ended before its budget was spent: the proposals brought no new network any more",
+    "interrupted": "was interrupted, and can be resumed",
+    "failing": "gave up, because one candidate after the other failed",
+    "error": "ended with an error, and can be resumed",
+    "killed": "was killed, and can be resumed",
+    "new": "has not begun",
 }
 _DASH = "-"
+_SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 _NAMES = {"macs": "MACs", "params": "parameters"}
 
 
 def summary(found: Read) -> list[str]:
     """What was searched and found, one paragraph an entry."""
-    return [text for text in (_search(found), _found(found), _ends(found), _measured(found)) if text]
+    return [text for text in (_search(found), _found(found), _measured(found)) if text]
 
 
 def _search(found: Read) -> str:
     """What was searched, how many networks, how long."""
     space = found.config.get("space")
     name = space.get("name", "of its own") if isinstance(space, Mapping) else space
-    size = 1
-    for decision in found.decisions:
-        size *= len(decision.choices)
+    size = math.prod(len(decision.choices) for decision in found.decisions)
     controller = (found.config.get("controller") or {}).get("name")
     budget = (found.config.get("search") or {}).get("candidates")
-    who = f" with the controller {controller}" if controller else ""
-    text = (
-        f"The search {found.name} looked at {_networks(len(found.candidates))} of the space {name} "
-        f"({len(found.decisions)} decisions, {_size(size)} points){who}; {len(found.done):,} finished"
-    )
-    text += f", of a budget of {budget:,}. " if isinstance(budget, int) else ". "
+    state = _STATES.get(found.state, f"is in the state {found.state}")
+    who = f", proposed by the controller {controller}" if controller else ""
+    of = f" of a budget of {budget:,}" if isinstance(budget, int) else ""
+    return (
+        f"The search {found.name} {state}. It looked at {_networks(len(found.candidates))}{of} in the space "
+        f"{name} ({len(found.decisions)} decisions, {_size(size)} points){who}. {_ends(found)} {_took(found)}"
+    ).strip()
+
+
+def _took(found: Read) -> str:
     seconds = [session.elapsed for session in found.sessions if session.elapsed is not None]
-    state = _STATES.get(found.state, f"Its state is {found.state}.")
     if not seconds:
-        return text + state
+        return ""
     workers = found.sessions[-1].workers
     on = f" with {_number(workers, 'worker')}" if workers else ""
-    spent = sum(trial.seconds for trial in found.trials if trial.reused is None)
     over = f" in {len(seconds)} sessions" if len(seconds) > 1 else ""
-    return (
-        f"{text}{state} It took {duration(sum(seconds))}{over}{on}, and {duration(spent)} of evaluation "
-        "added up over the workers."
-    )
+    spent = sum(trial.seconds for trial in found.trials if trial.reused is None)
+    return f"It took {duration(sum(seconds))}{over}{on}; all evaluations add up to {duration(spent)}."
 
 
 def _found(found: Read) -> str:
@@ -89,27 +89,26 @@ def _found(found: Read) -> str:
 
 
 def _ends(found: Read) -> str:
-    """What did not finish."""
+    """How the candidates ended."""
+    if not found.candidates:
+        return ""
     counts: Counter[str] = Counter(trial.status for trial in found.candidates)
     parts = [
         f"{counts[status]:,} {words}"
         for status, words in (
+            ("done", "finished"),
             ("failed", "failed"),
             ("stopped", "were stopped early"),
             ("running", "are being evaluated"),
             ("pending", "wait"),
         )
-        if counts[status]
+        if counts[status] or status in ("done", "failed")
     ]
+    text = f"{', '.join(parts[:-1])} and {parts[-1]}"
+    if counts["done"] < len(found.candidates):
+        text += "; only those that finished have an accuracy"
     reused = sum(trial.reused is not None for trial in found.candidates)
-    text = (
-        f"Of the candidates {', '.join(parts)}. They have no accuracy and are on no front. " if parts else ""
-    )
-    if found.candidates and not counts["failed"]:
-        text += "No candidate failed. "
-    if reused:
-        text += f"{reused:,} measurements were taken over from earlier runs. "
-    return text.strip()
+    return f"{text}." + (f" {reused:,} measurements were taken over from earlier runs." if reused else "")
 
 
 def _measured(found: Read) -> str:
@@ -171,8 +170,8 @@ def tiles(found: Read) -> list[dict[str, str]]:
             ("reward", f"{trial.reward:.4f}" if trial.reward is not None else _DASH, named),
         ]
         if found.best is not None and found.best.reward is not None:
-            of = f"of accuracy and {_NAMES[found.cost]}"
-            shown.append(("Pareto front", _networks(len(found.front.trials)), of))
+            of = f"networks, accuracy and {_NAMES[found.cost]}"
+            shown.append(("Pareto front", f"{len(found.front.trials):,}", of))
     seconds = [session.elapsed for session in found.sessions if session.elapsed is not None]
     if seconds:
         shown.append(("duration", duration(sum(seconds)), _number(len(found.sessions), "session")))
@@ -257,8 +256,8 @@ def _size(size: int) -> str:
     """Points of a space."""
     if size < 10_000_000:
         return f"{size:,}"
-    digits = len(str(size)) - 1
-    return f"{str(size)[0]}.{str(size)[1]} · 10^{digits}"
+    power = str(len(str(size)) - 1).translate(_SUPERSCRIPT)
+    return f"{str(size)[0]}.{str(size)[1]} · 10{power}"
 
 
 def _signed(value: float, space: str = " ") -> str:
