@@ -48,7 +48,7 @@ function paintGroup(pen, group, across, up) {
   pen.rect(across._offset, up._offset, across._length, up._length);
   pen.clip();
   pen.globalAlpha = group.opacity;
-  pen.fillStyle = colour("faint");
+  pen.fillStyle = colour("dot");
   const radius = group.size / 2;
   for (let i = 0; i < group.x.length; i += 1) {
     const [x, y] = [across._offset + across.d2p(group.x[i]), up._offset + up.d2p(group.y[i])];

@@ -109,7 +109,7 @@ function paretoTraces() {
   }
   const size = rows.length > MANY ? 4 : rows.length > 500 ? 6 : 8;
   const faint = pareto.colour === "none" ? (rows.length > MANY ? 0.4 : 0.62) : 0.8;
-  const scale = pareto.colour === "none" ? {color: colour("faint"), size} : {...coloured([], size), color: [pareto.range[0]], showscale: true, colorbar: colourBar()};
+  const scale = pareto.colour === "none" ? {color: colour("dot"), size} : {...coloured([], size), color: [pareto.range[0]], showscale: true, colorbar: colourBar()};
   pareto.dots = {
     x: others.map((row) => valueOf(row, pareto.x)), y: others.map((row) => valueOf(row, pareto.y)), size, opacity: faint, trace: 0,
     colours: pareto.colour === "none" ? null : others.map((row) => mixed(valueOf(row, pareto.colour), ...pareto.range)),

@@ -51,12 +51,19 @@ function drawCurves() {
   return drawn;
 }
 
-function drawVolume(id, place, title) {
+// Hours, or minutes or seconds where all of them are short.
+function hourScale() {
+  const most = D.curves.hypervolume.at(-1)[1];
+  const [factor, unit] = most >= 1 ? [1, "hours"] : most >= 1 / 60 ? [60, "minutes"] : [3600, "seconds"];
+  return {factor, label: D.curves.hours_label.replace("hours", unit)};
+}
+
+function drawVolume(id, place, title, factor = 1) {
   const points = D.curves.hypervolume;
   const trace = {
-    type: "scatter", mode: points.length === 1 ? "markers" : "lines", x: points.map((point) => point[place]), y: points.map((point) => point[2]),
+    type: "scatter", mode: points.length === 1 ? "markers" : "lines", x: points.map((point) => factor * point[place]), y: points.map((point) => point[2]),
     line: {color: colour("accent"), width: 2, shape: "hv"}, marker: {color: colour("accent"), size: 8}, fill: "tozeroy", fillcolor: colour("accent-soft"),
-    hovertemplate: `%{x:.3~s} ${title}: %{y:.1%}<extra></extra>`,
+    hovertemplate: `%{x:.4~g} ${title}: %{y:.1%}<extra></extra>`,
   };
   return Plotly.react(id, [trace], layout({xaxis: axis(title), yaxis: axis("", {tickformat: ".1~%", rangemode: "tozero"})}), CONFIG);
 }
@@ -80,7 +87,8 @@ function drawHeat() {
 
 function drawSearch() {
   if (!ARRIVED.length) return [];
-  return [drawCurves(), drawVolume("volume-candidates", 0, "results"), drawVolume("volume-hours", 1, D.curves.hours_label)];
+  const {factor, label} = hourScale();
+  return [drawCurves(), drawVolume("volume-candidates", 0, "results"), drawVolume("volume-hours", 1, label, factor)];
 }
 
 function startSearch() {
@@ -88,9 +96,9 @@ function startSearch() {
   at("policy").hidden = !D.policy.ends.length || D.decisions.length === 0;
   const drawn = drawSearch();
   if (ARRIVED.length) {
-    at("volume-hours-title").textContent = `Hypervolume over ${D.curves.hours_label}`;
+    at("volume-hours-title").textContent = `Hypervolume over ${hourScale().label}`;
     at("volume-note").textContent = `Hypervolume: the share of the box from accuracy 0 and ${count(D.reference_cost)} ${D.cost === "macs" ? "MACs" : "parameters"} to accuracy 1 and cost 0 that the networks dominate. `
-      + `Hours of evaluation are added up over the workers, failed and stopped candidates included.`;
+      + `Time of evaluation is added up over the workers, failed and stopped candidates included.`;
     at("curves").on("plotly_click", (event) => {
       const point = event.points.find((one) => one.customdata !== undefined);
       if (point) select(point.customdata, "curves");
