@@ -43,7 +43,7 @@ function rangeOf(values, log = false, room = 0.05) {
 function tickFormat(key) {
   if (isShare(key)) return {tickformat: ".1~%", hoverformat: ".2%"};
   if (key === "macs" || key === "params") return {tickformat: ".3~s"};
-  return {};
+  return {tickformat: "~g"};
 }
 
 function labelOf(key) {
@@ -69,7 +69,14 @@ function hoverText(row) {
 
 const cut = (text, longest) => (text.length > longest ? `${text.slice(0, longest - 1)}…` : text);
 
-const pareto = {x: D.cost, y: "accuracy", colour: "none", log: false, front: []};
+// Logarithmic from the start where a baseline is so far off that the candidates would be one spot.
+const FAR = 4;
+function farOff(key) {
+  const largest = (rows) => rows.reduce((most, row) => Math.max(most, valueOf(row, key)), 0);
+  return CANDIDATES.length > 0 && largest(BASELINES.filter((row) => T.status[row] === "done")) > FAR * largest(CANDIDATES);
+}
+
+const pareto = {x: D.cost, y: "accuracy", colour: "none", log: farOff(D.cost), front: []};
 
 function onAxes(rows) {
   return rows.filter((row) => [pareto.x, pareto.y].every((key) => Number.isFinite(valueOf(row, key)) && valueOf(row, key) !== null)
@@ -95,6 +102,14 @@ function coloured(rows, size, otherwise, border) {
 function colourBar() {
   const format = isShare(pareto.colour) ? ".1~%" : ".3~s";
   return {title: {text: plain(measures.get(pareto.colour).label), side: "right", font: {size: 12}}, thickness: 10, len: 0.7, outlinewidth: 0, tickformat: format, tickfont: {size: 11}};
+}
+
+// Whether a point is in the right half of the plot, where its name goes to the left.
+function beyondMiddle(row) {
+  const scale = (value) => (pareto.log ? Math.log(value) : value);
+  const values = onAxes(DONE).map((other) => scale(valueOf(other, pareto.x)));
+  const [low, high] = values.reduce(([least, most], value) => [Math.min(least, value), Math.max(most, value)], [Infinity, -Infinity]);
+  return scale(valueOf(row, pareto.x)) > (low + high) / 2;
 }
 
 function paretoTraces() {
@@ -127,7 +142,7 @@ function paretoTraces() {
   ];
   if (references.length) {
     traces.push(points(`baselines (${references.length})`, references, {
-      mode: "markers+text", text: references.map((row) => plain(cut(T.baseline[row], 40))), textposition: "bottom center",
+      mode: "markers+text", text: references.map((row) => plain(cut(T.baseline[row], 40))), textposition: references.map((row) => (beyondMiddle(row) ? "bottom left" : "bottom right")),
       textfont: {size: 12, color: colour("green")}, cliponaxis: false,
       marker: {size: 11, symbol: "diamond", color: colour("green"), line: {width: 1.5, color: colour("card")}},
     }));
@@ -183,6 +198,7 @@ function startPareto() {
     at(id).value = pareto[key];
     at(id).addEventListener("change", () => { pareto[key] = at(id).value; drawPareto(); updateButtons(); });
   }
+  at("log-x").checked = pareto.log;
   at("log-x").addEventListener("change", () => { pareto.log = at("log-x").checked; drawPareto(); updateButtons(); });
   const drawn = drawPareto();
   at("pareto").on("plotly_click", (event) => {

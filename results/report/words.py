@@ -138,9 +138,9 @@ def _protocol(found: Read) -> str:
         return (
             f"Nothing was trained: accuracies were looked up in a table of published results{added}. {_MAC}"
         )
-    if not re.fullmatch(r"[0-9a-f]{64}", found.facts.fingerprint):
-        given = f" ({_cut(found.facts.fingerprint)})" if found.facts.fingerprint else ""
-        return f"Accuracies were given by a function outside this project{given}. {_MAC}"
+    if not _own_evaluator(found):
+        given = _cut(found.facts.fingerprint)
+        return f"Accuracies were given by a function outside this project ({given}). {_MAC}"
     protocol, data = found.config.get("protocol") or {}, found.config.get("data") or {}
     source = data.get("name") or data.get("cache") or "its data"
     subset = protocol.get("subset")
@@ -180,7 +180,6 @@ def tiles(found: Read) -> list[dict[str, str]]:
 
 def reproduce(found: Read) -> dict[str, Any]:
     """How to run it again: ``commands`` with what each does, and ``facts`` that have to agree."""
-    again = shlex.quote(f"{found.name}-again")
     name = shlex.quote(found.name)
     seeds = sorted({trial.seed for trial in found.trials})
     facts = [["seed of the controller", str(found.config.get("seed", 0))]]
@@ -190,9 +189,8 @@ def reproduce(found: Read) -> dict[str, Any]:
         facts.append(["fingerprint of protocol and data", _cut(found.facts.fingerprint)])
     return {
         "commands": [
-            {"words": "The same search under another name, from the configuration above.",
-             "command": f"nas search runs/{name}/config.yaml --run {again}"},
-            {"words": "Go on with this one, where it was interrupted.",
+            _again(found),
+            {"words": "Go on with this one where it stopped.",
              "command": f"nas search --run {name} --resume"},
             {"words": "Check this run: every key, cost and reward, and the controller by a replay.",
              "command": f"nas doctor {name}"},
@@ -208,6 +206,28 @@ def reproduce(found: Read) -> dict[str, Any]:
             "repeated. GPUs repeat a training nearly, not exactly."
         ),
     }  # fmt: skip
+
+
+def _again(found: Read) -> dict[str, str]:
+    """What runs the search anew."""
+    config, name = f"runs/{found.name}/config.yaml", f"{found.name}-again"
+    if not _own_evaluator(found):
+        return {
+            "words": "The same search under another name, from the configuration above and in Python, since its "
+            "accuracies were given by a function.",
+            "command": f"nas.run_search(nas.load_config({config!r}, name={name!r}), evaluator=...)",
+        }
+    return {
+        "words": "The same search under another name, from the configuration above.",
+        "command": f"nas search {shlex.quote(config)} --run {shlex.quote(name)}",
+    }
+
+
+def _own_evaluator(found: Read) -> bool:
+    """Whether this project's training or tables gave the accuracies; their fingerprints are hashes."""
+    looked_up = (found.config.get("evaluator") or {}).get("kind") == "table"
+    unknown = not found.facts.fingerprint
+    return looked_up or unknown or re.fullmatch(r"[0-9a-f]{64}", found.facts.fingerprint) is not None
 
 
 def _described(trial: Trial) -> str:
