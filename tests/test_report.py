@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nas import run_search
+from nas import parse_config, run_search
 from results import Run, create_run, ranked
 from results.drawing import DrawnStage, drawn_stages
 from results.report.columns import Stages, choice_text, measures_of
@@ -26,6 +26,7 @@ from search_space import load_architecture, load_space
 from tests.reporting import BASELINE, BOLD, SCRIPT, Curved, searched
 from tests.searching import config
 from tests.test_cli import nas
+from trainers import Measurement
 
 NOW = datetime(2026, 1, 2, 3, 4, tzinfo=timezone.utc)
 
@@ -164,7 +165,8 @@ def test_the_summary_names_what_was_found(run: Run, data: dict[str, Any]) -> Non
     text = " ".join(data["summary"])
     best = run.best()
     for part in (
-        "The search t has finished. It looked at 60 networks of a budget of 60 in the space digits",
+        "The search t has finished. It looked at 60 networks of the space digits (20 decisions, ",
+        " points), out of a budget of 60, proposed by the controller random.",
         f"candidate {best.id}: {100 * best.accuracy:.2f} % accuracy",
         f"{len(data['front'])} of ",
         "The reward is accuracy · (MACs / T)^w with T = 1 M and w = -0.07.",
@@ -313,6 +315,14 @@ def test_many_long_errors_and_curves_stay_within_bounds() -> None:
     assert len(found["columns"]["curve"][-1]) == 334
 
 
+@dataclasses.dataclass(frozen=True)
+class Evenly(Curved):
+    """Every network is as good as any other."""
+
+    def epochs(self, *arguments: Any) -> Any:
+        yield Measurement(accuracy=0.5, final=True)
+
+
 # --- the command -------------------------------------------------------------------------------------
 
 
@@ -334,6 +344,24 @@ def test_a_comparison_is_with_a_baseline_where_the_space_holds_no_b0(
     assert nas(capsys, "report", str(run.path), "-o", "page.html")[0] == 0
     found = embedded((in_tmp / "page.html").read_text())["comparison"]
     assert found is None or found["reference_name"] in ("mobilenet_v2", BASELINE)
+
+
+@pytest.mark.parametrize("compare", [[], ["--compare", "NETWORK"]])
+def test_a_baseline_of_the_space_is_compared_with(
+    in_tmp: Path, capsys: pytest.CaptureFixture[str], compare: list[str]
+) -> None:
+    space = load_space("digits")
+    network = space.decode([0] * len(space.decisions)).renamed("smallest <i>")
+    settings = {**config(search={"candidates": 4}).model_dump(mode="json"), "baselines": [network.to_dict()]}
+    run_search(parse_config(settings), evaluator=Evenly())
+    network.save(in_tmp / "n.yaml")
+    words = [str(in_tmp / "n.yaml") if word == "NETWORK" else word for word in compare]
+    code, _, err = nas(capsys, "report", "t", "-o", "page.html", *words)
+    assert (code, err) == (0, "")
+    found = embedded((in_tmp / "page.html").read_text())["comparison"]
+    assert found["reference_name"] == (words[1] if words else "smallest <i>")
+    assert [row["name"] for row in found["networks"]][1] == found["reference_name"]
+    assert found["words"]
 
 
 @pytest.mark.parametrize(

@@ -30,8 +30,9 @@ def report_page(data: Mapping[str, Any]) -> str:
 
     style = _resource("page.css")
     script = "\n".join(_resource(f"{name}.js") for name in _SCRIPTS)
+    title = f"{data['run']}: report of a search".encode("utf-8", "replace").decode("utf-8")
     parts = {
-        "title": html.escape(f"{data['run']}: report of a search"),
+        "title": html.escape(title),
         "style": style,
         "data": script_json(data),
         # a closing tag within a script would end it; plotly's has none

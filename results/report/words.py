@@ -41,11 +41,12 @@ def _search(found: Read) -> str:
     budget = (found.config.get("search") or {}).get("candidates")
     state = _STATES.get(found.state, f"is in the state {found.state}")
     who = f", proposed by the controller {controller}" if controller else ""
-    of = f" of a budget of {budget:,}" if isinstance(budget, int) else ""
-    return (
-        f"The search {found.name} {state}. It looked at {_networks(len(found.candidates))}{of} in the space "
-        f"{name} ({len(found.decisions)} decisions, {_size(size)} points){who}. {_ends(found)} {_took(found)}"
-    ).strip()
+    of = f", out of a budget of {budget:,}" if isinstance(budget, int) else ""
+    text = (
+        f"The search {found.name} {state}. It looked at {_networks(len(found.candidates))} of the space "
+        f"{name} ({len(found.decisions)} decisions, {_size(size)} points){of}{who}."
+    )
+    return " ".join(part for part in (text, _ends(found), _took(found)) if part)
 
 
 def _took(found: Read) -> str:
