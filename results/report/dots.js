@@ -11,10 +11,11 @@ function mixed(value, low, high) {
 }
 
 // Keeps the dots of a plot painted, whatever its axes do. `groups` gives lists of
-// {x, y, size, opacity, trace, colours, xaxis, yaxis}; `trace` is the one whose visibility they share.
-function paintDots(figure, groups) {
+// {x, y, size, opacity, trace, colours, xaxis, yaxis}; `trace` is the one whose visibility they share. `rings` gives
+// a list of {x, y, size, yaxis} for what is selected. (Plotly's shapes of a fixed size are distorted on logarithmic axes.)
+function paintDots(figure, groups, rings) {
   const first = !figure.dots;
-  figure.dots = groups;
+  Object.assign(figure, {dots: groups, rings});
   if (first) {
     for (const event of ["plotly_afterplot", "plotly_relayouting"]) figure.on(event, () => paint(figure));
   }
@@ -39,6 +40,16 @@ function paint(figure) {
   pen.scale(ratio, ratio);
   for (const group of figure.dots()) {
     if (figure._fullData[group.trace]?.visible === true) paintGroup(pen, group, full[group.xaxis || "xaxis"], full[group.yaxis || "yaxis"]);
+  }
+  pen.strokeStyle = colour("ink");
+  pen.lineWidth = 2;
+  for (const {x, y, size, yaxis} of figure.rings()) {
+    const up = full[yaxis || "yaxis"];
+    const [left, top] = [full.xaxis.d2p(x), up.d2p(y)];
+    if (left < 0 || left > full.xaxis._length || top < 0 || top > up._length) continue; // out of the part that is zoomed to
+    pen.beginPath();
+    pen.arc(full.xaxis._offset + left, up._offset + top, size / 2, 0, 2 * Math.PI);
+    pen.stroke();
   }
 }
 

@@ -11,7 +11,7 @@ const plain = (text) => String(text).replaceAll("&", "&amp;").replaceAll("<", "&
 
 function axis(title, more = {}) {
   return {
-    title: {text: title, standoff: 10, font: {size: 13, color: colour("muted")}}, gridcolor: colour("line"), linecolor: colour("faint"),
+    title: {text: title, standoff: 10, font: {size: 13, color: colour("muted")}}, gridcolor: colour("grid"), linecolor: colour("faint"),
     zeroline: false, tickfont: {size: 12, color: colour("muted")}, automargin: true, ticks: "", ...more,
   };
 }
@@ -154,18 +154,11 @@ function paretoTraces() {
   return traces;
 }
 
-function ring(row, x, y) {
-  if (row === null || !Number.isFinite(x) || !Number.isFinite(y)) return [];
-  return [{
-    type: "circle", xref: "x", yref: "y", xsizemode: "pixel", ysizemode: "pixel", xanchor: x, yanchor: y, x0: -12, x1: 12, y0: -12, y1: 12,
-    line: {color: colour("ink"), width: 2}, fillcolor: "rgba(0,0,0,0)",
-  }];
-}
-
-function selectedRing() {
+// Where the selected network is on the axes shown.
+function paretoRing() {
   const row = selection.row;
   if (row === null || T.status[row] !== "done" || !onAxes([row]).length) return [];
-  return ring(row, valueOf(row, pareto.x), valueOf(row, pareto.y));
+  return [{x: valueOf(row, pareto.x), y: valueOf(row, pareto.y), size: 24}];
 }
 
 function drawPareto() {
@@ -174,10 +167,10 @@ function drawPareto() {
   const figure = at("pareto");
   const shown = onAxes(DONE);
   const drawn = Plotly.react(figure, traces, layout({
-    xaxis: axis(plain(labelOf(pareto.x)), {type: pareto.log ? "log" : "linear", ...tickFormat(pareto.x), ...rangeOf(shown.map((row) => valueOf(row, pareto.x)), pareto.log)}),
+    xaxis: axis(plain(labelOf(pareto.x)), {type: pareto.log ? "log" : "linear", tickangle: 0, nticks: COARSE || innerWidth < 560 ? 5 : 8, ...tickFormat(pareto.x), ...rangeOf(shown.map((row) => valueOf(row, pareto.x)), pareto.log)}),
     yaxis: axis(plain(labelOf(pareto.y)), {...tickFormat(pareto.y), ...rangeOf(shown.map((row) => valueOf(row, pareto.y)), false, 0.07)}),
     showlegend: true, legend: {orientation: "h", x: 0, y: 1.01, yanchor: "bottom", font: {size: 12}, itemsizing: "constant", bgcolor: "rgba(0,0,0,0)"},
-    shapes: selectedRing(), uirevision: `${pareto.x} ${pareto.y} ${pareto.log}`,
+    uirevision: `${pareto.x} ${pareto.y} ${pareto.log}`,
   }), CONFIG);
   const sought = (measure) => `${measure.better === "less" ? "lowest" : "highest"} ${measure.label}`;
   const whole = onAxes(CANDIDATES).length;
@@ -185,7 +178,7 @@ function drawPareto() {
     ? `Front of ${sought(y)} and ${sought(x)}: ${grouped(pareto.front.length)} of ${grouped(whole)} networks. `
       + (BASELINES.length ? "Baselines are shown beside it and are no part of it." : "")
     : "There is no finished candidate to show.";
-  paintDots(figure, () => [pareto.dots]);
+  paintDots(figure, () => [pareto.dots], paretoRing);
   figure.dataset.front = pareto.front.map((row) => T.id[row]).join(" ");
   return drawn;
 }
@@ -205,6 +198,6 @@ function startPareto() {
     const point = event.points.find((one) => one.customdata !== undefined);
     if (point) select(point.customdata, "pareto");
   });
-  selection.listeners.push(() => Plotly.relayout("pareto", {shapes: selectedRing()}));
+  selection.listeners.push(() => paint(at("pareto")));
   return drawn;
 }

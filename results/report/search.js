@@ -16,13 +16,10 @@ function running(key) {
   return {x, y};
 }
 
-function curvesMark() {
+function curvesRings() {
   const place = placeOf.get(selection.row);
   if (place === undefined) return [];
-  return CURVES.flatMap(([key], number) => [{
-    type: "circle", xref: "x", yref: `y${number ? number + 1 : ""}`, xsizemode: "pixel", ysizemode: "pixel", xanchor: place,
-    yanchor: valueOf(selection.row, key), x0: -9, x1: 9, y0: -9, y1: 9, line: {color: colour("ink"), width: 1.8}, fillcolor: "rgba(0,0,0,0)",
-  }]);
+  return CURVES.map(([key], number) => ({x: place, y: valueOf(selection.row, key), size: 17, yaxis: `yaxis${number ? number + 1 : ""}`}));
 }
 
 function drawCurves() {
@@ -46,8 +43,8 @@ function drawCurves() {
     x: order, y: ARRIVED.map((row) => valueOf(row, key)), size: many ? 3 : ARRIVED.length > 500 ? 4 : 6, opacity: many ? 0.5 : 0.8,
     trace: 2 * number, yaxis: `yaxis${number ? number + 1 : ""}`,
   }));
-  const drawn = Plotly.react("curves", traces, layout({xaxis: axis("results, in order of arrival", {anchor: "y3", ...rangeOf([1, ARRIVED.length], false, 0.015)}), ...axes, shapes: curvesMark(), uirevision: "curves"}), CONFIG);
-  paintDots(at("curves"), () => dots);
+  const drawn = Plotly.react("curves", traces, layout({xaxis: axis("results, in order of arrival", {anchor: "y3", ...rangeOf([1, ARRIVED.length], false, 0.015)}), ...axes, uirevision: "curves"}), CONFIG);
+  paintDots(at("curves"), () => dots, curvesRings);
   return drawn;
 }
 
@@ -103,7 +100,7 @@ function startSearch() {
       const point = event.points.find((one) => one.customdata !== undefined);
       if (point) select(point.customdata, "curves");
     });
-    selection.listeners.push(() => Plotly.relayout("curves", {shapes: curvesMark()}));
+    selection.listeners.push(() => paint(at("curves")));
   }
   if (!at("policy").hidden) {
     at("policy-lead").textContent = `Entropy of the proposals for each decision in windows of ${grouped(D.policy.window)} proposals, over the largest it can have: `
