@@ -154,6 +154,26 @@ def test_curves_end_with_the_best_and_the_whole_hypervolume(run: Run, data: dict
     assert heights == sorted(heights)
 
 
+def test_the_policy_ends_with_the_shares_of_the_last_proposals(run: Run, data: dict[str, Any]) -> None:
+    with run.journal() as journal:
+        proposals = [row.indices for row in journal.proposals()]
+    policy = data["policy"]
+    assert policy["ends"][-1] == len(proposals)
+    last = proposals[-policy["window"] :]
+    for place, (decision, shares) in enumerate(zip(data["decisions"], policy["last"], strict=True)):
+        assert sum(shares) == pytest.approx(1, abs=0.01)
+        for choice in range(len(decision["choices"])):
+            expected = sum(point[place] == choice for point in last) / len(last)
+            assert shares[choice] == pytest.approx(expected, abs=0.001)
+
+
+def test_a_run_that_is_going_says_so(run: Run) -> None:
+    with run.lock():
+        data = report_data(run)
+    assert data["state"] == "running"
+    assert "The search t is running; this page shows what is known so far." in data["summary"][0]
+
+
 def test_failures_are_grouped_with_their_networks(run: Run, data: dict[str, Any]) -> None:
     failed = [trial.id for trial in [*run.trials(), *run.baselines()] if trial.status == "failed"]
     assert failed

@@ -97,6 +97,7 @@ def _policy(found: Read) -> dict[str, Any]:
         "ends": policy.ends.tolist(),
         "window": policy.window,
         "entropy": [[round(value, 3) for value in row] for row in policy.entropy.tolist()],
+        "last": [[round(share, 3) for share in shares.tolist()] for shares in policy.shares],
     }
 
 
