@@ -56,7 +56,10 @@ function showComparison() {
   const [ours, theirs] = [found.network_name || "recommended", found.reference_name || "reference"].map((name) => cut(String(name), 80));
   at("h-rediscovery").textContent = `Did the search rediscover ${theirs}?`;
   const parts = [];
-  if (found.words?.length) parts.push(make("div", {class: "card prose-card"}, make("div", {class: "prose"}, ...found.words.map((text) => make("p", {}, text)))));
+  if (found.words?.length) {
+    const [first, ...rest] = found.words;
+    parts.push(make("div", {class: "card"}, make("div", {class: "prose"}, make("p", {class: "verdict"}, first), make("ul", {}, ...rest.map((text) => make("li", {}, text))))));
+  }
   if (found.networks?.length) {
     parts.push(part("Side by side", "Both networks under this run's protocol", [["Network", ""], ["Accuracy", "number"], ["Reward", "number"], ["MACs", "number"], ["Parameters", "number"], ["Candidate", "number"]],
       found.networks.map((network) => [cut(String(network.name), 80), percent(network.accuracy), fixed(network.reward), count(network.macs), count(network.params), network.candidate === null || network.candidate === undefined ? DASH : numberLink(network.candidate)])));
@@ -71,7 +74,7 @@ function showComparison() {
     parts.push(part("Decision by decision", shares ? `How often the proposals chose as ${theirs} does` : "Decisions that differ are shaded", [["Decision", ""], [ours, ""], [theirs, ""], ...more],
       found.decisions.map((one) => ({kind: one.same ? null : "differs", cells: [textOf(one.decision), textOf(one.ours), textOf(one.theirs), ...(shares ? [one.share_first, one.share_last, one.uniform].map((share) => percent(share, 0)) : [])]}))));
   }
-  if (found.concentration) {
+  if (found.concentration && !found.words?.length) {
     const {first, last, uniform, window} = found.concentration;
     parts.push(make("p", {class: "note"}, `On average a proposal agreed with ${theirs} in ${percent(first, 0)} of the decisions among the first ${textOf(window)} proposals and in ${percent(last, 0)} among the last; chance alone gives ${percent(uniform, 0)}.`));
   }
