@@ -65,6 +65,9 @@ function drawVolume(id, place, title, factor = 1) {
   return Plotly.react(id, [trace], layout({xaxis: axis(title), yaxis: axis("", {tickformat: ".1~%", rangemode: "tozero"})}), CONFIG);
 }
 
+// Where there is no room for the choices beside the decisions, and for a bar of colours.
+const narrow = () => innerWidth < 700;
+
 // The choice that a decision has come to, among the last proposals.
 function lastChoice(place) {
   const shares = D.policy.last[place];
@@ -75,11 +78,11 @@ function lastChoice(place) {
 function drawHeat() {
   const {ends, entropy} = D.policy;
   const names = D.decisions.map((decision) => plain(cut(decision.name, 30)));
-  const labels = innerWidth < 700 ? names : names.map((name, place) => `${name}  <b>${plain(lastChoice(place))}</b>`);
+  const labels = narrow() ? names : names.map((name, place) => `${name}  <b>${plain(lastChoice(place))}</b>`);
   const figure = at("heat");
   figure.style.height = `${Math.max(220, 92 + 17 * names.length)}px`;
   const trace = {
-    type: "heatmap", z: entropy, x: ends, y: names.map((_, place) => place), zmin: 0, zmax: 1, xgap: 0, ygap: 1,
+    type: "heatmap", z: entropy, x: ends, y: names.map((_, place) => place), zmin: 0, zmax: 1, xgap: 0, ygap: 1, showscale: !narrow(),
     colorscale: [[0, colour("heat-1")], [1, colour("heat-0")]],
     hovertext: entropy.map((line, place) => line.map((value, window) => `${names[place]}<br>after ${grouped(ends[window])} proposals: ${value.toFixed(2)}<br>at last mostly ${plain(lastChoice(place))}`)), hoverinfo: "text",
     colorbar: {title: {text: "entropy", side: "right", font: {size: 12}}, thickness: 10, outlinewidth: 0, tickvals: [0, 0.5, 1], ticktext: ["0 settled", "0.5", "1 open"], tickfont: {size: 11}, len: Math.min(1, 240 / (17 * names.length))},
@@ -112,7 +115,7 @@ function startSearch() {
   }
   if (!at("policy").hidden) {
     at("policy-lead").textContent = `Entropy of the proposals for each decision in windows of ${grouped(D.policy.window)} proposals, over the largest it can have: `
-      + "dark is always the same choice, light any choice as often as any other. Beside each decision stands what the last window chose most. Few proposals make it look a little more settled than it is.";
+      + "dark is always the same choice, light any choice as often as any other. " + (narrow() ? "" : "Beside each decision stands what the last window chose most. ") + "Few proposals make it look a little more settled than it is.";
     drawn.push(drawHeat());
   }
   return drawn;
