@@ -38,27 +38,14 @@ def report_data(
     """
     found = read(run)
     trials = trial_columns(found.trials, found.decisions, found.facts.num_classes, found.facts.in_channels)
-    made_at = (now or datetime.now(timezone.utc)).timestamp()
     return {
-        "format": FORMAT,
-        "run": found.name,
-        "made_at": _time(made_at),
-        "version": _version(),
-        "state": found.state,
-        "summary": words.summary(found),
-        "tiles": words.tiles(found),
-        "cost": found.cost,
-        "recommended": None if found.recommended is None else found.recommended.id,
-        "best": None if found.best is None else found.best.id,
+        **_heading(found, now or datetime.now(timezone.utc)),
         "decisions": [
             {"name": d.name, "choices": [choice_text(choice) for choice in d.choices]}
             for d in found.decisions
         ],
         "trials": trials,
         "measures": measures_of(trials["metrics"]),
-        "front": [trial.id for trial in found.front.trials],
-        "hypervolume": found.front.hypervolume,
-        "reference_cost": found.front.reference[found.cost],
         "curves": _curves(found),
         "policy": _policy(found),
         "shared": _shared(found),
@@ -71,6 +58,25 @@ def report_data(
         ],
         "config": found.yaml,
         "reproduce": words.reproduce(found),
+    }
+
+
+def _heading(found: Read, now: datetime) -> dict[str, Any]:
+    """What the page begins with: the run, its state in words and figures, its best and its front."""
+    return {
+        "format": FORMAT,
+        "run": found.name,
+        "made_at": _time(now.timestamp()),
+        "version": _version(),
+        "state": found.state,
+        "summary": words.summary(found),
+        "tiles": words.tiles(found),
+        "cost": found.cost,
+        "recommended": None if found.recommended is None else found.recommended.id,
+        "best": None if found.best is None else found.best.id,
+        "front": [trial.id for trial in found.front.trials],
+        "hypervolume": found.front.hypervolume,
+        "reference_cost": found.front.reference[found.cost],
     }
 
 
