@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nas.console import count, out, print_json, print_table
+from nas.console import out, print_json, print_table
 from nas.options import ArchArgument, ChannelsOption, ClassesOption, JsonOption
+from results.wording import count
 from search_space import InputError, cost, memory, stage_table
 
 if TYPE_CHECKING:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nas.console import count, out, percent, print_table, reward_text
+from nas.console import out, print_table, reward_text
 from results import Run, Trial
+from results.wording import count, percent
 
 _COLUMNS = ("baseline", "accuracy", "reward", "MACs", "params", "fitted to the space by")
 

@@ -29,6 +29,7 @@ from nas.pareto_commands import pareto_app
 from nas.proxy_commands import proxy_app
 from nas.query_commands import query_app
 from nas.ranking_views import print_ranking
+from nas.report_commands import report_app
 from nas.space_commands import space_app
 from nas.status_commands import status_app
 from nas.status_views import status_json
@@ -55,6 +56,7 @@ app.add_typer(pareto_app)
 app.add_typer(doctor_app)
 app.add_typer(query_app)
 app.add_typer(figure_app)
+app.add_typer(report_app)
 app.add_typer(space_app, name="space")
 app.add_typer(data_app, name="data")
 app.add_typer(proxy_app, name="proxy")

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nas.architecture_commands import architecture_facts
-from nas.console import count, out, percent, print_json, print_table, reward_text
+from nas.console import out, print_json, print_table, reward_text
 from nas.options import ChannelsOption, ClassesOption, JsonOption
 from results import Run, check_figure_path, open_run, save_figure
 from results.figures import architecture_figure
+from results.wording import count, percent
 from search_space import InputError, cost, memory
 
 if TYPE_CHECKING:

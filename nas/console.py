@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from results import Trial
+from results.wording import count, percent
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -61,21 +62,6 @@ def print_table(columns: Iterable[str], rows: Iterable[Iterable[object]], title:
 def printable(text: object) -> str:
     """A text on one line that does nothing to a terminal: what is no printable character is a space."""
     return "".join(letter if letter.isprintable() else " " for letter in str(text))
-
-
-def count(number: float | None) -> str:
-    """5288548 as ``5.29 M``."""
-    if number is None:
-        return "-"
-    for unit, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(number) >= 0.9995 * unit:  # what would round to 1000 of the next smaller
-            return f"{number / unit:.3g} {letter}"
-    return f"{number:g}"
-
-
-def percent(share: float | None) -> str:
-    """0.9633 as ``96.33 %``."""
-    return "-" if share is None else f"{100 * share:.2f} %"
 
 
 def reward_text(reward: float | None) -> str:

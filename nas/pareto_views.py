@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from nas import console
-from nas.console import count, out, percent, print_table, reward_text
+from nas.console import out, print_table, reward_text
 from results import Front, RunFront, Trial, dominating, is_raised, objective_values, violation_of
+from results.wording import count, percent
 
 _IN_ROWS = ("accuracy", "reward", "macs", "params")
 

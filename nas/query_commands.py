@@ -9,12 +9,13 @@ from typing import Annotated
 import typer
 
 from nas.baseline_views import print_baselines
-from nas.console import count, out, percent, print_json, print_table, reward_text
+from nas.console import out, print_json, print_table, reward_text
 from nas.lookup import search_of
 from nas.options import JsonOption, RunArgument, WhereOption
 from nas.ranking_views import print_ranking
 from nas.status_views import trial_json
 from results import Trial, open_run, ranked, selected, trial_table, write_whole
+from results.wording import count, percent
 from search_space import InputError
 from search_space.errors import suggestion
 

@@ -6,8 +6,9 @@ import statistics
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from nas.console import count, percent, reward_text
+from nas.console import reward_text
 from nas.reference_standing import SAMPLE
+from results.wording import count, percent
 
 if TYPE_CHECKING:
     from nas.random_control import RandomControl

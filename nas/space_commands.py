@@ -8,9 +8,10 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from nas.console import count, out, print_json, print_table
+from nas.console import out, print_json, print_table
 from nas.options import JsonOption
 from results import file_stem, write_whole
+from results.wording import count
 from search_space import StageSpace, cost, load_space, memory
 from search_space.yaml_io import parse_override
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from nas import console
-from nas.console import count, duration, out, percent, print_table, printable, reward_text
+from nas.console import duration, out, print_table, printable, reward_text
 from results import Run, Status, Trial, status_of
+from results.wording import count, percent
 
 RUN_COLUMNS = ("run", "kind", "state", "candidates", "best accuracy", "best reward", "its MACs")
 

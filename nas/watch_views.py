@@ -12,8 +12,9 @@ import numpy as np
 from rich.cells import cell_len
 from rich.text import Text
 
-from nas.console import count, duration, over, percent, printable, reward_text
+from nas.console import duration, over, printable, reward_text
 from results import Status, Trial
+from results.wording import count, percent
 
 BLOCKS, ASCII_BLOCKS = "▁▂▃▄▅▆▇█", "_.-~=+*#"
 _LABEL = 13  # cells of the first column

@@ -3,8 +3,8 @@
 front = front_by(run.trials(), ("latency_ms", "accuracy"), limits=[Limit.parse("params <= 5e6")])
 
 Objectives are columns of `results.trial_table`: the facts accuracy, reward, macs, params and seconds, and
-the metrics that evaluators report, such as latency_ms. One whose name ends in ``accuracy`` or ``reward`` is
-raised, every other is lowered. Only finished trials are on a front.
+the metrics that evaluators report, such as latency_ms. Which are raised, and which
+lowered, their names say: see `is_raised`. Only finished trials are on a front.
 """
 
 from __future__ import annotations
@@ -33,12 +33,14 @@ _COMPARISONS: dict[str, Callable[[Any, float], Any]] = {
     ">": operator.gt,
 }
 _LIMIT = re.compile(r"\s*([^<>=]*[^<>=\s])\s*(<=|>=|<|>)\s*([^\s<>=]+)\s*")
+_RAISED = re.compile(r"(accuracy|reward|score|auc|f1|top_?\d+)$", re.IGNORECASE)
 _BOOKKEEPING = ("id", "epochs", "arrival", "attempts", "seed")
 
 
 def is_raised(objective: str) -> bool:
-    """Whether more is better: of what ends in ``accuracy`` or ``reward``; all else is a cost."""
-    return objective.endswith(("accuracy", "reward"))
+    """Whether more is better: of what ends in accuracy, reward, score, auc, f1, or top1 and its like (top5);
+    all else is a cost."""
+    return _RAISED.search(objective) is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -75,7 +75,7 @@ def status_of(run: Run) -> Status:
         over = sum(counts.get(name, 0) for name in ("done", "failed", "stopped"))
         left = max(0, budget - over) * 3600.0 / rate
     return Status(
-        state=_state(running, sessions),
+        state=state_of(running, sessions),
         counts=counts,
         best=best,
         recommended=recommended or best,
@@ -105,10 +105,14 @@ def _sessions(sessions: list[Session], running: bool) -> dict[str, int]:
 
 def _failures(failed: list[Trial]) -> dict[str, int]:
     errors = [trial.error or "?" for trial in failed]
-    # numbers differ from candidate to candidate: sizes, losses, seconds
-    kinds = [re.sub(r"\d[\d.e+,]*", "N", error)[:80] for error in errors]
+    kinds = [failure_kind(error) for error in errors]
     first = dict(zip(reversed(kinds), reversed(errors), strict=True))
     return {first[kind]: number for kind, number in Counter(kinds).most_common()}
+
+
+def failure_kind(error: str) -> str:
+    """What errors of one cause have in common: numbers differ from candidate to candidate."""
+    return re.sub(r"\d[\d.e+,]*", "N", error)[:80]
 
 
 def _stopped_epochs(trials: list[Trial]) -> tuple[int, int] | None:
@@ -120,7 +124,13 @@ def _stopped_epochs(trials: list[Trial]) -> tuple[int, int] | None:
     return sum(whole - len(trial.curve) for trial in stopped), whole * len(ended)
 
 
-def _state(running: bool, sessions: list[Session]) -> str:
+def state_of(running: bool, sessions: list[Session]) -> str:
+    """The state of a `Status`, or ``new`` before the first session.
+
+    Args:
+        running: whether a search holds the folder.
+        sessions: of the run.
+    """
     if running:
         return "running"
     if not sessions:

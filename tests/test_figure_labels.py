@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from results.figures.labels import label_points, log_ticks, plain, short, spread, stage_borders
+from results.figures.labels import label_points, log_ticks, plain, spread, stage_borders
+from results.wording import count
 
 
 @given(st.text(max_size=80), st.integers(3, 60))
@@ -21,7 +22,7 @@ def test_a_name_is_one_line_that_can_be_printed(text: str, longest: int) -> None
 
 
 def test_numbers_in_short() -> None:
-    assert [short(n) for n in (385_814_752, 999_999, 12, 37.75e9)] == ["386 M", "1 M", "12", "37.8 G"]
+    assert [count(n) for n in (385_814_752, 999_999, 12, 37.75e9)] == ["386 M", "1 M", "12", "37.8 G"]
     assert (plain(0.25), plain(3), plain("abcdefgh", 5)) == ("0.25", "3", "ab…gh")
 
 

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from results.drawing import DrawnStage, drawn_stages
 from results.figures.blocks import COLOURS, SE_COLOUR, draw_block
-from results.figures.labels import plain, short
+from results.figures.labels import plain
 from results.figures.style import RED
+from results.wording import count
 from search_space import Architecture, InputError
 
 if TYPE_CHECKING:
@@ -136,8 +137,8 @@ def _drawn(
     stages = drawn_stages(architecture, num_classes, in_channels)
     cells = _cells(architecture, stages)
     facts = (
-        f"{architecture.image_size} pixels · {short(sum(s.macs for s in stages))} multiply-adds · "
-        f"{short(sum(s.params for s in stages))} parameters · {architecture.depth} layers in "
+        f"{architecture.image_size} pixels · {count(sum(s.macs for s in stages))} multiply-adds · "
+        f"{count(sum(s.params for s in stages))} parameters · {architecture.depth} layers in "
         f"{len(architecture.stages)} stages"
     )
     marked: list[set[str]] = [set() for _ in stages]

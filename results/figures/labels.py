@@ -52,14 +52,6 @@ def plain(text: object, longest: int = LONGEST) -> str:
     return f"{line[: longest - 1 - end]}…{line[len(line) - end :]}"
 
 
-def short(number: float) -> str:
-    """385,814,752 as ``386 M``."""
-    for unit, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(number) >= 0.9995 * unit:  # what would round to 1000 of the next smaller
-            return f"{number / unit:.3g} {letter}"
-    return f"{number:.3g}"
-
-
 def log_ticks(axis: Axis, most: int = 9) -> None:
     """Plain numbers on a logarithmic axis that spans anything from a part of a decade to many.
 

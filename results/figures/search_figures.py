@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from results.figures.labels import log_ticks, name_legend, plain, short
+from results.figures.labels import log_ticks, name_legend, plain
 from results.figures.style import BLUE, RED, unit_of
 from results.progress import Floats, SearchCurves
+from results.wording import count
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,7 +37,7 @@ def search_figure(curves: SearchCurves, title: str) -> Figure:
     unit, word = unit_of(curves.macs.tolist())
     _panel(panels[0], curves, curves.reward, "reward", "{:.4f}".format)
     _panel(panels[1], curves, 100 * curves.accuracy, "validation accuracy, %", "{:.2f} %".format)
-    _panel(panels[2], curves, curves.macs / unit, f"{word}multiply-adds", lambda macs: short(macs * unit))
+    _panel(panels[2], curves, curves.macs / unit, f"{word}multiply-adds", lambda macs: count(macs * unit))
     if len(curves.macs) and curves.macs.max() > _WIDE * curves.macs.min() > 0:
         panels[2].set_yscale("log")
         log_ticks(panels[2].yaxis)
@@ -168,4 +169,4 @@ def _references(curves: Sequence[tuple[str, SearchCurves]]) -> str:
     points = sorted({(found.reference, found.cost) for _, found in curves})
     if len(points) > 1:
         return "reference points differ: curves do not compare"
-    return "".join(f"from accuracy 0, {short(cost)} {words[name]}" for cost, name in points)
+    return "".join(f"from accuracy 0, {count(cost)} {words[name]}" for cost, name in points)

@@ -1,0 +1,18 @@
+"""Numbers as people write them."""
+
+from __future__ import annotations
+
+
+def count(number: float | None) -> str:
+    """5288548 as ``5.29 M``."""
+    if number is None:
+        return "-"
+    for unit, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(number) >= 0.9995 * unit:  # what would round to 1000 of the next smaller
+            return f"{number / unit:.3g} {letter}"
+    return f"{number:g}"
+
+
+def percent(share: float | None) -> str:
+    """0.9633 as ``96.33 %``."""
+    return "-" if share is None else f"{100 * share:.2f} %"
