@@ -15,6 +15,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 quickstart: $(BIN)/.installed
 	$(BIN)/nas search configs/quickstart.yaml $(if $(wildcard $(RUN)/journal.db),--resume)
 	$(BIN)/nas pareto quickstart --plot $(RUN)/pareto.png
+	$(BIN)/nas report quickstart
 	$(BIN)/nas export quickstart@best --output $(RUN)/exports
 	$(BIN)/nas scale quickstart@best --output $(RUN)/exports/family
 	@echo "everything is in $(RUN)"
