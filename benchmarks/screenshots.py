@@ -85,9 +85,11 @@ def main() -> None:
         page.wait_for_selector("html[data-ready]", state="attached")
         page.screenshot(path=arguments.output / "report.png")
         page.locator("#drawing-card").screenshot(path=arguments.output / "report-selected.png")
-        with tensorboard(run.path / "tensorboard") as address:
-            page.goto(f"{address}/#timeseries")
+        with tensorboard(run.path) as address:
+            page.goto(f"{address}/?tagFilter=search/&runFilter=tensorboard$#timeseries")
             page.wait_for_timeout(20_000)  # it loads in the background, and says nowhere that it has
+            page.get_by_role("button", name="Settings").first.click()  # closes them
+            page.wait_for_timeout(2_000)
             page.screenshot(path=arguments.output / "tensorboard.png")
 
 
