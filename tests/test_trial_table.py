@@ -1,8 +1,10 @@
 """Trials as columns, and ``nas trials`` and ``nas top --where`` on them."""
 
+import contextlib
 import csv
 import io
 import json
+import sqlite3
 import sys
 from pathlib import Path
 
@@ -147,6 +149,19 @@ def test_the_top_of_those_that_fit(run: str, capsys: pytest.CaptureFixture[str])
     assert [t["id"] for t in some] == [t["id"] for t in everything if t["macs"] <= bound]
     assert len(some) == 3
     assert "no finished candidate is like that" in nas(capsys, "top", run, "--where", "macs < 0")[1]
+
+
+@pytest.mark.parametrize(
+    "rest", ["UPDATE trials SET status = 'pending', accuracy = NULL, arrival = NULL", ""]
+)
+def test_a_condition_on_a_decision_holds_before_anything_has_finished(
+    run: str, rest: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with contextlib.closing(sqlite3.connect(f"runs/{run}/journal.db")) as journal, journal:
+        journal.execute("DELETE FROM recommendations")
+        journal.execute(rest or "DELETE FROM trials")
+    code, out, err = nas(capsys, "top", run, "--where", "stage1.kernel == 3")
+    assert (code, out, err) == (0, "no candidate has finished yet\n", "")
 
 
 @pytest.mark.parametrize(
