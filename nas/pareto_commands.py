@@ -29,6 +29,7 @@ from results import (
     targets_of,
 )
 from results.figures import FORMATS
+from results.wording import networks
 from search_space import InputError
 
 pareto_app = typer.Typer()
@@ -67,7 +68,7 @@ def pareto(
     limits = [Limit.parse(text) for text in limit or []]
     overlay = _overlay(runs, objectives, limits, where)
     if plot is not None:
-        _plot(overlay.runs, plot)
+        _plot(overlay.runs, where, plot)
     alone = overlay.runs[0] if len(overlay.runs) == 1 else None
     if json_output:
         print_json(overlay_json(overlay) if alone is None else front_json(alone))
@@ -139,10 +140,10 @@ def _warn_of_different_measures(runs: Sequence[Run], names: Sequence[str]) -> No
         )
 
 
-def _plot(runs: Sequence[RunFront], path: Path) -> None:
+def _plot(runs: Sequence[RunFront], where: str | None, path: Path) -> None:
     done = sum(trial.status == "done" for run in runs for trial in run.trials)
     of = runs[0].name if len(runs) == 1 else f"{len(runs)} runs"
-    title = f"{of}: {done} networks"
+    title = f"{of}: {networks(done)}{'' if where is None else f' where {where}'}"
     if path.suffix.lower() == ".html":
         save_pareto_page(runs, title, path)
     else:

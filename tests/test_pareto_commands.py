@@ -86,6 +86,32 @@ def test_text_of_one_run(three, capsys) -> None:
     )
     assert lines[-1].startswith("hypervolume 0.0000, reference point accuracy 0, 2 M macs and ")
     assert lines[-1].endswith(" latency_ms")
+    assert lines[-2] == "of latency_ms less is taken as better, by the name"
+
+
+def test_a_baseline_that_breaks_a_limit_is_held_against_the_front_alone(three, capsys) -> None:
+    out = nas(capsys, "pareto", "b", "--limit", "macs<=1")[1]
+    least = min((t for t in open_run("b").trials() if t.status == "done"), key=lambda t: t.macs)
+    (baseline,) = (t for t in open_run("b").baselines() if t.status == "done")
+    assert least.macs <= baseline.macs
+    dominated = least.accuracy >= baseline.accuracy
+    words = f"candidate {least.id} (" if dominated else "no candidate of the front"
+    assert f"efficientnet_b0 is dominated by {words}" in out
+
+
+def test_nothing_that_fits_is_said_and_draws_no_front(three, capsys) -> None:
+    code, out, err = nas(
+        capsys, "pareto", "a", "--where", "macs < 1", "--limit", "macs<=1", "--plot", "n.svg"
+    )
+    assert (code, err) == (0, "")
+    assert out.splitlines()[:2] == [
+        "there is no finished candidate to make a front of",
+        "0 of 0 networks hold macs<=1",
+    ]
+    assert nas(capsys, "pareto", "a", "--where", "id == 1", "--plot", "one.svg")[0] == 0
+    assert "<!-- no result yet -->" in Path("n.svg").read_text()
+    assert "<!-- a: 1 network where id == 1 -->" in Path("one.svg").read_text()
+    assert "no result yet" not in Path("one.svg").read_text()
 
 
 def test_several_runs_share_a_reference_and_make_a_front_together(three, capsys) -> None:
