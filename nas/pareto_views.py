@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from nas import console
-from nas.console import out, print_table, reward_text
+from nas.console import out, print_table, printable, reward_text
 from results import Front, RunFront, Trial, dominating, is_raised, objective_values, violation_of
 from results.fronts import ALWAYS
 from results.wording import count, percent
@@ -76,7 +76,7 @@ def print_front(run: RunFront) -> None:
         _print_trials(rows, front, ("baseline",) if done else (), marks)
     _print_feasible(front, sum(trial.status == "done" for trial in run.trials))
     for trial in run.baselines:
-        out.print(_beside(trial, front), soft_wrap=True)
+        out.print(printable(_beside(trial, front)), soft_wrap=True)
     _print_directions(front)
     out.print(f"hypervolume {front.hypervolume:.4f}, {_reference_text(front.reference)}")
 

@@ -142,6 +142,24 @@ def test_trials_are_taken_away(run: str, in_tmp: Path, capsys: pytest.CaptureFix
     assert [json.loads(line)["key"] for line in printed.splitlines()] == [trial.key for trial in trials]
 
 
+def test_an_error_and_a_run_s_name_do_nothing_to_a_terminal(
+    run: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with contextlib.closing(sqlite3.connect(f"runs/{run}/journal.db")) as journal, journal:
+        journal.execute(
+            "UPDATE trials SET status = 'failed', accuracy = NULL, reward = NULL, baseline = 'b0', error = ?"
+            "WHERE id = (SELECT max(id) FROM trials WHERE status = 'done')",
+            ("one\n\x1b[31mtwo",),
+        )
+    named = f"runs/{run}\n\x1b[31m"
+    Path(f"runs/{run}").rename(named)
+    Path(f"runs/{run}").symlink_to(Path(named).absolute())
+    for arguments in (["trials", named], ["top", run], ["pareto", run], ["pareto", named, "--x", "nothing"]):
+        _, out, err = nas(capsys, *arguments)
+        assert "\x1b" not in out + err
+        assert "one  [31mtwo" in out or "nothing" in err
+
+
 def test_the_top_of_those_that_fit(run: str, capsys: pytest.CaptureFixture[str]) -> None:
     everything = json.loads(nas(capsys, "top", run, "--json")[1])
     bound = sorted(trial["macs"] for trial in everything)[2]
