@@ -58,7 +58,7 @@ def pareto(
     """The Pareto front of accuracy and cost: nas pareto quickstart --plot pareto.png
 
     Several runs lie over one another, with one reference point: nas pareto a b c --z params --plot abc.html
-    What ends in accuracy, reward, score, auc, f1 or top5 is raised, every other objective is lowered.
+    What ends in accuracy, _acc, reward, score, auc, f1 or top5 is raised, every other objective is lowered.
     """
     if plot is not None:
         check_figure_path(plot, (*FORMATS, ".html"))
