@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
 
 from nas import console
@@ -20,6 +21,7 @@ from results import (
     RunFront,
     check_figure_path,
     front_by,
+    objective_values,
     open_run,
     pareto_figure,
     reference_point,
@@ -141,9 +143,10 @@ def _warn_of_different_measures(runs: Sequence[Run], names: Sequence[str]) -> No
 
 
 def _plot(runs: Sequence[RunFront], where: str | None, path: Path) -> None:
-    done = sum(trial.status == "done" for run in runs for trial in run.trials)
+    values = [objective_values(run.trials, run.front.objectives) for run in runs]
+    drawn = sum(int(np.isfinite(its).all(axis=1).sum()) for its in values)
     of = runs[0].name if len(runs) == 1 else f"{len(runs)} runs"
-    title = f"{of}: {networks(done)}{'' if where is None else f' where {where}'}"
+    title = f"{of}: {networks(drawn)}{'' if where is None else f' where {where}'}"
     if path.suffix.lower() == ".html":
         save_pareto_page(runs, title, path)
     else:

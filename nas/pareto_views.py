@@ -13,7 +13,7 @@ from nas import console
 from nas.console import out, print_table, printable, reward_text
 from results import Front, RunFront, Trial, dominating, is_raised, objective_values, violation_of
 from results.fronts import ALWAYS
-from results.wording import count, percent
+from results.wording import count, networks, percent
 
 _IN_ROWS = ("accuracy", "reward", "macs", "params")
 
@@ -74,6 +74,7 @@ def print_front(run: RunFront) -> None:
     marks = [[trial.baseline or "", *_own_number(trial)] for trial in rows] if done else None
     if rows:
         _print_trials(rows, front, ("baseline",) if done else (), marks)
+    _print_lacking(run.trials, front)
     _print_feasible(front, sum(trial.status == "done" for trial in run.trials))
     for trial in run.baselines:
         out.print(printable(_beside(trial, front)), soft_wrap=True)
@@ -105,6 +106,7 @@ def print_overlay(overlay: Overlay) -> None:
     marks = [[owner, str(t.id)] for owner, t in zip(overlay.owners, combined.trials, strict=True)]
     _print_trials(combined.trials, combined, ("run",), marks, title="the combined front")
     done = sum(trial.status == "done" for run in overlay.runs for trial in run.trials)
+    _print_lacking([trial for run in overlay.runs for trial in run.trials], combined)
     _print_feasible(combined, done)
     _print_directions(combined)
     reference = _reference_text(combined.reference)
@@ -153,6 +155,17 @@ def _print_feasible(front: Front, done: int) -> None:
         least = "; the front is what breaks least, and has no hypervolume"
         else_ = least if front.trials and not front.feasible else ""
         out.print(f"{front.feasible} of {done} networks hold {limits}{else_}", soft_wrap=True)
+
+
+def _print_lacking(trials: Sequence[Trial], front: Front) -> None:
+    """How many finished candidates have no place in the figure, for want of an objective."""
+    done = [trial for trial in trials if trial.status == "done"]
+    there = np.isfinite(objective_values(done, front.objectives))
+    lacked = [name for name, its in zip(front.objectives, there.T, strict=True) if not its.all()]
+    if lacked:
+        number = int((~there.all(axis=1)).sum())
+        words = f"{number} of {networks(len(done))} lack {' or '.join(lacked)}, and are not compared"
+        out.print(words, soft_wrap=True)
 
 
 def _print_directions(front: Front) -> None:

@@ -1,7 +1,9 @@
 """``nas pareto``: objectives, limits and conditions on the command line; several runs over one another."""
 
+import contextlib
 import json
 import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -97,6 +99,16 @@ def test_a_baseline_that_breaks_a_limit_is_held_against_the_front_alone(three, c
     dominated = least.accuracy >= baseline.accuracy
     words = f"candidate {least.id} (" if dominated else "no candidate of the front"
     assert f"efficientnet_b0 is dominated by {words}" in out
+
+
+def test_networks_that_lack_an_objective_are_counted_apart(three, capsys) -> None:
+    done = [trial for trial in open_run("b").trials() if trial.status == "done"]
+    with contextlib.closing(sqlite3.connect("runs/b/journal.db")) as journal, journal:
+        journal.execute("UPDATE trials SET curve = '[]' WHERE id = ?", (done[0].id,))
+    out = nas(capsys, "pareto", "b", "--x", "latency_ms", "--plot", "some.svg")[1]
+    assert f"1 of {len(done)} networks lack latency_ms, and are not compared\n" in out
+    assert f"<!-- b: {len(done) - 1} networks -->" in Path("some.svg").read_text()
+    assert "lack" not in nas(capsys, "pareto", "b")[1]
 
 
 def test_nothing_that_fits_is_said_and_draws_no_front(three, capsys) -> None:
