@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nas.console import out, print_table, reward_text
+from nas.console import out, print_table, printable, reward_text
 from results import Run, Trial
 from results.wording import count, percent
 
@@ -20,7 +20,7 @@ def print_baselines(baselines: Sequence[Trial]) -> None:
     )
     for trial in baselines:
         if trial.status == "failed":
-            out.print(f"baseline {trial.baseline} failed: {trial.error}", soft_wrap=True)
+            out.print(printable(f"baseline {trial.baseline} failed: {trial.error}"), soft_wrap=True)
 
 
 def _row(trial: Trial) -> list[str]:

@@ -137,7 +137,9 @@ def search(
         _print_end(end.run.name, end.outcome, settings.search.patience)
     if end.outcome == "failing":
         last = [trial.error for trial in end.run.trials() if trial.status == "failed"][-1:]
-        console.err.print(f"nas: candidates fail: {''.join(map(str, last))}", soft_wrap=True)
+        console.err.print(
+            f"nas: candidates fail: {console.printable(''.join(map(str, last)))}", soft_wrap=True
+        )
         raise typer.Exit(1)
     if end.outcome == "interrupted":
         where = "" if address is None else f" --address {address}"
@@ -199,7 +201,7 @@ def main() -> None:
 def _mistake(error: object, debug: bool) -> int:
     if debug and isinstance(error, BaseException):
         logging.getLogger("nas").error("", exc_info=error)
-    console.err.print(f"nas: {' '.join(str(error).split())}", soft_wrap=True)
+    console.err.print(f"nas: {' '.join(console.printable(error).split())}", soft_wrap=True)
     return 2
 
 

@@ -41,14 +41,14 @@ def print_json(document: Any) -> None:
 def print_table(columns: Iterable[str], rows: Iterable[Iterable[object]], title: str = "") -> None:
     """A table for people: numbers are right-aligned; narrow terminals wrap nothing but the last column."""
     table = Table(
-        title=Text(title) if title else None,
+        title=Text(printable(title)) if title else None,
         title_justify="left",
         box=None,
         pad_edge=False,
         header_style="bold",
     )
-    texts = [[str(cell) for cell in row] for row in rows]
-    for number, name in enumerate(columns):
+    texts = [[printable(cell) for cell in row] for row in rows]
+    for number, name in enumerate(map(printable, columns)):
         cells = [row[number] for row in texts]
         numeric = bool(cells) and all(
             (cell[:1].isdigit() and ", " not in cell) or cell in ("", "-") for cell in cells
@@ -165,7 +165,7 @@ class SearchProgress(_Bar):
             err.print(f"{self._over}/{self._budget} {text}", soft_wrap=True)
 
     def _baseline(self, trial: Trial) -> None:
-        text = f"failed: {trial.error}" if trial.status == "failed" else percent(trial.accuracy)
+        text = printable(f"failed: {trial.error}") if trial.status == "failed" else percent(trial.accuracy)
         if self._bar is not None:
             self._bar.update(self._task, completed=self._over, description=f"{trial.title}: {text}")
         else:

@@ -24,6 +24,7 @@ from results import (
     save_figure,
     targets_of,
 )
+from results.wording import networks
 from search_space import Architecture, InputError
 from search_space.errors import suggestion
 
@@ -89,9 +90,9 @@ def _figures(run: Run, trials: list[Trial]) -> Iterator[tuple[str, Callable[[], 
     number = len(curves.ids)
     policy = policy_map([proposal.indices for proposal in proposals], decisions)
     frequencies = choice_frequencies(trials, decisions, _BEST)
-    shared = f"what the best {math.ceil(_BEST * number)} of {_networks(number)} share"
+    shared = f"what the best {math.ceil(_BEST * number)} of {networks(number)} share"
     yield "pareto", lambda: _pareto(run, trials, reference, cost)
-    yield "search", lambda: search_figure(curves, f"{run.name}: {_networks(number)}")
+    yield "search", lambda: search_figure(curves, f"{run.name}: {networks(number)}")
     yield "hypervolume", lambda: hypervolume_figure([(run.name, curves)], f"{run.name}: hypervolume")
     yield "policy", lambda: policy_figure(policy, f"{run.name}: what the controller has settled")
     yield (
@@ -101,16 +102,12 @@ def _figures(run: Run, trials: list[Trial]) -> Iterator[tuple[str, Callable[[], 
     yield "architecture", lambda: _recommended(run)
 
 
-def _networks(number: int) -> str:
-    return f"{number:,} network{'' if number == 1 else 's'}"
-
-
 def _pareto(run: Run, trials: list[Trial], reference: float, cost: str) -> Figure:
     """The Pareto front, as ``nas pareto --plot`` draws it."""
     done = sum(trial.status == "done" for trial in trials)
     front = front_of(trials, reference, cost)
     shown = RunFront(name=run.name, trials=trials, front=front, baselines=run.baselines())
-    return pareto_figure([shown], f"{run.name}: {_networks(done)}")
+    return pareto_figure([shown], f"{run.name}: {networks(done)}")
 
 
 def _recommended(run: Run) -> Figure:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
 
 from nas import console
@@ -20,6 +21,7 @@ from results import (
     RunFront,
     check_figure_path,
     front_by,
+    objective_values,
     open_run,
     pareto_figure,
     reference_point,
@@ -29,6 +31,7 @@ from results import (
     targets_of,
 )
 from results.figures import FORMATS
+from results.wording import networks
 from search_space import InputError
 
 pareto_app = typer.Typer()
@@ -57,7 +60,7 @@ def pareto(
     """The Pareto front of accuracy and cost: nas pareto quickstart --plot pareto.png
 
     Several runs lie over one another, with one reference point: nas pareto a b c --z params --plot abc.html
-    What ends in accuracy, reward, score, auc, f1 or top5 is raised, every other objective is lowered.
+    What ends in accuracy, _acc, reward, score, auc, f1 or top5 is raised, every other objective is lowered.
     """
     if plot is not None:
         check_figure_path(plot, (*FORMATS, ".html"))
@@ -67,7 +70,7 @@ def pareto(
     limits = [Limit.parse(text) for text in limit or []]
     overlay = _overlay(runs, objectives, limits, where)
     if plot is not None:
-        _plot(overlay.runs, plot)
+        _plot(overlay.runs, where, plot)
     alone = overlay.runs[0] if len(overlay.runs) == 1 else None
     if json_output:
         print_json(overlay_json(overlay) if alone is None else front_json(alone))
@@ -139,10 +142,11 @@ def _warn_of_different_measures(runs: Sequence[Run], names: Sequence[str]) -> No
         )
 
 
-def _plot(runs: Sequence[RunFront], path: Path) -> None:
-    done = sum(trial.status == "done" for run in runs for trial in run.trials)
+def _plot(runs: Sequence[RunFront], where: str | None, path: Path) -> None:
+    values = [objective_values(run.trials, run.front.objectives) for run in runs]
+    drawn = sum(int(np.isfinite(its).all(axis=1).sum()) for its in values)
     of = runs[0].name if len(runs) == 1 else f"{len(runs)} runs"
-    title = f"{of}: {done} networks"
+    title = f"{of}: {networks(drawn)}{'' if where is None else f' where {where}'}"
     if path.suffix.lower() == ".html":
         save_pareto_page(runs, title, path)
     else:

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from nas import console
-from nas.console import out, print_table, reward_text
+from nas.console import out, print_table, printable, reward_text
 from results import Front, RunFront, Trial, dominating, is_raised, objective_values, violation_of
-from results.wording import count, percent
+from results.fronts import ALWAYS
+from results.wording import count, networks, percent
 
 _IN_ROWS = ("accuracy", "reward", "macs", "params")
 
@@ -64,15 +65,20 @@ def print_front(run: RunFront) -> None:
     """The front, finished baselines in their places and marked; who dominates them, and which failed."""
     front = run.front
     done = [trial for trial in run.baselines if trial.status == "done"]
+    if not front.trials:
+        out.print("there is no finished candidate to make a front of")
     rows = list({trial.id: trial for trial in [*front.trials, *done]}.values())
     if done:  # the front has its order already
         lowered = [_lowered(rows, name) for name in front.objectives]
         rows = [rows[place] for place in np.lexsort(lowered[::-1])]
     marks = [[trial.baseline or "", *_own_number(trial)] for trial in rows] if done else None
-    _print_trials(rows, front, ("baseline",) if done else (), marks)
+    if rows:
+        _print_trials(rows, front, ("baseline",) if done else (), marks)
+    _print_lacking(run.trials, front)
     _print_feasible(front, sum(trial.status == "done" for trial in run.trials))
     for trial in run.baselines:
-        out.print(_beside(trial, front), soft_wrap=True)
+        out.print(printable(_beside(trial, front)), soft_wrap=True)
+    _print_directions(front)
     out.print(f"hypervolume {front.hypervolume:.4f}, {_reference_text(front.reference)}")
 
 
@@ -100,7 +106,9 @@ def print_overlay(overlay: Overlay) -> None:
     marks = [[owner, str(t.id)] for owner, t in zip(overlay.owners, combined.trials, strict=True)]
     _print_trials(combined.trials, combined, ("run",), marks, title="the combined front")
     done = sum(trial.status == "done" for run in overlay.runs for trial in run.trials)
+    _print_lacking([trial for run in overlay.runs for trial in run.trials], combined)
     _print_feasible(combined, done)
+    _print_directions(combined)
     reference = _reference_text(combined.reference)
     out.print(f"hypervolume of all together {combined.hypervolume:.4f}; each with {reference}")
 
@@ -144,8 +152,29 @@ def _lowered(trials: Sequence[Trial], name: str) -> Any:
 def _print_feasible(front: Front, done: int) -> None:
     if front.limits:
         limits = " and ".join(map(str, front.limits))
-        else_ = "" if front.feasible else "; the front is what breaks least, and has no hypervolume"
+        least = "; the front is what breaks least, and has no hypervolume"
+        else_ = least if front.trials and not front.feasible else ""
         out.print(f"{front.feasible} of {done} networks hold {limits}{else_}", soft_wrap=True)
+
+
+def _print_lacking(trials: Sequence[Trial], front: Front) -> None:
+    """How many finished candidates have no place in the figure, for want of an objective."""
+    done = [trial for trial in trials if trial.status == "done"]
+    there = np.isfinite(objective_values(done, front.objectives))
+    lacked = [name for name, its in zip(front.objectives, there.T, strict=True) if not its.all()]
+    if lacked:
+        number = int((~there.all(axis=1)).sum())
+        words = f"{number} of {networks(len(done))} lack {' or '.join(lacked)}, and are not compared"
+        out.print(words, soft_wrap=True)
+
+
+def _print_directions(front: Front) -> None:
+    """Which way metrics go: their names decide, and a name may mislead."""
+    measured = [name for name in front.objectives if name not in ALWAYS]
+    for words, raised in (("more", True), ("less", False)):
+        names = [name for name in measured if is_raised(name) == raised]
+        if names:
+            out.print(f"of {' and '.join(names)} {words} is taken as better, by the name", soft_wrap=True)
 
 
 def _beside(baseline: Trial, front: Front) -> str:
@@ -162,9 +191,12 @@ def _beside(baseline: Trial, front: Front) -> str:
 
 
 def _in_short(better: Sequence[Trial], front: Front) -> str:
-    """The candidate with the most accuracy, and how many more there are."""
+    """The candidate with the most accuracy, and how many more there are.
+
+    With limits, candidates that break them are not on the front and were not asked.
+    """
     if not better:
-        return "no candidate"
+        return "no candidate of the front" if front.limits else "no candidate"
     most = max(better, key=lambda trial: trial.accuracy or 0.0)
     names = sorted(front.objectives, key=lambda name: not is_raised(name))
     values = objective_values([most], names)[0].tolist()

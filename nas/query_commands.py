@@ -36,8 +36,8 @@ def top(
     nas top quickstart --where 'macs < 1e6 and accuracy > 0.9 and stage2.kernel == 5'
     """
     found = search_of(run)
-    order = ranked(found.trials())
-    best, order = order[:1], selected(order, where)
+    everything = found.trials()
+    best, order = ranked(everything)[:1], ranked(selected(everything, where))
     if json_output:
         recommended = found.recommended() if order else None
         print_json([trial_json(trial, recommended) for trial in order[:number]])

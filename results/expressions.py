@@ -60,7 +60,10 @@ def evaluate(text: str, columns: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[
         place = f" at character {error.offset}" if isinstance(error, SyntaxError) and error.offset else ""
         raise InputError(f"{text!r} is no condition{place}; write one {_EXAMPLE}") from None
     with np.errstate(all="ignore"):
-        return _Condition(text, columns).truth(tree.body)
+        try:
+            return _Condition(text, columns).truth(tree.body)
+        except RecursionError:
+            raise InputError(f"a condition is nested too deeply; write one {_EXAMPLE}") from None
 
 
 class _Condition:

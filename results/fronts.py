@@ -33,13 +33,13 @@ _COMPARISONS: dict[str, Callable[[Any, float], Any]] = {
     ">": operator.gt,
 }
 _LIMIT = re.compile(r"\s*([^<>=]*[^<>=\s])\s*(<=|>=|<|>)\s*([^\s<>=]+)\s*")
-_RAISED = re.compile(r"(accuracy|reward|score|auc|f1|top_?\d+)$", re.IGNORECASE)
+_RAISED = re.compile(r"(accuracy|\bacc|_acc|reward|score|auc|f1|top[-_]?\d+)$", re.IGNORECASE)
 _BOOKKEEPING = ("id", "epochs", "arrival", "attempts", "seed")
 
 
 def is_raised(objective: str) -> bool:
-    """Whether more is better: of what ends in accuracy, reward, score, auc, f1, or top1 and its like (top5);
-    all else is a cost."""
+    """Whether more is better: of what ends in accuracy, reward, score, auc, f1, or top1 and its like (top5),
+    and of acc and val_acc; all else is a cost."""
     return _RAISED.search(objective) is not None
 
 

@@ -23,7 +23,8 @@ class SearchCurves:
     Attributes:
         ids: of the candidates.
         reward, accuracy, macs, params: of each.
-        best: index of the candidate with the best reward until then.
+        best: index of the candidate with the best reward until then; of equals the lowest number, as in
+            `results.trial.ranked`.
         hypervolume: of accuracy over the cost until then.
         hours: of evaluation until then, added up over all workers; failed and stopped candidates count.
         reference: of the hypervolume: accuracy 0 and this cost.
@@ -67,13 +68,15 @@ def search_curves(
     reward = _floats([t.reward for t in done])
     accuracy = _floats([t.accuracy for t in done])
     costs = _floats([getattr(t, cost) for t in done])
+    ids = np.array([t.id for t in done], dtype=np.int64)
+    order = np.argsort(np.lexsort((-ids, reward)))  # its place among all: no two are equal
     return SearchCurves(
-        ids=np.array([t.id for t in done], dtype=np.int64),
+        ids=ids,
         reward=reward,
         accuracy=accuracy,
         macs=_floats([t.macs for t in done]),
         params=_floats([t.params for t in done]),
-        best=running_best(reward),
+        best=running_best(order),
         hypervolume=hypervolume_curve(accuracy, costs, 0.0, reference_cost),
         hours=spent[places] * (gpus or 1.0) / 3600.0,
         reference=reference_cost,

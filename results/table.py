@@ -131,8 +131,11 @@ def trial_table(trials: Sequence[Trial]) -> TrialTable:
 
 
 def selected(trials: list[Trial], condition: str | None) -> list[Trial]:
-    """The trials for which a condition holds (see `TrialTable.matching`); all of them without one."""
-    if condition is None:
+    """The trials for which a condition holds (see `TrialTable.matching`); all of them without one.
+
+    Where there are no trials, no decision and no metric is known, and no condition is wrong.
+    """
+    if condition is None or not trials:
         return trials
     return [trials[place] for place in trial_table(trials).matching(condition).nonzero()[0]]
 

@@ -16,3 +16,8 @@ def count(number: float | None) -> str:
 def percent(share: float | None) -> str:
     """0.9633 as ``96.33 %``."""
     return "-" if share is None else f"{100 * share:.2f} %"
+
+
+def networks(number: int) -> str:
+    """10000 as ``10,000 networks``."""
+    return f"{number:,} network{'' if number == 1 else 's'}"

@@ -115,6 +115,12 @@ def test_nothing_is_run(condition: str, monkeypatch: pytest.MonkeyPatch) -> None
         evaluate(condition, COLUMNS)
 
 
+@pytest.mark.parametrize("condition", ["1+" * 990 + "1 < 2", "-" * 1900 + "1 < 2", "a" + ".b" * 990 + " < 2"])
+def test_a_condition_that_is_nested_too_deeply_is_one_line(condition: str) -> None:
+    with pytest.raises(InputError, match="nested too deeply|is no condition"):
+        evaluate(condition, COLUMNS)
+
+
 @given(st.text(max_size=60))
 def test_any_text_is_a_condition_or_an_error_in_words(text: str) -> None:
     with contextlib.suppress(InputError):

@@ -359,6 +359,21 @@ def test_the_published_table_is_the_papers() -> None:
         assert sum(s.macs for s in stages) == pytest.approx(model.macs, rel=0.06)
 
 
+def test_the_published_table_has_the_ratios_that_the_paper_prints() -> None:
+    """Its own columns: how many times a model costs what the EfficientNet above it does."""
+    params = [4.9, 2.6, 7.6, 4.3, 3.0, 3.0, 5.2, 6.1, 7.0, 7.7, 7.7, 4.7, 4.6, 4.5, 5.2, 8.4]
+    macs = [11, 8.9, 16, 8.6, 8.1, 12, 13, 13, 18, 19, 10, 5.7, 5.5, 6.0, 4.1, None]
+    own, others = PUBLISHED[0], []
+    for model in PUBLISHED:
+        own = model if model.efficientnet else own
+        others += [] if model.efficientnet else [(model, own)]
+    for (model, base), of_params, of_macs in zip(others, params, macs, strict=True):
+        assert model.params / base.params == pytest.approx(of_params, rel=0.03)
+        assert (model.macs is None) == (of_macs is None)
+        if model.macs is not None and base.macs is not None and of_macs is not None:
+            assert model.macs / base.macs == pytest.approx(of_macs, rel=0.09)  # PNASNet's 6.0 is 5.5 there
+
+
 def members(*accuracies: float | None) -> list[FamilyPoint]:
     return [
         FamilyPoint(name=f"own_{n}", params=4e6 * 2**n, macs=3e8 * 2**n, accuracy=accuracy)

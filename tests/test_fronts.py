@@ -23,6 +23,7 @@ from results import (
     front_by,
     front_of,
     hypervolume,
+    is_raised,
     pareto_figure,
     reference_point,
     save_figure,
@@ -126,6 +127,18 @@ def test_reference_points_are_twice_the_target_or_twice_the_largest() -> None:
     slow = [*SOME, trial(8, None, 9, metrics={"latency_ms": 99.0}, seconds=50.0)]
     assert reference_point(slow, ("latency_ms", "seconds")) == {"latency_ms": 10.0, "seconds": 2.0}
     assert reference_point([trial(1, None, 70)], ("macs",)) == {"macs": 140.0}  # known before
+
+
+@pytest.mark.parametrize(
+    ("names", "raised"),
+    [
+        (("accuracy", "reward", "val_accuracy", "F1", "roc_auc", "acc", "val_acc", "top5", "top-5"), True),
+        (("macs", "params", "seconds", "latency_ms", "validation_loss", "top5_error", "throughput"), False),
+        (("vacc", "accesses"), False),
+    ],
+)
+def test_the_name_says_which_way_an_objective_goes(names: tuple[str, ...], raised: bool) -> None:
+    assert [is_raised(name) for name in names] == [raised] * len(names)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,9 @@
 """``nas pareto``: objectives, limits and conditions on the command line; several runs over one another."""
 
+import contextlib
 import json
 import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -86,6 +88,42 @@ def test_text_of_one_run(three, capsys) -> None:
     )
     assert lines[-1].startswith("hypervolume 0.0000, reference point accuracy 0, 2 M macs and ")
     assert lines[-1].endswith(" latency_ms")
+    assert lines[-2] == "of latency_ms less is taken as better, by the name"
+
+
+def test_a_baseline_that_breaks_a_limit_is_held_against_the_front_alone(three, capsys) -> None:
+    out = nas(capsys, "pareto", "b", "--limit", "macs<=1")[1]
+    least = min((t for t in open_run("b").trials() if t.status == "done"), key=lambda t: t.macs)
+    (baseline,) = (t for t in open_run("b").baselines() if t.status == "done")
+    assert least.macs <= baseline.macs
+    dominated = least.accuracy >= baseline.accuracy
+    words = f"candidate {least.id} (" if dominated else "no candidate of the front"
+    assert f"efficientnet_b0 is dominated by {words}" in out
+
+
+def test_networks_that_lack_an_objective_are_counted_apart(three, capsys) -> None:
+    done = [trial for trial in open_run("b").trials() if trial.status == "done"]
+    with contextlib.closing(sqlite3.connect("runs/b/journal.db")) as journal, journal:
+        journal.execute("UPDATE trials SET curve = '[]' WHERE id = ?", (done[0].id,))
+    out = nas(capsys, "pareto", "b", "--x", "latency_ms", "--plot", "some.svg")[1]
+    assert f"1 of {len(done)} networks lack latency_ms, and are not compared\n" in out
+    assert f"<!-- b: {len(done) - 1} networks -->" in Path("some.svg").read_text()
+    assert "lack" not in nas(capsys, "pareto", "b")[1]
+
+
+def test_nothing_that_fits_is_said_and_draws_no_front(three, capsys) -> None:
+    code, out, err = nas(
+        capsys, "pareto", "a", "--where", "macs < 1", "--limit", "macs<=1", "--plot", "n.svg"
+    )
+    assert (code, err) == (0, "")
+    assert out.splitlines()[:2] == [
+        "there is no finished candidate to make a front of",
+        "0 of 0 networks hold macs<=1",
+    ]
+    assert nas(capsys, "pareto", "a", "--where", "id == 1", "--plot", "one.svg")[0] == 0
+    assert "<!-- no result yet -->" in Path("n.svg").read_text()
+    assert "<!-- a: 1 network where id == 1 -->" in Path("one.svg").read_text()
+    assert "no result yet" not in Path("one.svg").read_text()
 
 
 def test_several_runs_share_a_reference_and_make_a_front_together(three, capsys) -> None:

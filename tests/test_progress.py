@@ -12,6 +12,7 @@ from results.pareto import hypervolume, hypervolume_curve
 from results.policy import policy_map
 from results.progress import running_best, search_curves, worker_gpus
 from results.schema import Session
+from results.trial import ranked
 from search_space import Decision, cost, load_architecture
 
 OP, KERNEL = Decision("op", ("a", "b")), Decision("kernel", (3, 5, 7))
@@ -37,6 +38,13 @@ def test_curves_follow_the_order_of_arrival() -> None:
     assert curves.hours.tolist() == [1.0, 3.0, 4.0]  # the failed candidate was evaluated for an hour too
     assert curves.hypervolume.tolist() == pytest.approx([0.7 * 0.8, 0.7 * 0.8 + 0.5 * 0.1, 0.71])
     assert curves.hours_label == "worker-hours"
+
+
+def test_of_equal_rewards_the_best_is_the_one_that_the_ranking_puts_first() -> None:
+    trials = [trial(1, 3, 0.7), trial(2, 1, 0.7), trial(3, 2, 0.5), trial(4, 4, 0.7)]
+    curves = search_curves(trials, 1000.0)
+    assert curves.ids[curves.best].tolist() == [2, 2, 1, 1]
+    assert curves.ids[curves.best[-1]] == ranked(trials)[0].id
 
 
 def test_hours_are_of_gpus_where_workers_have_some() -> None:

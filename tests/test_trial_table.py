@@ -1,8 +1,10 @@
 """Trials as columns, and ``nas trials`` and ``nas top --where`` on them."""
 
+import contextlib
 import csv
 import io
 import json
+import sqlite3
 import sys
 from pathlib import Path
 
@@ -140,6 +142,24 @@ def test_trials_are_taken_away(run: str, in_tmp: Path, capsys: pytest.CaptureFix
     assert [json.loads(line)["key"] for line in printed.splitlines()] == [trial.key for trial in trials]
 
 
+def test_an_error_and_a_run_s_name_do_nothing_to_a_terminal(
+    run: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with contextlib.closing(sqlite3.connect(f"runs/{run}/journal.db")) as journal, journal:
+        journal.execute(
+            "UPDATE trials SET status = 'failed', accuracy = NULL, reward = NULL, baseline = 'b0', error = ?"
+            "WHERE id = (SELECT max(id) FROM trials WHERE status = 'done')",
+            ("one\n\x1b[31mtwo",),
+        )
+    named = f"runs/{run}\n\x1b[31m"
+    Path(f"runs/{run}").rename(named)
+    Path(f"runs/{run}").symlink_to(Path(named).absolute())
+    for arguments in (["trials", named], ["top", run], ["pareto", run], ["pareto", named, "--x", "nothing"]):
+        _, out, err = nas(capsys, *arguments)
+        assert "\x1b" not in out + err
+        assert "one  [31mtwo" in out or "nothing" in err
+
+
 def test_the_top_of_those_that_fit(run: str, capsys: pytest.CaptureFixture[str]) -> None:
     everything = json.loads(nas(capsys, "top", run, "--json")[1])
     bound = sorted(trial["macs"] for trial in everything)[2]
@@ -147,6 +167,19 @@ def test_the_top_of_those_that_fit(run: str, capsys: pytest.CaptureFixture[str])
     assert [t["id"] for t in some] == [t["id"] for t in everything if t["macs"] <= bound]
     assert len(some) == 3
     assert "no finished candidate is like that" in nas(capsys, "top", run, "--where", "macs < 0")[1]
+
+
+@pytest.mark.parametrize(
+    "rest", ["UPDATE trials SET status = 'pending', accuracy = NULL, arrival = NULL", ""]
+)
+def test_a_condition_on_a_decision_holds_before_anything_has_finished(
+    run: str, rest: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with contextlib.closing(sqlite3.connect(f"runs/{run}/journal.db")) as journal, journal:
+        journal.execute("DELETE FROM recommendations")
+        journal.execute(rest or "DELETE FROM trials")
+    code, out, err = nas(capsys, "top", run, "--where", "stage1.kernel == 3")
+    assert (code, out, err) == (0, "no candidate has finished yet\n", "")
 
 
 @pytest.mark.parametrize(

@@ -323,6 +323,9 @@ def _finish(drawing: _Drawing, points: Sequence[Floats], baselines: Sequence[Flo
         bar.set_label(scales[2].label, parse_math=False)
         if bar.ax.get_yscale() == "log":
             log_ticks(bar.ax.yaxis)
+    if not np.isfinite(np.concatenate([*points, *baselines])).all(axis=1).any():
+        axes.text(0.5, 0.5, "no result yet", transform=axes.transAxes, ha="center", va="center", color="0.5")
+        axes.set(xticks=[], yticks=[])
     _write_legend(drawing)
     _write_names(drawing)
 
