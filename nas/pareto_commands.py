@@ -103,6 +103,10 @@ def _overlay(
     _warn_of_different_measures(runs, called)
     if any(name.endswith("reward") for name in objectives) and len({_objective(run) for run in runs}) > 1:
         console.err.print("nas: the runs have different objectives, and rewards do not compare")
+    if len(goals := [targets_of(run.config()) for run in runs]) > 1 and any(
+        goals[0].get(name) != goal.get(name) for name in objectives for goal in goals
+    ):
+        console.err.print(f"nas: the runs have different targets; the reference point is that of {called[0]}")
     together = [trial for trials in everything for trial in trials]
     reference = reference_point(together, objectives, targets_of(runs[0].config()))
     shown = []

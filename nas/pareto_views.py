@@ -105,6 +105,9 @@ def print_overlay(overlay: Overlay) -> None:
     out.print()
     marks = [[owner, str(t.id)] for owner, t in zip(overlay.owners, combined.trials, strict=True)]
     _print_trials(combined.trials, combined, ("run",), marks, title="the combined front")
+    for run in overlay.runs:
+        for baseline in run.baselines:
+            out.print(printable(f"{run.name}: {_beside(baseline, combined)}"), soft_wrap=True)
     done = sum(trial.status == "done" for run in overlay.runs for trial in run.trials)
     _print_lacking([trial for run in overlay.runs for trial in run.trials], combined)
     _print_feasible(combined, done)

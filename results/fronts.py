@@ -33,14 +33,14 @@ _COMPARISONS: dict[str, Callable[[Any, float], Any]] = {
     ">": operator.gt,
 }
 _LIMIT = re.compile(r"\s*([^<>=]*[^<>=\s])\s*(<=|>=|<|>)\s*([^\s<>=]+)\s*")
-_RAISED = re.compile(r"(accuracy|\bacc|_acc|reward|score|auc|f1|top[-_]?\d+)$", re.IGNORECASE)
+_RAISED = re.compile(r"(accuracy|reward|score|(^|[^a-z])(acc|auc|f1|top[-_]?\d+))$", re.IGNORECASE)
 _BOOKKEEPING = ("id", "epochs", "arrival", "attempts", "seed")
 
 
 def is_raised(objective: str) -> bool:
     """Whether more is better: of what ends in accuracy, reward, score, auc, f1, or top1 and its like (top5),
     and of acc and val_acc; all else is a cost."""
-    return _RAISED.search(objective) is not None
+    return _RAISED.search(objective) is not None and "error" not in objective.lower()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

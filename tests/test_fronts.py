@@ -134,7 +134,7 @@ def test_reference_points_are_twice_the_target_or_twice_the_largest() -> None:
     [
         (("accuracy", "reward", "val_accuracy", "F1", "roc_auc", "acc", "val_acc", "top5", "top-5"), True),
         (("macs", "params", "seconds", "latency_ms", "validation_loss", "top5_error", "throughput"), False),
-        (("vacc", "accesses"), False),
+        (("vacc", "accesses", "diff1", "buf1", "error_top5"), False),
     ],
 )
 def test_the_name_says_which_way_an_objective_goes(names: tuple[str, ...], raised: bool) -> None:
