@@ -117,6 +117,7 @@ def comparison_of(run: Run, reference: str | None, random: Sequence[Run] = ()) -
             logger.debug("no comparison with %s: %s", name, error)
     if random:
         raise InputError(
-            f"{run.path.name} has no network to compare with, which --random needs; name one with --compare ARCH"
+            f"{run.path.name} has no network to compare with, which --random needs; "
+            "name one with --compare ARCH"
         )
     return None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -16,10 +14,10 @@ from results.report.page import script_json
 from results.report.source import read
 from results.table import TrialTable, trial_table
 from search_space import InputError
+from tests.browsing import BROWSER, chromium
 from tests.reporting import searched
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed")
 KEPT = """window.kept = (text) => {
     try { const keep = filterOf(text); return T.id.filter((_, row) => keep(row)); }
@@ -85,13 +83,10 @@ def kept(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callabl
     code = "".join(source.read_text("utf-8") for source in sources)
     page: Path = tmp_path_factory.mktemp("page") / "filter.html"
     page.write_text(f"<!doctype html>{data}<script>{code}{KEPT}</script>", encoding="utf-8")
-    arguments = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=BROWSER, args=arguments)
+    with chromium() as browser:
         tab = browser.new_page()
         tab.goto(page.as_uri())
         yield lambda text: tab.evaluate("(text) => window.kept(text)", text)
-        browser.close()
 
 
 @pytest.mark.parametrize("condition", CONDITIONS)
