@@ -36,7 +36,7 @@ class Page:
         self.tab.on("console", lambda message: self._note(message.type, message.text))
         self.tab.on("pageerror", lambda error: self.wrong.append(f"page error: {error}"))
         self.tab.on("request", self._asked)
-        self.tab.on("dialog", lambda dialog: (self.wrong.append("dialog"), dialog.dismiss()))
+        self.tab.on("dialog", self._opened)
         self.tab.goto(file.as_uri())
         self.tab.wait_for_selector("html[data-ready]", state="attached", timeout=60_000)
 
@@ -48,6 +48,10 @@ class Page:
     def _asked(self, request: Any) -> None:
         if not request.url.startswith(("file:", "data:", "blob:")):
             self.wrong.append(f"asked for {request.url}")
+
+    def _opened(self, dialog: Any) -> None:
+        self.wrong.append("dialog")
+        dialog.dismiss()
 
     def text(self, selector: str) -> str:
         return str(self.tab.locator(selector).inner_text())
