@@ -433,12 +433,14 @@ def test_a_folder_that_may_not_be_written_asks_for_a_file(
     assert nas(capsys, "report", "closed", "-o", "page.html")[0] == 0
 
 
-def test_an_audit_has_no_report(in_tmp: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("change", ["reward = NULL", "status = 'pending', arrival = NULL, accuracy = NULL"])
+def test_an_audit_has_no_report(in_tmp: Path, capsys: pytest.CaptureFixture[str], change: str) -> None:
     run = run_search(config(search={"candidates": 2}), evaluator=Curved()).run
     import sqlite3
 
     with sqlite3.connect(run.journal_path) as db:
-        db.execute("UPDATE trials SET reward = NULL")
+        db.execute("DELETE FROM proposals")  # an audit has none, also before its first result
+        db.execute(f"UPDATE trials SET {change}")
     db.close()
     code, out, err = nas(capsys, "report", "t")
     assert (code, out) == (2, "")
