@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,22 +63,19 @@ def search_of(name: str | Path) -> Run:
         InputError: there is none, or it holds an audit.
     """
     found = open_run(name)
-    refuse_audit(found, found.trials())
+    refuse_audit(found)
     return found
 
 
-def refuse_audit(run: Run, trials: Sequence[Trial]) -> None:
+def refuse_audit(run: Run) -> None:
     """Refuse a run in which one network was trained in several ways, and none has a reward.
-
-    Args:
-        run: any.
-        trials: its candidates.
 
     Raises:
         InputError: it is an audit.
     """
-    done = [trial for trial in trials if trial.status == "done"]
-    if done and all(trial.reward is None for trial in done):
+    with run.journal() as journal:
+        audit = journal.is_audit()
+    if audit:
         figure = run.path / "audit.png"
         raise InputError(f"{run.name} is an audit and ranks nothing; its figure is {figure}")
 

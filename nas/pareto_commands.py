@@ -98,8 +98,8 @@ def _overlay(
     if len(set(called)) < len(called):  # in different folders
         called = [str(run.path) for run in runs]
     everything = [run.trials() for run in runs]
-    for run, trials in zip(runs, everything, strict=True):
-        refuse_audit(run, trials)
+    for run in runs:
+        refuse_audit(run)
     _warn_of_different_measures(runs, called)
     if any(name.endswith("reward") for name in objectives) and len({_objective(run) for run in runs}) > 1:
         console.err.print("nas: the runs have different objectives, and rewards do not compare")

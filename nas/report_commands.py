@@ -101,7 +101,7 @@ def comparison_of(run: Run, reference: str | None, random: Sequence[Run] = ()) -
     if reference is not None:
         return rediscovery(run, reference, nas.load_architecture(reference), random=random).to_json()
     with run.journal() as journal:
-        if not journal.counts().get("done"):
+        if not journal.counts().get("done") and not random:
             return None
     known = {trial.baseline: trial.network() for trial in run.baselines() if trial.baseline is not None}
     if _REFERENCE not in known:
@@ -115,4 +115,9 @@ def comparison_of(run: Run, reference: str | None, random: Sequence[Run] = ()) -
             if random:  # what was asked for is not left out in silence
                 raise
             logger.debug("no comparison with %s: %s", name, error)
+    if random:
+        raise InputError(
+            f"{run.path.name} has no network to compare with, which --random needs; "
+            "name one with --compare ARCH"
+        )
     return None

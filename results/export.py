@@ -110,17 +110,20 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Write a file whole or not at all.
 
     Args:
-        path: the file.
+        path: the file, or a link to it; no device or pipe, which the file would take the place of.
         write: writes it to the path it is given.
 
     Raises:
         InputError: it cannot be written; what was there before is still there.
     """
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    target = Path(os.path.realpath(path))
+    if target.exists() and not target.is_file() and not target.is_dir():
+        raise InputError(f"{path}: cannot be written: it is a device or a pipe, and not a file")
+    unfinished = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
         write(unfinished)
-        unfinished.replace(path)
+        unfinished.replace(target)
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror or error}") from None
     finally:

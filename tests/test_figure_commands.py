@@ -164,6 +164,7 @@ def test_an_audit_has_its_own_figure(place: Path, capsys: pytest.CaptureFixture[
 
     shutil.copytree("runs/t", "runs/audited")
     with sqlite3.connect("runs/audited/journal.db") as journal:
+        journal.execute("DELETE FROM proposals")
         journal.execute("UPDATE trials SET reward = NULL")
     journal.close()
     code, out, err = nas(capsys, "figures", "audited")

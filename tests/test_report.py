@@ -390,16 +390,35 @@ def test_a_baseline_of_the_space_is_compared_with(
         (["nothing"], "no run 'nothing' under runs/"),
         (["RUN", "--compare", "efficientnet_b00"], "efficientnet_b0"),
         (["RUN", "-o", "."], ".: is a folder; -o takes a file, such as report.html"),
+        (["RUN", "-o", "pipe"], "pipe: cannot be written: it is a device or a pipe, and not a file"),
+        (["RUN", "--random", "RUN"], "cannot stand beside"),
     ],
 )
 def test_mistakes_are_one_line(
     run: Run, in_tmp: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], expected: str
 ) -> None:
+    os.mkfifo("pipe")
     words = [str(run.path) if word == "RUN" else word for word in arguments]
     code, out, err = nas(capsys, "report", *words)
+    assert Path("pipe").is_fifo()
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert expected in err
     assert list(in_tmp.glob("*.html")) == []
+
+
+def test_random_search_beside_no_network_is_refused(in_tmp: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run_search(config("mine", search={"candidates": 2}), evaluator=Evenly())
+    code, out, err = nas(capsys, "report", "mine", "--random", "mine", "-o", "page.html")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "mine has no network to compare with, which --random needs" in err
+    assert not Path("page.html").exists()
+
+
+def test_a_link_to_a_file_stays_one(run: Run, in_tmp: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("page.html").symlink_to("shared/other.html")
+    assert nas(capsys, "report", str(run.path), "-o", "page.html")[0] == 0
+    assert Path("page.html").is_symlink()
+    assert "<!doctype html>" in Path("shared/other.html").read_text()[:20]
 
 
 def test_a_folder_that_may_not_be_written_asks_for_a_file(
@@ -414,12 +433,14 @@ def test_a_folder_that_may_not_be_written_asks_for_a_file(
     assert nas(capsys, "report", "closed", "-o", "page.html")[0] == 0
 
 
-def test_an_audit_has_no_report(in_tmp: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("change", ["reward = NULL", "status = 'pending', arrival = NULL, accuracy = NULL"])
+def test_an_audit_has_no_report(in_tmp: Path, capsys: pytest.CaptureFixture[str], change: str) -> None:
     run = run_search(config(search={"candidates": 2}), evaluator=Curved()).run
     import sqlite3
 
     with sqlite3.connect(run.journal_path) as db:
-        db.execute("UPDATE trials SET reward = NULL")
+        db.execute("DELETE FROM proposals")  # an audit has none, also before its first result
+        db.execute(f"UPDATE trials SET {change}")
     db.close()
     code, out, err = nas(capsys, "report", "t")
     assert (code, out) == (2, "")

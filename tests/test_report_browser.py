@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,12 +13,11 @@ import pytest
 from results import Run
 from results.report.data import report_data
 from results.report.page import report_page
+from tests.browsing import BROWSER, Page, chromium
 from tests.reporting import BASELINE, BOLD, SCRIPT, searched
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed")
-SCREENSHOTS = Path(__file__).parent.parent / "build" / "screenshots"
 PLACE = """(row) => {
     const [figure, data] = [document.getElementById('pareto'), JSON.parse(document.getElementById('data').textContent)];
     const {xaxis, yaxis} = figure._fullLayout, box = figure.getBoundingClientRect(), columns = data.trials.columns;
@@ -65,53 +63,8 @@ def file(data: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    arguments = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-    with sync_api.sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=BROWSER, args=arguments)
+    with chromium() as found:
         yield found
-        found.close()
-
-
-class Page:
-    """A page that is open, and what went wrong in it."""
-
-    def __init__(self, browser: Any, file: Path, width: int = 1280, **options: Any) -> None:
-        self.context = browser.new_context(viewport={"width": width, "height": 900}, **options)
-        self.context.set_offline(True)
-        self.wrong: list[str] = []
-        self.tab = self.context.new_page()
-        self.tab.on("console", lambda message: self._note(message.type, message.text))
-        self.tab.on("pageerror", lambda error: self.wrong.append(f"page error: {error}"))
-        self.tab.on("request", self._asked)
-        self.tab.on("dialog", lambda dialog: (self.wrong.append("dialog"), dialog.dismiss()))
-        self.tab.goto(file.as_uri())
-        self.tab.wait_for_selector("html[data-ready]", state="attached", timeout=60_000)
-
-    def _note(self, kind: str, text: str) -> None:
-        own = "willReadFrequently" in text  # a test looks at the pixels of a canvas
-        if kind in ("error", "warning") and not own:
-            self.wrong.append(f"console {kind}: {text}")
-
-    def _asked(self, request: Any) -> None:
-        if not request.url.startswith(("file:", "data:", "blob:")):
-            self.wrong.append(f"asked for {request.url}")
-
-    def text(self, selector: str) -> str:
-        return str(self.tab.locator(selector).inner_text())
-
-    def texts(self, selector: str) -> list[str]:
-        return list(self.tab.locator(selector).all_inner_texts())
-
-    def screenshot(self, name: str, whole: bool = False) -> None:
-        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-        self.tab.screenshot(path=str(SCREENSHOTS / f"{name}.png"), full_page=whole)
-
-    def close(self) -> None:
-        """Nothing went wrong, and no name was run."""
-        hacked = self.tab.evaluate("window.hacked")
-        self.context.close()
-        assert self.wrong == []
-        assert hacked is None
 
 
 @pytest.fixture(scope="module")
@@ -451,6 +404,9 @@ def test_pages_with_little_to_show(
     file = tmp_path / "report.html"
     file.write_text(report_page(report_data(Run(folder))), encoding="utf-8")
     page = Page(browser, file)
+    page.tab.evaluate("document.getElementById('axis-colour').value = 'accuracy'")
+    page.tab.dispatch_event("#axis-colour", "change")  # of one value, or of none
+    assert page.tab.locator("#pareto").is_visible() == (kept in ("one", "baselines"))
     if kept == "one":
         assert page.text("#selected-name") == f"Candidate {data['best']}"
     else:

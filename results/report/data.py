@@ -41,7 +41,11 @@ def report_data(
     return {
         **_heading(found, now or datetime.now(timezone.utc)),
         "decisions": [
-            {"name": d.name, "choices": [choice_text(choice) for choice in d.choices]}
+            {
+                "name": d.name,
+                "choices": [choice_text(choice) for choice in d.choices],
+                "values": [list(choice) if isinstance(choice, tuple) else choice for choice in d.choices],
+            }
             for d in found.decisions
         ],
         "trials": trials,

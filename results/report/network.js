@@ -133,6 +133,9 @@ function fillStages(row, stages) {
     + (macs === T.macs[row] ? "" : ` Trained was a narrower or smaller network of this architecture, with ${count(T.macs[row])} MACs.`);
 }
 
+// As a shell takes it for one word, whatever is in it.
+const quoted = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'"'"'`)}'`);
+
 function showNetwork(row) {
   const stages = stagesOf(row);
   at("selected-name").textContent = titleOf(row);
@@ -141,7 +144,7 @@ function showNetwork(row) {
   const curve = curveOf(row);
   put("selected-curve", ...(curve ? [make("h4", {class: "note"}, "Accuracy over epochs"), curve] : []));
   const reference = T.proposed[row] || T.baseline[row] === null ? T.id[row] : T.baseline[row];
-  put("selected-command", make("code", {}, `nas show ${D.run}@${reference}`));
+  put("selected-command", make("code", {}, `nas show ${quoted(`${D.run}@${reference}`)}`));
   at("drawing-title").textContent = `Architecture of ${titleOf(row).replace(/^[CBT]/, (letter) => letter.toLowerCase())}`;
   put("drawing", drawingOf(stages));
   fillStages(row, stages);

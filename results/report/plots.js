@@ -40,10 +40,12 @@ function rangeOf(values, log = false, room = 0.05) {
   return {range: [low - more, high + more]};
 }
 
+// Ticks are round numbers: of the digits allowed as many are written as tell them apart, whatever is zoomed to.
+const SHARES = ".5~%";
+const COUNTS = ".6~s";
 function tickFormat(key) {
-  if (isShare(key)) return {tickformat: ".1~%", hoverformat: ".2%"};
-  if (key === "macs" || key === "params") return {tickformat: ".3~s"};
-  return {tickformat: "~g"};
+  if (isShare(key)) return {tickformat: SHARES, hoverformat: ".2%"};
+  return {tickformat: key === "macs" || key === "params" ? COUNTS : "~g"};
 }
 
 function labelOf(key) {
@@ -100,7 +102,7 @@ function coloured(rows, size, otherwise, border) {
 }
 
 function colourBar() {
-  const format = isShare(pareto.colour) ? ".1~%" : ".3~s";
+  const format = isShare(pareto.colour) ? SHARES : COUNTS;
   return {title: {text: plain(measures.get(pareto.colour).label), side: "right", font: {size: 12}}, thickness: 10, len: 0.7, outlinewidth: 0, tickformat: format, tickfont: {size: 11}};
 }
 
@@ -120,7 +122,7 @@ function paretoTraces() {
   const references = onAxes(BASELINES.filter((row) => T.status[row] === "done"));
   if (pareto.colour !== "none") {
     const values = [...rows, ...references].map((row) => valueOf(row, pareto.colour)).filter(Number.isFinite);
-    pareto.range = values.reduce(([low, high], value) => [Math.min(low, value), Math.max(high, value)], [Infinity, -Infinity]);
+    pareto.range = rangeOf(values, false, 0).range || [0, 1]; // wider than a point, which has no scale
   }
   const size = rows.length > MANY ? 4 : rows.length > 500 ? 6 : 8;
   const faint = pareto.colour === "none" ? (rows.length > MANY ? 0.4 : 0.62) : 0.8;
@@ -175,7 +177,7 @@ function drawPareto() {
   const sought = (measure) => `${measure.better === "less" ? "lowest" : "highest"} ${measure.label}`;
   const whole = onAxes(CANDIDATES).length;
   at("pareto-note").textContent = whole
-    ? `Front of ${sought(y)} and ${sought(x)}: ${grouped(pareto.front.length)} of ${grouped(whole)} networks. `
+    ? `Front of ${sought(y)} and ${sought(x)}: ${grouped(pareto.front.length)} of ${grouped(whole)} network${whole === 1 ? "" : "s"}. `
       + (BASELINES.length ? "Baselines are shown beside it and are no part of it." : "")
     : "There is no finished candidate to show.";
   paintDots(figure, () => [pareto.dots], paretoRing);
@@ -193,6 +195,8 @@ function startPareto() {
   }
   at("log-x").checked = pareto.log;
   at("log-x").addEventListener("change", () => { pareto.log = at("log-x").checked; drawPareto(); updateButtons(); });
+  if (COARSE && DONE.length) at("networks-lead").textContent = at("networks-lead").textContent.replace("drag to zoom, double-click to see all again", "the signs above the plot zoom, the house shows all again");
+  at("pareto-card").hidden = !DONE.length;
   const drawn = drawPareto();
   at("pareto").on("plotly_click", (event) => {
     const point = event.points.find((one) => one.customdata !== undefined);

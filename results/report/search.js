@@ -43,7 +43,7 @@ function drawCurves() {
     x: order, y: ARRIVED.map((row) => valueOf(row, key)), size: many ? 3 : ARRIVED.length > 500 ? 4 : 6, opacity: many ? 0.5 : 0.8,
     trace: 2 * number, yaxis: `yaxis${number ? number + 1 : ""}`,
   }));
-  const drawn = Plotly.react("curves", traces, layout({xaxis: axis("results, in order of arrival", {anchor: "y3", ...rangeOf([1, ARRIVED.length], false, 0.015)}), ...axes, uirevision: "curves"}), CONFIG);
+  const drawn = Plotly.react("curves", traces, layout({xaxis: axis("results, in order of arrival", {anchor: "y3", ...(ARRIVED.length < 10 ? {dtick: 1} : {}), ...rangeOf([1, ARRIVED.length], false, 0.015)}), ...axes, uirevision: "curves"}), CONFIG);
   paintDots(at("curves"), () => dots, curvesRings);
   return drawn;
 }
@@ -62,7 +62,7 @@ function drawVolume(id, place, title, factor = 1) {
     line: {color: colour("accent"), width: 2, shape: "hv"}, marker: {color: colour("accent"), size: 8}, fill: "tozeroy", fillcolor: colour("accent-soft"),
     hovertemplate: `%{x:.4~g} ${title}: %{y:.1%}<extra></extra>`,
   };
-  return Plotly.react(id, [trace], layout({xaxis: axis(title), yaxis: axis("", {tickformat: ".1~%", rangemode: "tozero"})}), CONFIG);
+  return Plotly.react(id, [trace], layout({xaxis: axis(title), yaxis: axis("", {tickformat: SHARES, rangemode: "tozero"})}), CONFIG);
 }
 
 // Where there is no room for the choices beside the decisions, and for a bar of colours.
@@ -88,7 +88,7 @@ function drawHeat() {
     colorbar: {title: {text: "entropy", side: "right", font: {size: 12}}, thickness: 10, outlinewidth: 0, tickvals: [0, 0.5, 1], ticktext: ["0 settled", "0.5", "1 open"], tickfont: {size: 11}, len: Math.min(1, 240 / (17 * names.length))},
   };
   return Plotly.react(figure, [trace], layout({
-    xaxis: axis("proposals", {showgrid: false}),
+    xaxis: axis("proposals", {showgrid: false, ...(ends.length < 10 ? {tickvals: ends} : {})}),
     yaxis: axis("", {showgrid: false, autorange: "reversed", tickvals: names.map((_, place) => place), ticktext: labels, tickfont: {size: 11, color: colour("muted")}}),
   }), CONFIG);
 }

@@ -65,7 +65,8 @@ def _found(found: Read) -> str:
     """The recommended network, the best observed, and the front."""
     best, bet = found.best, found.recommended
     if best is None:
-        return "No candidate has finished yet, so there is nothing to rank and no front."
+        yet = "" if found.state in ("finished", "exhausted", "failing") else " yet"
+        return f"No candidate has finished{yet}, so there is nothing to rank and no front."
     if bet is None:
         text = f"The best observed reward is that of {_described(best)}; the controller recommends none yet. "
     elif bet.id == best.id:
@@ -101,8 +102,8 @@ def _ends(found: Read) -> str:
             ("done", "finished"),
             ("failed", "failed"),
             ("stopped", "were stopped early"),
-            ("running", "are being evaluated"),
-            ("pending", "wait"),
+            ("running", "are being evaluated" if found.state == "running" else "were being evaluated"),
+            ("pending", "wait" if found.state == "running" else "were still to come"),
         )
         if counts[status] or status in ("done", "failed")
     ]
@@ -192,12 +193,12 @@ def reproduce(found: Read) -> dict[str, Any]:
     return {
         "commands": [
             _again(found),
-            {"words": "Go on with this one where it stopped.",
-             "command": f"nas search --run {name} --resume"},
+            _on(found),
             {"words": "Check this run: every key, cost and reward, and the controller by a replay.",
              "command": f"nas doctor {name}"},
-            {"words": "Take the recommended network away, with its weights where they were kept.",
-             "command": f"nas export {name}@best -o network"},
+            *([] if found.best is None else [
+                {"words": "Take the recommended network away, with its weights where they were kept.",
+                 "command": f"nas export {name}@best -o network"}]),
             {"words": "This page.", "command": f"nas report {name}"},
         ],
         "facts": facts,
@@ -223,6 +224,18 @@ def _again(found: Read) -> dict[str, str]:
         "words": "The same search under another name, from the configuration above.",
         "command": f"nas search {shlex.quote(config)} --run {shlex.quote(name)}",
     }
+
+
+def _on(found: Read) -> dict[str, str]:
+    """What goes on with the search."""
+    command = f"nas search --run {shlex.quote(found.name)} --resume"
+    budget = (found.config.get("search") or {}).get("candidates")
+    if found.state == "finished" and isinstance(budget, int):  # else it would end at once
+        return {
+            "words": "Go on with this one: a larger budget.",
+            "command": f"{command} --set search.candidates={2 * budget}",
+        }
+    return {"words": "Go on with this one where it stopped.", "command": command}
 
 
 def _own_evaluator(found: Read) -> bool:
