@@ -34,6 +34,7 @@ from nas.space_commands import space_app
 from nas.status_commands import status_app
 from nas.status_views import status_json
 from results import (
+    check_new,
     open_run,
     ranked,
 )
@@ -116,13 +117,18 @@ def search(
             raise InputError("nas search needs a configuration, or --resume --run NAME")
         config = open_run(run).config_path
     settings = load_config(config, overrides, name=run)
+    if not resume:
+        check_new(settings.name)  # before a table is read
     budget = settings.search.candidates
     evaluator = None
     if settings.evaluator is not None:
         with console.err.status("reading the table; a regressor is fitted to it once"):
             evaluator = load_table_evaluator(settings.evaluator, load_space(settings.space))
         console.err.print(evaluator.description, soft_wrap=True)
-    with console.stdout_to_stderr(), console.SearchProgress(budget) as progress:
+    with (
+        console.stdout_to_stderr(),
+        console.SearchProgress(settings.name, budget) as progress,
+    ):
         end = run_search(
             settings,
             resume=resume,

@@ -132,7 +132,8 @@ class _Bar:
 class SearchProgress(_Bar):
     """A progress bar on a terminal; elsewhere a line for every tenth of the search."""
 
-    def __init__(self, budget: int) -> None:
+    def __init__(self, name: str, budget: int) -> None:
+        self._name = name
         self._budget, self._over, self._first = budget, 0, 0
         self._began = time.monotonic()
         self._lines = max(1, budget // 10)
@@ -148,6 +149,8 @@ class SearchProgress(_Bar):
     def on_start(self, counts: dict[str, int]) -> None:
         """See `nas.search.Listener`."""
         self._over = self._first = over(counts)
+        text = f"{self._name} begins; in another terminal: nas status {self._name} --watch"
+        err.print(text, soft_wrap=True)
         if self._bar is not None:
             self._bar.update(self._task, completed=self._over)
 

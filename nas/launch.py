@@ -20,7 +20,7 @@ from nas.early_stopping import past_scores
 from nas.interrupts import handled_interrupts
 from nas.reuse import measurements
 from nas.search import Listener, Search
-from results import HISTORY, EvaluatorFacts, Journal, Run, create_run, run_path, write_whole
+from results import HISTORY, EvaluatorFacts, Journal, Run, check_new, create_run, run_path, write_whole
 from search_space import FieldError, InputError, SearchSpace, load_space
 from trainers import (
     Dataset,
@@ -153,6 +153,8 @@ def run_search(
         InputError: the run exists (or, resuming, does not), is in use, or was made with another
             configuration; a name or a value in the configuration is wrong; no cluster answers.
     """
+    if not resume:
+        check_new(config.name)  # before data are read
     space = load_space(config.space)
     run = _existing(config) if resume else None
     evaluator = evaluator or create_evaluator(config, space)

@@ -77,7 +77,8 @@ def refuse_audit(run: Run) -> None:
         audit = journal.is_audit()
     if audit:
         figure = run.path / "audit.png"
-        raise InputError(f"{run.name} is an audit and ranks nothing; its figure is {figure}")
+        its = f"; its figure is {figure}" if figure.is_file() else ""
+        raise InputError(f"{run.name} is an audit and ranks nothing{its}")
 
 
 def find_architecture(text: str | Path) -> Found:

@@ -79,7 +79,8 @@ def print_front(run: RunFront) -> None:
     for trial in run.baselines:
         out.print(printable(_beside(trial, front)), soft_wrap=True)
     _print_directions(front)
-    out.print(f"hypervolume {front.hypervolume:.4f}, {_reference_text(front.reference)}")
+    if front.feasible or not front.trials:
+        out.print(f"hypervolume {front.hypervolume:.4f}, {_reference_text(front.reference)}")
 
 
 def print_overlay(overlay: Overlay) -> None:

@@ -60,7 +60,7 @@ def audit(
     settings = load_config(config, overrides)
     name = run or f"{settings.name.removesuffix('-audit')}-audit"
     settings = settings.model_copy(update={"name": name})
-    progress = _AuditProgress((settings.audit or AuditSettings()).trainings)
+    progress = _AuditProgress(name, (settings.audit or AuditSettings()).trainings)
     with console.stdout_to_stderr(), progress:
         end = run_audit(settings, listeners=[progress])
     if end.findings is None:
@@ -192,14 +192,14 @@ def _figure(found: Findings, title: str) -> Figure:
 class _AuditProgress(console.SearchProgress):
     """A search's progress, with the protocol that is trained now instead of the best network."""
 
-    _name = ""
+    _protocol = ""
 
     def on_protocol(self, name: str, trainings: int) -> None:
         """See `nas.audit.AuditListener`."""
-        self._name = name
+        self._protocol = name
         if not console.err.is_terminal:
             console.err.print(f"{name}: {trainings} trainings", soft_wrap=True)
 
     def _text(self, best: Trial | None, failed: int) -> str:
         failures = f"{failed} failed; " if failed else ""
-        return f"{self._name}; {failures}{duration(time.monotonic() - self._began)}"
+        return f"{self._protocol}; {failures}{duration(time.monotonic() - self._began)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -45,7 +46,7 @@ def top(
     if not best:
         out.print("no candidate has finished yet")
     elif not order:
-        out.print("no finished candidate is like that")
+        out.print(f"no finished candidate is like that{_hint(where)}")
     else:
         print_ranking(found, run, best[0], order[:number])
     print_baselines(found.baselines())
@@ -75,7 +76,7 @@ def trials(
     if json_output:
         print_json([trial.to_json() for trial in found])
     elif kind is None:
-        _print_trials(found)
+        _print_trials(found, where)
     else:
         table = trial_table(found)
         text = table.to_csv() if kind == "csv" else table.to_jsonl()
@@ -94,14 +95,23 @@ def _format(kind: str | None, output: Path | None) -> str | None:
         kind = output.suffix.removeprefix(".").lower()
         if kind not in _FORMATS:
             raise InputError(f"{output}: must end in .csv or .jsonl")
+    ending = "" if output is None else output.suffix.removeprefix(".").lower()
+    if kind in _FORMATS and ending in _FORMATS and ending != kind:
+        raise InputError(f"{output}: is not where --format {kind} goes")
     if kind not in _FORMATS:
         raise InputError(f"--format must be csv or jsonl, got {kind!r}{suggestion(str(kind), _FORMATS)}")
     return kind
 
 
-def _print_trials(trials: list[Trial]) -> None:
+def _hint(where: str | None) -> str:
+    """What may be wrong with a condition that nothing fulfils."""
+    shares = re.search(r"accuracy\s*[<>=!]+\s*(\d+(\.\d+)?)", where or "")
+    return "; accuracies are from 0 to 1" if shares and float(shares[1]) > 1 else ""
+
+
+def _print_trials(trials: list[Trial], where: str | None) -> None:
     if not trials:
-        out.print("no trial is like that")
+        out.print(f"no trial is like that{_hint(where)}")
         return
     print_table(
         ("trial", "status", "accuracy", "reward", "MACs", "params", "seconds", "what"),

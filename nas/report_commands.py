@@ -71,11 +71,13 @@ def _file(run: Run, output: Path | None) -> Path:
     """Where the page goes.
 
     Raises:
-        InputError: the run's folder may not be written, or the file is a folder.
+        InputError: the run's folder may not be written, another ending, or the file is a folder.
     """
     file = output or run.path / "report.html"
     if output is None and not os.access(run.path, os.W_OK):
         raise InputError(f"{run.path}: cannot be written; say where the report goes with -o FILE")
+    if output is not None and file.suffix.lower() not in (".html", ".htm", ""):
+        raise InputError(f"{file}: must end in .html")
     if file.is_dir():
         raise InputError(f"{file}: is a folder; -o takes a file, such as {file / 'report.html'}")
     return file

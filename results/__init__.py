@@ -23,6 +23,7 @@ from results.reading import JournalReader
 from results.run import (
     RUNS,
     Run,
+    check_new,
     create_run,
     list_runs,
     open_run,
@@ -55,6 +56,7 @@ __all__ = [
     "Trial",
     "TrialTable",
     "check_figure_path",
+    "check_new",
     "check_objectives",
     "create_run",
     "dominated_volume",

@@ -140,6 +140,8 @@ class _Condition:
         name = ast.unparse(node)
         if name not in self._columns:
             near = suggestion(name, self._columns)
+            if "did you mean" not in near:
+                near = f"; a text stands in quotes: '{name}'"
             raise InputError(f"{name!r} in the condition {self._text!r} is no column{near}")
         return self._columns[name]
 

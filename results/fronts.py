@@ -73,6 +73,8 @@ class Limit:
             raise InputError(
                 f"{text!r} is no limit: a column, one of <= < >= >, and a number, such as 'macs<=300e6'"
             )
+        if match[1].endswith("accuracy") and 1 < bound <= 100:
+            raise InputError(f"{text!r}: accuracies are from 0 to 1, such as {bound / 100:g}")
         return cls(name=match[1], comparison=match[2], bound=bound)
 
     def __str__(self) -> str:

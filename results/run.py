@@ -130,16 +130,17 @@ class Run:
             trial = journal.recommended()
         return trial or self.best()
 
-    def trial(self, reference: str) -> Trial:
+    def trial(self, reference: str | int) -> Trial:
         """The trial that a reference stands for.
 
         Args:
-            reference: ``best`` (the recommended), ``observed`` (the best observed), an id, or the name of a
+            reference: an id, ``best`` (the recommended), ``observed`` (the best observed), or the name of a
                 baseline.
 
         Raises:
             InputError: no such trial.
         """
+        reference = str(reference)
         if reference == "best":
             return self.recommended()
         if reference == "observed":
@@ -208,6 +209,19 @@ def run_path(name: str) -> Path:
     return RUNS / name
 
 
+def check_new(name: str) -> None:
+    """Refuse a name for a new run that is none, or that is taken.
+
+    Raises:
+        InputError: the name is not one plain word, or there is such a folder.
+    """
+    path = run_path(name)
+    if path.exists():
+        raise InputError(
+            f"{path}: exists already; --resume (resume=True) continues it, --run NAME makes another"
+        )
+
+
 def create_run(name: str, config_text: str) -> Run:
     """A new run folder, made whole or not at all.
 
@@ -218,12 +232,8 @@ def create_run(name: str, config_text: str) -> Run:
     Raises:
         InputError: the name is taken, or the folder cannot be written.
     """
+    check_new(name)
     path = run_path(name)
-    taken = InputError(
-        f"{path}: exists already; --resume (resume=True) continues it, --run NAME makes another"
-    )
-    if path.exists():
-        raise taken
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=path.parent))
@@ -236,8 +246,7 @@ def create_run(name: str, config_text: str) -> Run:
         os.rename(unfinished, path)  # noqa: PTH104 -- refuses a folder that is not empty
     except OSError as error:
         shutil.rmtree(unfinished, ignore_errors=True)
-        if path.exists():
-            raise taken from None
+        check_new(name)  # somebody was faster
         raise InputError(f"{path}: cannot be made: {error.strerror}") from None
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)

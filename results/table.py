@@ -48,6 +48,9 @@ class TrialTable:
     columns: Mapping[str, Column]
     decisions: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        return f"TrialTable({len(self)} trials; {', '.join(self.columns)})"
+
     def __len__(self) -> int:
         return len(self.columns["id"])
 

@@ -32,7 +32,8 @@ class FieldError(ValueError):
 def suggestion(wrong: str, known: Iterable[str]) -> str:
     """``; did you mean NEAREST?``, or the whole list when nothing is near."""
     names = list(known)
-    near = difflib.get_close_matches(wrong, names, n=1, cutoff=0.5)
+    near = [name for name in names if len(wrong) > 2 and name.lower().startswith(wrong.lower())]
+    near = near or difflib.get_close_matches(wrong, names, n=1, cutoff=0.5)
     if near:
         return f"; did you mean {near[0]}?"
     return f"; known: {', '.join(names)}" if names else ""
