@@ -143,9 +143,14 @@ def _space(found: Rediscovery) -> list[str]:
     agree = sum(line.same for line in found.decisions)
     differ = ", ".join(found.differences)
     rest = f"; it differs in {differ}" if differ else ""
+    excluded = (
+        f"The limits of {found.run} exclude {found.reference_name}: {found.excluded}. So the search could "
+        "not have proposed it."
+    )
     return [
+        *([excluded] if found.excluded else []),
         f"{_capital(found.network_name)} takes {found.reference_name}'s choice in {agree} of "
-        f"{len(found.decisions)} decisions{rest}."
+        f"{len(found.decisions)} decisions{rest}.",
     ]
 
 
