@@ -226,7 +226,7 @@ def _noise(found: Rediscovery) -> list[str]:
         "Each network was trained once. How far repeated trainings of one network scatter is not known here; "
         "differences smaller than that mean nothing."
     ]
-    if found.of > 1 and found.rediscovered:
+    if found.of > 1 and found.rediscovered and not found.itself:
         sentences.append(
             f"The best of {found.of} such accuracies is high by luck too, where {found.reference_name} was "
             "measured once."
