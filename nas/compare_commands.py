@@ -151,8 +151,11 @@ def _print_side_by_side(typed: Sequence[str], found: Sequence[Found], classes: i
     _print_costs(typed, found, classes, channels)
     notes = [f"at {_plural(classes, 'class', 'classes')} and {_plural(channels, 'input channel')}"]
     notes += [f"x is the ratio to {typed[0]}", "memory is that of one image"]
-    if any(each.trial is not None for each in found):
+    runs = {each.run.path.resolve() for each in found if each.trial is not None and each.run is not None}
+    if runs:
         notes += ["accuracy and reward are as a run measured them"]
+    if len(runs) > 1:
+        notes[-1] = "accuracy and reward are each its own run's, and need not compare"
     out.print("; ".join(notes), soft_wrap=True)
 
 

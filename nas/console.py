@@ -78,6 +78,13 @@ def duration(seconds: float | None) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
+def hourly(rate: float | None) -> str:
+    """Results an hour; a slow search has less than one."""
+    if rate is None:
+        return "-"
+    return f"{rate:.0f}" if rate >= 10 else f"{rate:.2g}"
+
+
 def over(counts: dict[str, int]) -> int:
     """Candidates that have come to an end."""
     return sum(counts.get(status, 0) for status in ("done", "failed", "stopped"))
@@ -181,7 +188,7 @@ class SearchProgress(_Bar):
         if best is not None:
             text = f"best {reward_text(best.reward)}: {percent(best.accuracy)}, {count(best.macs)} MACs; "
         failures = f"{failed} failed; " if failed else ""
-        return f"{text}{failures}{3600 * rate:.0f}/h; {left} left"
+        return f"{text}{failures}{hourly(3600 * rate)}/h; {left} left"
 
 
 class ItemProgress(_Bar):

@@ -305,13 +305,16 @@ def environment() -> dict[str, Any]:
     import torch
 
     packages = {name: importlib.metadata.version(name) for name in ("torch", "ray", "numpy")}
-    gpus = torch.cuda.device_count()
+    gpus, names = torch.cuda.device_count(), {}
+    if gpus:
+        with suppress(RuntimeError, AssertionError):  # counted, and cannot be used from here
+            names["gpu"] = torch.cuda.get_device_name(0)
     return {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "cpus": os.cpu_count(),
         "gpus": gpus,
-        **({"gpu": torch.cuda.get_device_name(0)} if gpus else {}),
+        **names,
         "pid": os.getpid(),
         **packages,
     }

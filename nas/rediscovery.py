@@ -74,6 +74,7 @@ class Rediscovery:
         recommended: the network the controller bets on, which may be another than `network`.
         unknown: why the reference's accuracy is not known; None where it is.
         outside: why the run's space does not hold the reference; None where it does.
+        excluded: which limits of the run the reference exceeds, where the space holds it; empty where none.
         fitted: what of the reference was changed to be trained in the run as a baseline; empty where nothing.
         target: T of the objective, in the unit of its cost.
         cost: which cost that is: ``macs`` or ``params``.
@@ -106,6 +107,7 @@ class Rediscovery:
     recommended: Standing
     unknown: str | None
     outside: str | None
+    excluded: str
     fitted: str
     target: float
     cost: str
@@ -172,6 +174,7 @@ class Rediscovery:
             "replay": self.replay,
             "unknown": self.unknown,
             "outside": self.outside,
+            "excluded": self.excluded,
             "fitted": self.fitted,
         }
 
@@ -223,6 +226,7 @@ def rediscovery(
         recommended=standing_of(bet, config.objective),
         unknown=theirs.unknown,
         outside=theirs.outside,
+        excluded=theirs.excluded,
         fitted=theirs.fitted,
         target=config.objective.target,
         cost=config.objective.cost,

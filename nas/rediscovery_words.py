@@ -143,9 +143,14 @@ def _space(found: Rediscovery) -> list[str]:
     agree = sum(line.same for line in found.decisions)
     differ = ", ".join(found.differences)
     rest = f"; it differs in {differ}" if differ else ""
+    excluded = (
+        f"The limits of {found.run} exclude {found.reference_name}: {found.excluded}. So the search could "
+        "not have proposed it."
+    )
     return [
+        *([excluded] if found.excluded else []),
         f"{_capital(found.network_name)} takes {found.reference_name}'s choice in {agree} of "
-        f"{len(found.decisions)} decisions{rest}."
+        f"{len(found.decisions)} decisions{rest}.",
     ]
 
 
@@ -221,7 +226,7 @@ def _noise(found: Rediscovery) -> list[str]:
         "Each network was trained once. How far repeated trainings of one network scatter is not known here; "
         "differences smaller than that mean nothing."
     ]
-    if found.of > 1 and found.rediscovered:
+    if found.of > 1 and found.rediscovered and not found.itself:
         sentences.append(
             f"The best of {found.of} such accuracies is high by luck too, where {found.reference_name} was "
             "measured once."

@@ -10,8 +10,17 @@ import numpy as np
 from controller import Objective
 from nas.config import SearchConfig
 from nas.standing import Records, Standing, standing_of
-from results import Trial
-from search_space import Architecture, FieldError, Indices, StageSpace, adapt_to_space, cost
+from results import EvaluatorFacts, Trial
+from search_space import (
+    Architecture,
+    FieldError,
+    Indices,
+    Limits,
+    StageSpace,
+    adapt_to_space,
+    cost,
+    memory,
+)
 from trainers import TableEvaluator
 
 SAMPLE = 10_000  # random networks that a replayed reference is ranked among
@@ -26,6 +35,7 @@ class Reference:
         standing: its cost, and its accuracy and reward where they are known.
         indices: in the run's space; None where it is not in it.
         outside: why it is not; None where it is.
+        excluded: which limits of the search it exceeds, though the space holds it; empty where none.
         unknown: why its accuracy is not known; None where it is.
         fitted: what was changed to fit it to the space; empty where nothing.
         predicted: whether its accuracy is a regressor's.
@@ -37,6 +47,7 @@ class Reference:
     outside: str | None
     unknown: str | None
     fitted: str
+    excluded: str = ""
     predicted: bool = False
 
 
@@ -75,6 +86,9 @@ def find_reference(
         outside=outside,
         unknown=unknown,
         fitted="" if trial is None else trial.adapted or "",
+        excluded=""
+        if indices is None
+        else _excluded(config.limits, table or records.evaluator, architecture),
         predicted=table is not None and unknown is None and not _in_table(table, architecture),
     )
 
@@ -87,6 +101,22 @@ def _trained(records: Records, space: StageSpace, architecture: Architecture) ->
         key = adapt_to_space(architecture, space).architecture.key
         here = [trial for trial in records.baselines if trial.key == key]
     return min(here, key=lambda trial: (trial.status != "done", trial.id), default=None)
+
+
+def _excluded(
+    limits: Limits, evaluator: TableEvaluator | EvaluatorFacts | None, architecture: Architecture
+) -> str:
+    """The limits that a network exceeds; see `Reference`."""
+    if evaluator is None:
+        return ""
+    macs, params = cost(architecture, evaluator.num_classes, evaluator.in_channels)
+    needed = memory(architecture, evaluator.num_classes, evaluator.in_channels)
+    values = {"macs": macs, "params": params, "memory": needed}
+    return ", ".join(
+        f"{name} must be at most {most:,.0f}, got {values[name]:,}"
+        for name, most in limits.given().items()
+        if values[name] > most
+    )
 
 
 def _looked_up(

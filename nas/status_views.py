@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nas import console
-from nas.console import duration, out, print_table, printable, reward_text
+from nas.console import duration, hourly, out, print_table, printable, reward_text
 from results import Run, Status, Trial, status_of
 from results.wording import count, percent
 
@@ -70,7 +70,7 @@ def trial_json(trial: Trial | None, recommended: Trial | None) -> dict[str, Any]
 
 def print_status(name: str, status: Status) -> None:
     """How a search stands, and what happened to it."""
-    rate = "-" if status.candidates_per_hour is None else f"{status.candidates_per_hour:.0f}"
+    rate = hourly(status.candidates_per_hour)
     counts = ", ".join(f"{number} {state}" for state, number in status.counts.items()) or "none yet"
     out.print(f"{name}: {status.state}; {counts}; of {status.budget or '?'}")
     left = duration(status.seconds_left)

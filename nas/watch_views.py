@@ -9,10 +9,11 @@ from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from rich.cells import cell_len
 from rich.text import Text
 
-from nas.console import duration, over, printable, reward_text
+from nas.console import duration, hourly, over, printable, reward_text
 from results import Status, Trial
 from results.wording import count, percent
 
@@ -72,16 +73,23 @@ def sparkline(values: Sequence[float], width: int, blocks: str = BLOCKS, last: b
         blocks: characters by rising height.
         last: each stands for the last of some instead, which suits what only rises.
     """
-    if not values or width < 1:
+    points = condensed(values, width, last)
+    if not len(points):
         return ""
-    edges = np.linspace(0, len(values), min(width, len(values)) + 1).astype(int)
-    array = np.asarray(values, dtype=np.float64)
-    points = array[edges[1:] - 1] if last else np.add.reduceat(array, edges[:-1]) / np.diff(edges)
     low, high = points.min(), points.max()
     if not high > low:
         return blocks[len(blocks) // 2 - 1] * len(points)
     heights = (points - low) / (high - low) * (len(blocks) - 1)
     return "".join(blocks[round(height)] for height in heights.tolist())
+
+
+def condensed(values: Sequence[float], width: int, last: bool = False) -> npt.NDArray[np.float64]:
+    """The points of a curve, `width` at most; see `sparkline`."""
+    if not values or width < 1:
+        return np.empty(0)
+    edges = np.linspace(0, len(values), min(width, len(values)) + 1).astype(int)
+    array = np.asarray(values, dtype=np.float64)
+    return array[edges[1:] - 1] if last else np.add.reduceat(array, edges[:-1]) / np.diff(edges)
 
 
 def plain_line(sight: Sight) -> str:
@@ -97,7 +105,7 @@ def plain_line(sight: Sight) -> str:
     words += _ends(status)
     words.append(f"{len(status.running)} running")
     if status.candidates_per_hour is not None:
-        words.append(f"{status.candidates_per_hour:.0f}/h")
+        words.append(f"{hourly(status.candidates_per_hour)}/h")
     if status.seconds_left is not None:
         words.append(f"{duration(status.seconds_left)} left")
     return printable(f"{clock} {sight.name} {status.state}: {'; '.join(words)}")
@@ -180,7 +188,7 @@ def _numbers(status: Status, width: int) -> _Part:
     workers = f"{len(status.running)} running"
     if status.workers:
         workers += f" on {status.workers} worker{'s' if status.workers > 1 else ''}"
-    rate = "-" if status.candidates_per_hour is None else f"{status.candidates_per_hour:,.0f}"
+    rate = hourly(status.candidates_per_hour)
     facts = [workers, f"{rate} an hour", f"{duration(status.seconds_left)} left", *_ends(status)]
     if status.counts.get("pending"):
         facts.append(f"{status.counts['pending']} waiting")
@@ -228,10 +236,16 @@ def _curves(status: Status, width: int, blocks: str) -> list[_Part]:
     best = list(accumulate(rewards, max))
     parts = []
     for rank, label, values, rises in ((4, "best reward", best, True), (7, "rewards", rewards, False)):
-        span = f"{_GAP}{min(values):.4f} to {max(values):.4f}"
-        curve = sparkline(values, width - _LABEL - len(span), blocks, last=rises)
+        room = width - _LABEL - len(_span(values))
+        points = condensed(values, room, last=rises).tolist()
+        curve = sparkline(points, room, blocks)
+        span = _span(points or values)  # of what is drawn: a mean is never the best
         parts.append(_Part(rank, 1, [_labelled(label, curve, "cyan").append(span)]))
     return parts
+
+
+def _span(values: Sequence[float]) -> str:
+    return f"{_GAP}{min(values):.4f} to {max(values):.4f}"
 
 
 def _running(sight: Sight, status: Status, width: int) -> _Part:

@@ -67,11 +67,11 @@ def status_of(run: Run) -> Status:
     best = next(iter(ranked(trials)), None)
     failed = [trial for trial in trials if trial.status == "failed"]
     others = [trial for trial in baselines if not trial.proposed]
-    budget = run.config().get("search", {}).get("candidates")
+    budget = _budget(run)
     rate, left = None, None
     if sessions and arrived and sessions[-1].elapsed:
         rate = 3600.0 * arrived / sessions[-1].elapsed
-    if running and rate and isinstance(budget, int):
+    if running and rate and budget is not None:
         over = sum(counts.get(name, 0) for name in ("done", "failed", "stopped"))
         left = max(0, budget - over) * 3600.0 / rate
     return Status(
@@ -79,7 +79,7 @@ def status_of(run: Run) -> Status:
         counts=counts,
         best=best,
         recommended=recommended or best,
-        budget=budget if isinstance(budget, int) else None,
+        budget=budget,
         workers=sessions[-1].workers if sessions else None,
         candidates_per_hour=rate,
         seconds_left=left,
@@ -94,6 +94,13 @@ def status_of(run: Run) -> Status:
         failed=failed,
         results=sorted((t for t in trials if t.arrival is not None), key=lambda trial: trial.arrival or 0),
     )
+
+
+def _budget(run: Run) -> int | None:
+    """Candidates that a run is to have; None where the configuration does not say."""
+    section = run.config().get("search")
+    budget = section.get("candidates") if isinstance(section, dict) else None
+    return budget if isinstance(budget, int) else None
 
 
 def _sessions(sessions: list[Session], running: bool) -> dict[str, int]:

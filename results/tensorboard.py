@@ -15,6 +15,8 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +28,7 @@ from results.pareto import hypervolume, pareto_front
 from results.trial import Trial
 
 if TYPE_CHECKING:
-    from torch.utils.tensorboard.writer import SummaryWriter
+    from tensorboard.compat.proto.event_pb2 import Event
 
 
 logger = logging.getLogger(__name__)
@@ -64,7 +66,7 @@ class TensorBoardLog:
         trials: Callable[[], tuple[list[Trial], list[Trial]]] | None = None,
     ) -> None:
         self._folder, self._name = folder, name
-        self._writer: SummaryWriter | None = None
+        self._events = _EventFiles(folder)
         self._warned = False
         self._diagnostics: dict[str, float] = {}
         self._tally = _Tally(cost, reference)
@@ -78,14 +80,11 @@ class TensorBoardLog:
         self._began = time.monotonic()
         self._drawing = 0.0  # seconds
 
-    def _write(self, what: Callable[[SummaryWriter], None]) -> None:
-        """Write something, where that can be done; with a new writer after a failure."""
+    def _write(self, what: Callable[[], None]) -> None:
+        """Write something, where that can be done."""
         try:
-            if self._writer is None:
-                self._writer = _writer(self._folder)
-            what(self._writer)
+            what()
         except Exception as error:  # of the file system, or TensorFlow's own where that is installed
-            self._writer = None
             self._warn(error)
 
     def _warn(self, error: Exception) -> None:
@@ -104,25 +103,24 @@ class TensorBoardLog:
             return
         self._step = max(self._step, trial.arrival)
         if not trial.proposed:
-            self._write(lambda writer: self._baseline(trial))
+            self._write(lambda: self._baseline(trial))
             return
         self._tally.add(trial)
         self._measured += trial.reused is None
         self._undrawn += 1
-        self._write(lambda writer: self._result(writer, trial, trial.arrival or 0, best))
+        self._write(lambda: self._result(trial, trial.arrival or 0, best))
         if self._figure_every and self._undrawn >= self._figure_every and self._may_draw():
             self._figure()
 
-    def _result(self, writer: SummaryWriter, trial: Trial, step: int, best: Trial | None) -> None:
+    def _result(self, trial: Trial, step: int, best: Trial | None) -> None:
         elapsed = time.monotonic() - self._began
         scalars = {**self._tally.facts(), "candidates_per_hour": 3600.0 * self._measured / max(elapsed, 1e-3)}
         if trial.accuracy is not None and trial.reward is not None:
             scalars |= {fact: getattr(trial, fact) for fact in _RESULTS}
         if best is not None and best.reward is not None:
             scalars["best_reward"] = best.reward
-        _add_scalars(writer, "search", scalars, step)
+        self._events.add_scalars("search", scalars, step)
         self._candidate(trial, step)
-        writer.flush()
 
     def _candidate(self, trial: Trial, step: int) -> None:
         """The sub-run of a candidate."""
@@ -146,7 +144,7 @@ class TensorBoardLog:
         if dict(diagnostics) == self._diagnostics:
             return
         self._diagnostics = dict(diagnostics)
-        self._write(lambda writer: _add_scalars(writer, "controller", diagnostics, step))
+        self._write(lambda: self._events.add_scalars("controller", diagnostics, step))
 
     def _may_draw(self) -> bool:
         """Whether drawing leaves the time to the search: candidates may take milliseconds each."""
@@ -162,18 +160,16 @@ class TensorBoardLog:
             costs = (getattr(trial, self._cost) for trial in candidates)
             reference = self._reference or 2.0 * max(costs, default=1.0)
             png = _pareto_png(candidates, baselines, self._cost, reference, self._name)
-            self._write(lambda writer: _add_image(writer, "search/pareto", png, self._step))
+            self._write(lambda: self._events.add_image("search/pareto", png, self._step))
         except Exception as error:
             self._warn(error)
         finally:
             self._drawing += time.monotonic() - began
 
     def close(self) -> None:
-        """Write what is left, and the front as it is now."""
+        """Draw the front as it is now."""
         if self._figure_every and self._undrawn:
             self._figure()
-        if self._writer is not None:
-            self._write(lambda writer: writer.close())
 
 
 class _Tally:
@@ -209,23 +205,87 @@ class _Tally:
         return facts
 
 
-def _writer(folder: Path) -> SummaryWriter:
-    from torch.utils.tensorboard.writer import SummaryWriter
+class _EventFiles:
+    """The events of a run: one file, and another after each failure.
 
-    return SummaryWriter(str(folder))
+    Each event is written when `add_scalars` returns. A `SummaryWriter` has a thread for that, which on a
+    full disk prints its traceback into the terminal, as the next writer's does, and so on.
+
+    Args:
+        folder: of the run, as TensorBoard shows it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._path: Path | None = None
+        self._size = 0  # of what is whole
+        self._numbers = count()
+
+    def add_scalars(self, group: str, scalars: Mapping[str, float], step: int) -> None:
+        """Points of curves, all in one event."""
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        points = [Summary.Value(tag=f"{group}/{name}", simple_value=value) for name, value in scalars.items()]
+        self._add(Summary(value=points), step)
+
+    def add_image(self, tag: str, png: bytes, step: int) -> None:
+        """A picture."""
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        width, height = struct.unpack(">II", png[16:24])  # of the header
+        image = Summary.Image(width=width, height=height, colorspace=4, encoded_image_string=png)  # 4: RGBA
+        self._add(Summary(value=[Summary.Value(tag=tag, image=image)]), step)
+
+    def _add(self, summary: Any, step: int) -> None:
+        from tensorboard.compat.proto.event_pb2 import Event
+
+        now = time.time()
+        events = [Event(wall_time=now, step=step, summary=summary)]
+        if self._path is None:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._path, self._size = self._folder / _file_name(now, next(self._numbers)), 0
+            events.insert(0, _first_event(now))
+        content = _records(events)
+        try:
+            with self._path.open("ab") as file:
+                file.write(content)
+        except OSError:
+            with suppress(OSError):
+                os.truncate(self._path, self._size)
+                if not self._size:
+                    self._path.unlink()
+            self._path = None
+            raise
+        self._size += len(content)
+
+
+def _first_event(now: float) -> Event:
+    from tensorboard.compat.proto.event_pb2 import Event
+
+    return Event(wall_time=now, file_version="brain.Event:2")
+
+
+def _file_name(now: float, number: int) -> str:
+    """As TensorBoard wants it; it reads the files of a folder by their names."""
+    return f"events.out.tfevents.{int(now)}.{socket.gethostname()}.{os.getpid()}.{number}"
+
+
+def _records(events: Sequence[Event]) -> bytes:
+    from tensorboard.summary.writer.record_writer import RecordWriter
+
+    content = io.BytesIO()
+    records = RecordWriter(content)
+    for event in events:
+        records.write(event.SerializeToString())
+    return content.getvalue()
 
 
 class _SubRun:
-    """What TensorBoard shows of one trial: known at once, and written at once.
-
-    A `SummaryWriter` has a thread and a queue, which take longer than all that is written here.
-    """
+    """What TensorBoard shows of one trial: known at once, and written at once."""
 
     def __init__(self) -> None:
-        from tensorboard.compat.proto.event_pb2 import Event
-
         self._now = time.time()
-        self._events = [Event(wall_time=self._now, file_version="brain.Event:2")]
+        self._events = [_first_event(self._now)]
 
     def add_scalar(self, tag: str, value: float, step: int) -> None:
         """A point of a curve."""
@@ -277,35 +337,11 @@ class _SubRun:
 
     def write(self, folder: Path) -> None:
         """Write it all, in the place of what is there: that is of a result which the journal has lost."""
-        from tensorboard.summary.writer.record_writer import RecordWriter
-
-        content = io.BytesIO()
-        records = RecordWriter(content)
-        for event in self._events:
-            records.write(event.SerializeToString())
+        content = _records(self._events)
         if folder.exists():
             shutil.rmtree(folder)
         folder.mkdir(parents=True)
-        name = f"events.out.tfevents.{int(self._now)}.{socket.gethostname()}.{os.getpid()}.0"
-        (folder / name).write_bytes(content.getvalue())
-
-
-def _add_scalars(writer: SummaryWriter, group: str, scalars: Mapping[str, float], step: int) -> None:
-    """All in one event: `SummaryWriter.add_scalar` takes several times as long."""
-    from tensorboard.compat.proto.summary_pb2 import Summary
-
-    assert writer.file_writer is not None
-    points = [Summary.Value(tag=f"{group}/{name}", simple_value=value) for name, value in scalars.items()]
-    writer.file_writer.add_summary(Summary(value=points), step)
-
-
-def _add_image(writer: SummaryWriter, tag: str, png: bytes, step: int) -> None:
-    from tensorboard.compat.proto.summary_pb2 import Summary
-
-    width, height = struct.unpack(">II", png[16:24])  # of the header
-    image = Summary.Image(width=width, height=height, colorspace=4, encoded_image_string=png)  # 4 is RGBA
-    assert writer.file_writer is not None
-    writer.file_writer.add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), step)
+        (folder / _file_name(self._now, 0)).write_bytes(content)
 
 
 def _pareto_png(

@@ -31,7 +31,7 @@ CONTRACT = {
     *("run", "reference_name", "network_name", "words", "rediscovered", "networks", "stages", "decisions"),
     *("rank", "ties", "of", "percentile", "concentration", "random", "reference", "recommended"),
     *("trainings_to_reward", "trainings_to_accuracy", "differences", "replay"),
-    *("unknown", "outside", "fitted"),
+    *("unknown", "outside", "excluded", "fitted"),
 }
 
 
@@ -212,6 +212,14 @@ def test_a_trained_search_is_stated_soberly(in_tmp: Path, capsys) -> None:
     assert "How far repeated trainings of one network scatter is not known here" in out
     assert "prove" not in out
     assert "significan" not in out
+
+
+def test_rewards_of_two_runs_are_not_put_on_one_scale(in_tmp: Path, capsys) -> None:
+    for name, target in (("t", 1e6), ("u", 3e6)):
+        settings = proxy_config(name, search={"candidates": 1}, objective={"target": target})
+        run_search(settings, evaluator=Scripted(in_tmp / name))
+    assert "accuracy and reward are as a run measured them" in nas(capsys, "compare", "t@1", "mnasnet_a1")[1]
+    assert "each its own run's, and need not compare" in nas(capsys, "compare", "t@1", "u@1")[1]
 
 
 def test_names_are_shown_as_they_are(in_tmp: Path, capsys) -> None:

@@ -201,6 +201,18 @@ def test_a_reference_of_another_space_says_where_it_leaves_it(folder, space) -> 
         assert f"does not hold {found.reference_name}: {found.outside}." in " ".join(found.words())
 
 
+def test_a_reference_beyond_the_limits_is_said_to_be(folder, space) -> None:
+    small, large = (cost(space.decode(point)).macs for point in ((0, 0), (3, 1)))
+    run = searched(folder, controller="random", limits={"macs": large - 1})
+    found = rediscovery(run, "large", space.decode((3, 1)))
+    assert found.outside is None
+    assert found.excluded == f"macs must be at most {large - 1:,}, got {large:,}"
+    assert f"The limits of t exclude large: {found.excluded}." in " ".join(found.words())
+    within = rediscovery(run, "small", space.decode((0, 0)))
+    assert (within.excluded, small < large) == ("", True)
+    assert "limits" not in " ".join(within.words())
+
+
 def trained(folder: Path, candidates: int, acts: dict[int, str]) -> Run:
     """A search of the digits space without a table."""
     settings = proxy_config(controller={"name": "random", "options": {}}, search={"candidates": candidates})

@@ -137,15 +137,36 @@ def test_a_run_that_has_lost_its_journal_is_listed(in_tmp: Path, capsys) -> None
 def test_a_log_that_cannot_be_written_ends_no_search(in_tmp: Path, monkeypatch, caplog) -> None:
     from results import tensorboard
 
-    real, calls = tensorboard._writer, []
+    real, calls = tensorboard._records, []
 
-    def full(folder):
-        calls.append(folder)
+    def full(of):
+        calls.append(of)
         if len(calls) % 3:
             raise OSError(28, "No space left on device")
-        return real(folder)
+        return real(of)
 
-    monkeypatch.setattr(tensorboard, "_writer", full)
+    monkeypatch.setattr(tensorboard, "_records", full)
     end = run_search(config(), evaluator=Scripted(in_tmp / "diary"))
     assert end.outcome == "finished"
     assert caplog.text.count("TensorBoard's log has gaps") == 1
+
+
+def test_a_gpu_that_is_counted_and_cannot_be_used_ends_no_search(in_tmp: Path, monkeypatch) -> None:
+    def broken(number: int) -> str:
+        raise RuntimeError("CUDA driver initialization failed")
+
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    monkeypatch.setattr("torch.cuda.get_device_name", broken)
+    run = run_search(config(), evaluator=Scripted(in_tmp / "diary")).run
+    with run.journal() as journal:
+        environment = journal.sessions()[0].environment
+    assert environment["gpus"] == 1
+    assert "gpu" not in environment
+
+
+def test_a_configuration_without_sections_hides_no_status(in_tmp: Path, capsys) -> None:
+    run = run_search(config(), evaluator=Scripted(in_tmp / "diary")).run
+    run.config_path.write_text("search: 5\n")
+    assert status_of(run).budget is None
+    assert nas(capsys, "ls")[0] == 0
+    assert "of ?" in nas(capsys, "status", "t")[1]

@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 import re
+import resource
 import subprocess
 import sys
 import time
@@ -132,6 +133,26 @@ def test_a_figure_that_cannot_be_drawn_ends_no_search(in_tmp: Path, monkeypatch,
         [trial.accuracy for trial in end.run.trials()]
     )
     assert caplog.text.count("TensorBoard's log has gaps: no font") == 1
+
+
+def test_a_full_disk_is_said_once_and_leaves_a_gap(tmp_path: Path, capfd, caplog) -> None:
+    log = TensorBoardLog(tmp_path)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for number in range(1, 9):
+        (file,) = tmp_path.glob("events*") if number == 3 else [None]
+        if file is not None:  # the next event fits in part, and a new file not at all
+            resource.setrlimit(resource.RLIMIT_FSIZE, (file.stat().st_size + 10, before[1]))
+        try:
+            log.controller({"baseline": float(number)}, number)
+        finally:
+            if number == 3:
+                resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    log.close()
+    steps = [event.step for event in events(tmp_path).Scalars("controller/baseline")]
+    assert steps == [1, 2, 4, 5, 6, 7, 8]
+    assert len(list(tmp_path.iterdir())) == 2
+    assert caplog.text.count("TensorBoard's log has gaps") == 1
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def made(number: int, **facts: Any) -> Trial:

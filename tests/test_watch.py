@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import pty
+import re
 import select
 import signal
 import sqlite3
@@ -164,6 +165,25 @@ def test_a_sparkline_fits_and_its_ends_are_the_lowest_and_the_highest(
         rising = sparkline(sorted(values), width, ASCII_BLOCKS, last)
         heights = [ASCII_BLOCKS.index(letter) for letter in rising]
         assert heights == sorted(heights)
+
+
+def test_the_numbers_beside_a_curve_are_of_what_is_drawn(status: Status) -> None:
+    trial = status.results[-1]
+    many = [replace(trial, id=i, reward=float(i % 2)) for i in range(1000)]  # 20 or more to a character
+    text = [
+        line.plain for line in draw(Sight(name="t", at=0.0, status=replace(status, results=many)), 60, 40)
+    ]
+    (curve,) = [line for line in text if line.startswith("rewards")]
+    assert re.search(r" 0\.[45]\d+ to 0\.[45]\d+$", curve)  # means of many: neither 0 nor 1 is drawn
+    (best,) = [line for line in text if line.startswith("best reward")]
+    assert best.endswith(" 1.0000 to 1.0000")
+
+
+def test_a_slow_search_has_a_rate_too(status: Status) -> None:
+    slow = replace(status, candidates_per_hour=0.4)
+    assert "; 0.4/h; " in plain_line(Sight(name="t", at=0.0, status=slow))
+    text = [line.plain for line in draw(Sight(name="t", at=0.0, status=slow), 80, 40)]
+    assert any("0.4 an hour" in line for line in text)
 
 
 # --- when is read -------------------------------------------------------------------------------------
