@@ -81,6 +81,7 @@ class Rediscovery:
         trainings_to_reward: results until the first with the reference's reward or more; None for never, and
             where that is not known. Candidates that failed are no results.
         trainings_to_accuracy: results until the first with its accuracy or more at no more MACs.
+        reached_by: the candidates that those two were.
         itself: whether no result but the reference's own is as good as the reference.
         rank: of the reference's reward among the run's results; 1 is above all. None where it is not known.
         ties: results other than the reference with exactly its reward.
@@ -113,6 +114,7 @@ class Rediscovery:
     cost: str
     trainings_to_reward: int | None
     trainings_to_accuracy: int | None
+    reached_by: tuple[int | None, int | None]
     itself: bool
     rank: int | None
     ties: int
@@ -170,6 +172,7 @@ class Rediscovery:
             "recommended": asdict(self.recommended),
             "trainings_to_reward": self.trainings_to_reward,
             "trainings_to_accuracy": self.trainings_to_accuracy,
+            "reached_by": list(self.reached_by),
             "differences": {name: list(both) for name, both in self.differences.items()},
             "replay": self.replay,
             "unknown": self.unknown,
@@ -250,9 +253,11 @@ def _place(results: Sequence[Result], theirs: Standing) -> dict[str, Any]:
     if reward is not None:
         to_reward = first(result.reward >= reward for result in results)
         rank = 1 + sum(result.reward > reward for result in results)
+    to_accuracy = first(as_accurate(result, theirs) for result in results)
     return {
         "trainings_to_reward": to_reward,
-        "trainings_to_accuracy": first(as_accurate(result, theirs) for result in results),
+        "trainings_to_accuracy": to_accuracy,
+        "reached_by": tuple(None if n is None else results[n - 1].id for n in (to_reward, to_accuracy)),
         "itself": not any(as_good(result, theirs) for result in others),
         "rank": rank,
         "ties": sum(result.reward == reward for result in others),

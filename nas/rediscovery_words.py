@@ -51,8 +51,8 @@ def _verdict(found: Rediscovery) -> list[str]:
     if found.itself:
         itself = f"That is {theirs} itself, candidate {found.reference.candidate}, and no other network."
     return [
-        f"Rediscovered: {found.run} {how} a network at least as good as {theirs} under its evaluator "
-        f"({sense}). {itself}"
+        f"Rediscovered in one sense alone: {found.run} {how} a network at least as good as {theirs} under "
+        f"its evaluator ({sense}). {itself}"
     ]
 
 
@@ -104,14 +104,18 @@ def _unit(cost: str) -> str:
 def _reached(found: Rediscovery) -> list[str]:
     if found.unknown is not None:
         return []
+    to_reward = _after(found.trainings_to_reward, found.of, found.reached_by[0])
+    to_accuracy = _after(found.trainings_to_accuracy, found.of, found.reached_by[1])
     return [
-        f"{found.reference_name}'s reward or more was reached {_after(found.trainings_to_reward, found.of)}.",
-        f"Its accuracy or more at no more MACs was reached {_after(found.trainings_to_accuracy, found.of)}.",
+        f"{found.reference_name}'s reward or more was reached {to_reward}.",
+        f"Its accuracy or more at no more MACs was reached {to_accuracy}.",
     ]
 
 
-def _after(results: int | None, of: int) -> str:
-    return f"by none of {of} results" if results is None else f"after {results} of {of} results"
+def _after(results: int | None, of: int, candidate: int | None) -> str:
+    if results is None:
+        return f"by none of {of} results"
+    return f"after {results} of {of} results, by candidate {candidate}"
 
 
 def _rank(found: Rediscovery) -> list[str]:

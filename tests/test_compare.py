@@ -30,7 +30,7 @@ CONFIGS = Path(__file__).parent.parent / "configs"
 CONTRACT = {
     *("run", "reference_name", "network_name", "words", "rediscovered", "networks", "stages", "decisions"),
     *("rank", "ties", "of", "percentile", "concentration", "random", "reference", "recommended"),
-    *("trainings_to_reward", "trainings_to_accuracy", "differences", "replay"),
+    *("trainings_to_reward", "trainings_to_accuracy", "reached_by", "differences", "replay"),
     *("unknown", "outside", "excluded", "fitted"),
 }
 

@@ -86,9 +86,7 @@ def test_text_of_one_run(three, capsys) -> None:
     assert any(
         line.startswith("baseline mobilenet_v2 failed: RuntimeError: CUDA out of memory") for line in lines
     )
-    assert lines[-1].startswith("hypervolume 0.0000, reference point accuracy 0, 2 M macs and ")
-    assert lines[-1].endswith(" latency_ms")
-    assert lines[-2] == "of latency_ms less is taken as better, by the name"
+    assert lines[-1] == "of latency_ms less is taken as better, by the name"
 
 
 def test_a_baseline_that_breaks_a_limit_is_held_against_the_front_alone(three, capsys) -> None:

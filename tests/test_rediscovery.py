@@ -294,8 +294,8 @@ def test_the_command_says_it_in_words_and_in_json(folder, space, capsys) -> None
     assert "0 of 2 decisions; it differs in stage1.kernel, stage1.layers." in out
     assert f"none has a higher reward than {best} and none ties with it: rank 1. It was not proposed." in out
     code, out, _ = nas(capsys, "compare", "t@best", written(good, folder / "good.yaml"))
-    assert "'s reward or more was reached after 3 of 5 results." in out
-    assert "Rediscovered: t looked up a network at least as good as" in out
+    assert "'s reward or more was reached after 3 of 5 results, by candidate 3." in out
+    assert "Rediscovered in one sense alone: t looked up a network at least as good as" in out
     assert "2 of 2 decisions." in out
     assert "they are one network" in out
     code, _, err = nas(capsys, "rediscovery", "t")
