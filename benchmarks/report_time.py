@@ -15,7 +15,6 @@ import argparse
 import json
 import os
 import resource
-import shutil
 import statistics
 import subprocess
 import sys
@@ -23,6 +22,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.browser import opened
 from benchmarks.driver_cost import trivial
 from nas import CallableEvaluator, parse_config, run_search
 
@@ -62,28 +62,18 @@ def report() -> tuple[float, float, int]:
 
 def browsed(page: Path) -> dict[str, float]:
     """Seconds until the page is ready, and of two actions on it."""
-    from playwright.sync_api import sync_playwright
-
-    names = ("chromium", "chromium-browser", "google-chrome")
-    browser = next(filter(None, map(shutil.which, names)), None)
-    if browser is None:
-        sys.exit(f"none of {', '.join(names)} is installed")
-    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
     clicks = """(id) => {
         const began = performance.now();
         document.getElementById(id).click();
         return performance.now() - began;
     }"""
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=browser, args=arguments)
-        tab = chromium.new_page(viewport={"width": 1280, "height": 900})
+    with opened(1280, 900) as tab:
         began = time.perf_counter()
         tab.goto(page.as_uri())
         tab.wait_for_selector("html[data-ready]", state="attached", timeout=120_000)
         found = {"until the page is ready": time.perf_counter() - began}
         for name, button in (("selecting a network", "front-before"), ("changing the theme", "theme")):
             found[name] = tab.evaluate(clicks, button) / 1000
-        chromium.close()
     return found
 
 

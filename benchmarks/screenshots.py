@@ -10,8 +10,6 @@ Chromium from the system's packages.
 from __future__ import annotations
 
 import argparse
-import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -21,25 +19,9 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
+from benchmarks.browser import opened
 from results import open_run
-
-
-@contextmanager
-def browser() -> Iterator[Any]:
-    """A page of 1280 by 1500 pixels in the system's Chromium."""
-    from playwright.sync_api import sync_playwright
-
-    names = ("chromium", "chromium-browser", "google-chrome")
-    path = next(filter(None, map(shutil.which, names)), None)
-    if path is None:
-        sys.exit(f"none of {', '.join(names)} is installed")
-    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, args=arguments)
-        yield chromium.new_page(viewport={"width": 1280, "height": 1500})
-        chromium.close()
 
 
 @contextmanager
@@ -74,7 +56,7 @@ def main() -> None:
     arguments = parser.parse_args()
     run = open_run(arguments.run)
     arguments.output.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="screenshots-") as folder, browser() as page:
+    with tempfile.TemporaryDirectory(prefix="screenshots-") as folder, opened(1280, 1500) as page:
         report = Path(folder, "report.html")
         subprocess.run(
             [sys.executable, "-m", "nas.cli", "report", str(run.path.absolute()), "-o", str(report)],
