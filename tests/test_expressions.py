@@ -2,6 +2,7 @@
 
 import builtins
 import contextlib
+import operator
 import warnings
 
 import numpy as np
@@ -130,7 +131,17 @@ def test_any_text_is_a_condition_or_an_error_in_words(text: str) -> None:
 numbers = st.floats(min_value=-1e9, max_value=1e9)
 
 
-@given(st.sampled_from(["<", "<=", ">", ">=", "==", "!="]), numbers)
+COMPARISONS = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "==": operator.eq,
+    "!=": operator.ne,
+}
+
+
+@given(st.sampled_from(list(COMPARISONS)), numbers)
 def test_comparisons_are_pythons_own(comparison: str, number: float) -> None:
-    expected = [eval(f"value {comparison} {number!r}", {"value": value}) for value in COLUMNS["macs"]]
+    expected = [COMPARISONS[comparison](value, number) for value in COLUMNS["macs"].tolist()]
     assert evaluate(f"macs {comparison} {number!r}", COLUMNS).tolist() == expected
