@@ -21,7 +21,7 @@ quickstart: $(BIN)/.installed
 	@echo "everything is in $(RUN)"
 
 test: $(BIN)/.installed-dev
-	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+	$(BIN)/python -m pytest --numprocesses 3 --dist worksteal
 
 stress: $(BIN)/.installed-dev
 	STRESS_ARCHITECTURES=300 STRESS_FAULTS=25 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal --timeout 3000
