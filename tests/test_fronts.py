@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import shutil
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.browser import BROWSER, chromium
 from results import (
     Limit,
     RunFront,
@@ -349,9 +349,8 @@ def test_the_page_says_what_a_network_is_on_hovering() -> None:
 
 
 def test_names_are_no_markup_in_a_browser_without_a_network(tmp_path: Path) -> None:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
+    pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if BROWSER is None:
         pytest.skip("there is no chromium")
     evil = '$x$<a href="javascript:alert(1)">x</a><img src=x onerror=alert(2)>'
     (run, *_) = shown()
@@ -359,8 +358,7 @@ def test_names_are_no_markup_in_a_browser_without_a_network(tmp_path: Path) -> N
     runs = [replace(run, name=evil, baselines=named), replace(run, name="other")]
     save_pareto_page(runs, f"{evil}</title></script>", tmp_path / "p.html")
     heard: list[str] = []
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+    with chromium() as browser:
         page = browser.new_page()
         page.on("console", lambda message: heard.append(message.text))
         page.on("pageerror", lambda error: heard.append(str(error)))
@@ -373,7 +371,6 @@ def test_names_are_no_markup_in_a_browser_without_a_network(tmp_path: Path) -> N
         page.locator(".scatterlayer .point").first.hover(force=True)
         page.wait_for_selector(".hoverlayer .hovertext")
         hovered = page.locator(".hoverlayer .hovertext").text_content()
-        browser.close()
     assert heard == [(tmp_path / "p.html").as_uri()]
     assert any(text.startswith('$x$<a href="java') for text in texts)
     assert links == 0

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
+from benchmarks.browser import BROWSER, chromium
 from results import Run
 from results.report.data import report_data
 from results.report.page import report_page
-from tests.browsing import BROWSER, Page, chromium
+from tests.browsing import Page
 from tests.reporting import BASELINE, BOLD, SCRIPT, searched
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")

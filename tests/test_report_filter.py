@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.browser import BROWSER, chromium
 from results import Run
 from results.report.data import report_data
 from results.report.page import script_json
 from results.report.source import read
 from results.table import TrialTable, trial_table
 from search_space import InputError
-from tests.browsing import BROWSER, chromium
 from tests.reporting import searched
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")

@@ -158,6 +158,12 @@ def scaled(runs: Sequence[RunFront]) -> tuple[list[Floats], list[Floats], list[S
     return [p * factors for p in points], [b * factors for b in baselines], scales
 
 
+def best_place(run: RunFront) -> int | None:
+    """Where the candidate with the best reward stands among a run's trials; None where none has one."""
+    order = ranked(list(run.trials))
+    return next((number for number, trial in enumerate(run.trials) if order and trial is order[0]), None)
+
+
 def worst_end(scale: Scale, values: Sequence[Floats], limits: Sequence[Limit]) -> float:
     """Where fronts end on the first axis: at its worst value, or at a limit before it.
 
@@ -255,16 +261,13 @@ def _draw_front(drawing: _Drawing, front: Floats, run: RunFront, look: _Look) ->
 
 def _draw_best(drawing: _Drawing, run: RunFront, values: Floats) -> None:
     """A ring around the best reward."""
-    order = ranked(list(run.trials))
-    if not order:
-        return
-    place = next(number for number, trial in enumerate(run.trials) if trial is order[0])
-    if np.isfinite(values[place]).all():
+    place = best_place(run)
+    if place is not None and np.isfinite(values[place]).all():
         x, y = float(values[place, 0]), float(values[place, 1])
         style: dict[str, Any] = {"facecolors": "none", "edgecolors": RED, "linewidths": 1.8}
         drawing.axes.scatter([x], [y], s=190, zorder=5, **style)
         ring: dict[str, Any] = {"markerfacecolor": "none", "markersize": 9, "markeredgewidth": 1.6}
-        drawing.explain(f"best reward (candidate {order[0].id})", color=RED, **ring)
+        drawing.explain(f"best reward (candidate {run.trials[place].id})", color=RED, **ring)
         drawing.marked.append((x, y))
 
 

@@ -12,11 +12,11 @@ import numpy as np
 
 from results.export import write_whole
 from results.figures.labels import plain
-from results.figures.pareto import Scale, is_logarithmic, scaled, worst_end
+from results.figures.pareto import Scale, best_place, is_logarithmic, scaled, worst_end
 from results.figures.style import BLUE, CYCLE, GREEN, RED
 from results.fronts import RunFront, violation_of
 from results.pareto import Floats
-from results.trial import Trial, ranked
+from results.trial import Trial
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -187,17 +187,14 @@ def _viridis(values: Floats, among: Floats) -> list[str]:
 
 def _add_best(page: _Page, run: RunFront, values: Floats) -> None:
     """A ring around the best reward."""
-    order = ranked(list(run.trials))
-    if not order:
-        return
-    place = next(number for number, trial in enumerate(run.trials) if trial is order[0])
-    if np.isfinite(values[place]).all():
+    place = best_place(run)
+    if place is not None and np.isfinite(values[place]).all():
         page.figure.add_scatter(
             x=[float(values[place, 0])],
             y=[float(values[place, 1])],
             mode="markers",
             marker={"size": 18, "symbol": "circle-open", "color": RED, "line": {"width": 2}},
-            name=f"best reward (candidate {order[0].id})",
+            name=f"best reward (candidate {run.trials[place].id})",
             hoverinfo="skip",
         )
 
