@@ -9,21 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 from nas.audit_config import AuditSettings
 from nas.audit_findings import Findings, findings_of, part_names
 from nas.audit_plan import Part, fingerprint_of, parts_of, rows_of, sample
 from nas.config import SearchConfig, load_config, resumable
-from nas.interrupts import Interrupts, handled_interrupts
-from nas.launch import check_executor, create_evaluator, environment, executor_of
-from nas.search import Listener, settled
-from results import EvaluatorFacts, Journal, Run, Trial, create_run, run_path, write_whole
+from nas.config_reading import differences
+from nas.interrupts import handled_interrupts
+from nas.launch import check_executor, create_evaluator, executor_of
+from nas.search import Listener
+from nas.trainings import Outcome, Trainings
+from results import EvaluatorFacts, Journal, Run, create_run, run_path, write_whole
 from search_space import FieldError, InputError, StageSpace, load_space
-from trainers import Candidate, Evaluator, Executor, ProxyProtocol, Result
+from trainers import Evaluator, ProxyProtocol
 
 MEASURED = ("seed", "space", "limits", "data", "protocol", "executor")  # sections that decide an accuracy
-Outcome = Literal["finished", "failing", "interrupted"]
 
 
 class AuditListener(Listener, Protocol):
@@ -95,15 +96,15 @@ def run_audit(
             if not journal.trials():  # else it goes on with what was drawn
                 journal.add_trials(rows_of(parts, space, points))
             write_whole(run.config_path, lambda path: path.write_text(config.to_yaml(), encoding="utf-8"))
-            audit = Audit(
+            trainings = Trainings(
                 journal=journal,
-                parts=parts,
+                executor=executor,
                 max_attempts=config.search.max_attempts,
                 max_failures=config.search.max_failures,
                 interrupts=interrupts,
                 listeners=listeners,
             )
-            outcome = audit.run(executor)
+            outcome = _train(trainings, parts, listeners)
             trials = journal.trials()
         finally:
             journal.close()
@@ -135,7 +136,7 @@ def _check_same(run: Run, config: SearchConfig) -> None:
     with run.journal() as journal:
         if journal.proposals():
             raise InputError(f"{run.path}: holds a search, not an audit; choose another name with --run NAME")
-    changed = [field for field in config.differences(load_config(run.config_path)) if _matters(field)]
+    changed = [field for field in differences(config, load_config(run.config_path)) if _matters(field)]
     if changed:
         raise InputError(
             f"{run.path}: was made with another {', '.join(changed)}; choose another name with --run NAME"
@@ -150,109 +151,18 @@ def _matters(field: str) -> bool:
     return section in MEASURED and not resumable(field)
 
 
-class Audit:
-    """One session of an audit: what an executor runs, and what it reports to.
-
-    Args:
-        journal: of the run, open for writing, with every training as a row.
-        parts: the protocols in the order of training.
-        max_attempts: tries a training has whose workers die.
-        max_failures: trainings in a row that may fail before the audit gives up.
-        interrupts: whether the user wants to stop.
-        listeners: who is told of results.
-    """
-
-    def __init__(
-        self,
-        *,
-        journal: Journal,
-        parts: Sequence[Part],
-        max_attempts: int,
-        max_failures: int,
-        interrupts: Interrupts,
-        listeners: Sequence[AuditListener] = (),
-    ) -> None:
-        self.journal, self.parts = journal, parts
-        self.max_attempts, self.max_failures = max_attempts, max_failures
-        self.interrupts, self.listeners = interrupts, listeners
-        self._names = part_names(parts, journal.trials())
-        self._failures = 0  # in a row
-        self._open: set[int] = set()  # handed out, without a result yet
-        self._now: frozenset[int] = frozenset()  # trainings under the protocol that runs now
-
-    @property
-    def failing(self) -> bool:
-        """Whether so many trainings failed in a row that the next would fail too."""
-        return self._failures >= self.max_failures
-
-    def run(self, executor: Executor) -> Outcome:
-        """Run what waits, protocol after protocol, and note in the journal how the session ended."""
-        for listener in self.listeners:
-            listener.on_start(self.journal.counts())
-        if not self._waiting():
-            return self._outcome()
-        session = self.journal.begin_session(environment())
-        ended = "error"
-        try:
-            for part in self.parts:
-                waiting = [t for t in self._waiting() if self._names[t.protocol] == part.variant.name]
-                if waiting and not (self.interrupts.draining or self.failing):
-                    self._run_part(part, waiting, executor, session)
-            outcome = self._outcome()
-            ended = outcome
-        finally:
-            self.journal.end_session(session, ended)
-        return outcome
-
-    def _run_part(self, part: Part, waiting: list[Trial], executor: Executor, session: int) -> None:
-        self._now = frozenset(trial.id for trial in waiting)
-        for listener in self.listeners:
-            listener.on_protocol(part.variant.name, len(waiting))
-        executor.run(
-            part.evaluator,
-            self.next_candidate,
-            self.record,
-            on_start=lambda workers: self.journal.set_workers(session, workers),
-            abort=lambda: self.interrupts.aborting,
-            notice=self.journal.note,
-        )
-
-    def _waiting(self) -> list[Trial]:
-        return [trial for trial in self.journal.trials() if trial.arrival is None]
-
-    def _outcome(self) -> Outcome:
-        if not self._waiting():
-            return "finished" if self.journal.counts().get("done") else "failing"
-        return "failing" if self.failing and not self.interrupts.draining else "interrupted"
-
-    def next_candidate(self) -> Candidate | None:
-        """The next training under the protocol that runs now."""
-        if self.interrupts.draining or self.failing:
-            return None
-        trial = self.journal.next_pending(self._open)
-        if trial is None or trial.id not in self._now:
-            return None
-        self._open.add(trial.id)
-        # compared are whole trainings: none is stopped early
-        return Candidate(id=trial.id, architecture=trial.network(), seed=trial.seed, score=None)
-
-    def record(self, result: Result) -> None:
-        """Commit what came of a training."""
-        news = settled(self.journal, result, self.max_attempts, self._open)
-        if news is None:
-            return
-        trial, result = news
-        done = result.status == "done"
-        self.journal.finish(
-            trial.id,
-            "done" if done else "failed",
-            accuracy=result.curve[-1].accuracy if done else None,
-            error=result.error,
-            curve=[{"accuracy": m.accuracy, **m.metrics} for m in result.curve],
-            seconds=result.seconds,
-        )
-        self._failures = 0 if done else self._failures + 1
-        finished, counts = self.journal.trial(result.id), self.journal.counts()
-        assert finished is not None
-        for listener in self.listeners:
-            listener.on_result(finished, None, counts)
+def _train(trainings: Trainings, parts: Sequence[Part], listeners: Sequence[AuditListener]) -> Outcome:
+    """Do what waits, protocol after protocol."""
+    for listener in listeners:
+        listener.on_start(trainings.journal.counts())
+    if not trainings.waiting():
+        return trainings.outcome()
+    names = part_names(parts, trainings.journal.trials())
+    with trainings.session():
+        for part in parts:
+            waiting = [t for t in trainings.waiting() if names[t.protocol] == part.variant.name]
+            if waiting and not trainings.ending:
+                for listener in listeners:
+                    listener.on_protocol(part.variant.name, len(waiting))
+                trainings.train(part.evaluator, waiting)
+    return trainings.outcome()

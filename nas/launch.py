@@ -15,7 +15,9 @@ from typing import Any, Literal
 
 from controller import Controller, create_controller
 from nas.baselines import adapted_baselines
-from nas.config import DataConfig, SearchConfig, load_config, resumable
+from nas.config import SearchConfig, load_config, resumable
+from nas.config_reading import differences
+from nas.config_sections import DataConfig
 from nas.early_stopping import past_scores
 from nas.interrupts import handled_interrupts
 from nas.reuse import measurements
@@ -288,7 +290,7 @@ def _existing(config: SearchConfig) -> Run:
         raise InputError(f"{run.path}: holds no journal, so there is nothing to resume; move it away")
     if not run.journal_path.is_file():
         raise InputError(f"{run.path}: there is no run to resume; without --resume one begins")
-    changed = [field for field in config.differences(load_config(run.config_path)) if not resumable(field)]
+    changed = [field for field in differences(config, load_config(run.config_path)) if not resumable(field)]
     measured = [*run.trials(), *run.baselines()]
     if changed == ["executor.cpus"] and not any(trial.status == "done" for trial in measured):
         changed = []  # no accuracy that another number of threads would not give
