@@ -84,8 +84,8 @@ def run_audit(
         space = space.limited(config.limits, facts.num_classes, facts.in_channels)
     except FieldError as error:
         raise InputError(str(error)) from None
-    check_executor(config)
-    executor = executor_of(config, run.path)
+    check_executor(config.executor)
+    executor = executor_of(config.executor, run.path)
     points = sample(space, settings.architectures, config.seed)
     run = run if exists else create_run(config.name, config.to_yaml())
     with run.lock(), handled_interrupts() as interrupts:

@@ -84,14 +84,24 @@ class ControllerConfig(Section):
     options: dict[str, Any] = Field(default_factory=dict)
 
 
-class BudgetConfig(Section):
+class RetryConfig(Section):
+    """What is done about trainings that fail.
+
+    Attributes:
+        max_attempts: how often a training whose worker died is tried.
+        max_failures: trainings in a row that may fail before the run gives up.
+    """
+
+    max_attempts: Annotated[int, Field(ge=1, le=100)] = 3
+    max_failures: Annotated[int, Field(ge=1)] = 20
+
+
+class BudgetConfig(RetryConfig):
     """How long a search goes on, and what it keeps.
 
     Attributes:
         candidates: trainings to spend.
         patience: proposals in a row that bring no new network before the search ends.
-        max_attempts: how often a candidate whose worker died is tried.
-        max_failures: candidates in a row that may fail before the search gives up.
         keep_weights: trained weights are kept of this many of the best candidates; where that is not none, of
             the recommended one too.
         figure_every: results between two figures of the front in TensorBoard's log; 0 draws none.
@@ -99,8 +109,6 @@ class BudgetConfig(Section):
 
     candidates: Annotated[int, Field(ge=1, le=10_000_000)] = 48
     patience: Annotated[int, Field(ge=1)] = 160
-    max_attempts: Annotated[int, Field(ge=1, le=100)] = 3
-    max_failures: Annotated[int, Field(ge=1)] = 20
     keep_weights: Annotated[int, Field(ge=0, le=100_000)] = 10
     figure_every: Annotated[int, Field(ge=0)] = 50
 

@@ -17,7 +17,7 @@ from controller import Controller, create_controller
 from nas.baselines import adapted_baselines
 from nas.config import SearchConfig, load_config, resumable
 from nas.config_reading import differences
-from nas.config_sections import DataConfig
+from nas.config_sections import DataConfig, ExecutorConfig
 from nas.early_stopping import past_scores
 from nas.interrupts import handled_interrupts
 from nas.reuse import measurements
@@ -104,11 +104,11 @@ def create_evaluator(config: SearchConfig, space: SearchSpace) -> Evaluator:
     return ProxyEvaluator(protocol, data)
 
 
-def executor_of(config: SearchConfig, folder: Path, address: str | None = None) -> Executor:
+def executor_of(config: ExecutorConfig, folder: Path, address: str | None = None) -> Executor:
     """The executor that a configuration describes, with its temporary files in a run's folder.
 
     Args:
-        config: its section ``executor``.
+        config: the section ``executor``.
         folder: of the run.
         address: of a Ray cluster; None is this machine.
 
@@ -116,17 +116,17 @@ def executor_of(config: SearchConfig, folder: Path, address: str | None = None) 
         InputError, FieldError: see `create_executor`.
     """
     return create_executor(
-        config.executor.kind,
+        config.kind,
         scratch=folder / ".scratch",
-        workers=config.executor.workers,
-        cpus=config.executor.cpus,
-        gpus=config.executor.gpus,
-        memory=config.executor.memory,
-        resources=config.executor.resources,
-        time_limit=config.executor.time_limit,
+        workers=config.workers,
+        cpus=config.cpus,
+        gpus=config.gpus,
+        memory=config.memory,
+        resources=config.resources,
+        time_limit=config.time_limit,
         address=address,
-        node_wait=config.executor.node_wait,
-        early_stopping=config.executor.early_stopping,
+        node_wait=config.node_wait,
+        early_stopping=config.early_stopping,
     )
 
 
@@ -167,8 +167,8 @@ def run_search(
     controller = _controller(config, space)
     baselines = adapted_baselines(config.baselines, space, evaluator)
     known = measurements(reuse, evaluator.fingerprint, config.seed_of_trainings)
-    check_executor(config, address)
-    executor = executor_of(config, run.path if run else run_path(config.name), address)
+    check_executor(config.executor, address)
+    executor = executor_of(config.executor, run.path if run else run_path(config.name), address)
     with ExitStack() as stack:
         stack.enter_context(joined(address))  # before there is a run folder: it may refuse
         run = run or create_run(config.name, config.to_yaml())
@@ -260,7 +260,7 @@ def _controller(config: SearchConfig, space: SearchSpace) -> Controller:
         raise InputError(str(error.under("controller.options"))) from None
 
 
-def check_executor(config: SearchConfig, address: str | None = None) -> None:
+def check_executor(wanted: ExecutorConfig, address: str | None = None) -> None:
     """What can be refused before a run folder is made; a cluster's nodes are not this machine.
 
     Raises:
@@ -268,7 +268,6 @@ def check_executor(config: SearchConfig, address: str | None = None) -> None:
     """
     import torch
 
-    wanted = config.executor
     if address is not None:
         return
     if wanted.kind == "ray" and wanted.cpus > available_cpus():

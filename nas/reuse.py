@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from results import Run, Trial
+from results import NewTrial, Run, Trial
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +61,37 @@ def measurements(runs: Sequence[Run], fingerprint: str, seed: int) -> dict[Ident
                 run.path,
                 len(done),
                 other,
+            )
+        for trial in fit:
+            weights = run.weights_path(trial.id)
+            found.setdefault(identity(trial), Measured(run=str(run.path), trial=trial, weights=weights))
+    return found
+
+
+def measurements_of(runs: Sequence[Run], wanted: Sequence[NewTrial]) -> dict[Identity, Measured]:
+    """The measurements of some runs that answer given trainings; of equal ones the first run's.
+
+    Args:
+        runs: of any kind, finished or not.
+        wanted: the trainings.
+
+    Raises:
+        InputError: a run cannot be read.
+    """
+    known = {(row.key, row.protocol, row.seed) for row in wanted}
+    found: dict[Identity, Measured] = {}
+    for run in runs:
+        with run.journal() as journal:
+            done = [trial for trial in journal.trials() if trial.status == "done"]
+        fit = [trial for trial in done if identity(trial) in known]
+        logger.info("%s: %d of %d measurements fit", run.path, len(fit), len(done))
+        if done and not fit:
+            logger.warning(
+                "%s: none of its %d measurements can be reused: they are of other networks or seeds, or were "
+                "made with %s",
+                run.path,
+                len(done),
+                _OTHERWISE,
             )
         for trial in fit:
             weights = run.weights_path(trial.id)

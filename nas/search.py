@@ -22,6 +22,7 @@ from results import Journal, NewTrial, ProposalRow, Run, TensorBoardLog, Trial, 
 from search_space import Adapted, Architecture, InputError, SearchSpace, cost
 from trainers import Candidate, Evaluator, Result
 from trainers.proxy import ProxyEvaluator
+from trainers.sized import SizedEvaluator
 
 logger = logging.getLogger(__name__)
 
@@ -376,6 +377,8 @@ def measured_by(evaluator: Evaluator, architecture: Architecture) -> str:
     Two networks that are equal at full width may differ in what is trained for them: thinner, a stage may
     keep its channels and so gain a skip.
     """
+    if isinstance(evaluator, SizedEvaluator):
+        evaluator = evaluator.of(architecture)
     words = f"{evaluator.fingerprint} dropout {architecture.dropout:g} drop_path {architecture.drop_path:g}"
     trained = evaluator.trained(architecture) if isinstance(evaluator, ProxyEvaluator) else architecture
     same = replace(trained, image_size=architecture.image_size).key == architecture.key

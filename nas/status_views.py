@@ -12,18 +12,13 @@ from results.wording import count, percent
 RUN_COLUMNS = ("run", "kind", "state", "candidates", "best accuracy", "best reward", "its MACs")
 
 
-def kind_of(status: Status) -> str:
-    """What a run holds: a search, or an audit of its proxy."""
-    return "audit" if status.audit else "search"
-
-
 def status_row(run: Run) -> list[str]:
     """A run in a list of runs, by `RUN_COLUMNS`."""
     status = status_of(run)
     best = status.best
     return [
         run.name,
-        kind_of(status),
+        status.kind,
         status.state,
         f"{console.over(status.counts)}/{status.budget or '?'}",
         percent(best.accuracy if best else None),
@@ -42,7 +37,7 @@ def status_document(name: str, status: Status) -> dict[str, Any]:
     saved = status.stopped_epochs
     return {
         "run": name,
-        "kind": kind_of(status),
+        "kind": status.kind,
         "state": status.state,
         "counts": status.counts,
         "budget": status.budget,

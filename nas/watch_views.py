@@ -165,7 +165,7 @@ def _fitted(parts: list[_Part], height: int) -> list[Text]:
 def _header(sight: Sight) -> _Part:
     line = Text(printable(sight.name), "bold")
     if sight.status is not None:
-        kind = "audit " if sight.status.audit else ""
+        kind = "" if sight.status.kind == "search" else f"{sight.status.kind} "
         line.append(f"{_GAP}{kind}{sight.status.state}", _STATES.get(sight.status.state, "bold"))
     return _Part(0, 1, [line])
 
@@ -205,8 +205,8 @@ def _ends(status: Status) -> list[str]:
 
 def _networks(status: Status, width: int) -> list[_Part]:
     """The best observed, and the recommended where that is another."""
-    if status.best is None:  # an audit never has one
-        return [] if status.audit else [_Part(3, 1, [_labelled("best", "no result yet")])]
+    if status.best is None:  # what no controller proposed has no reward
+        return [] if status.kind != "search" else [_Part(3, 1, [_labelled("best", "no result yet")])]
     parts = [_network("best", status.best, width, 3)]
     bet = status.recommended
     if bet is not None and bet.id == status.best.id:

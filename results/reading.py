@@ -64,7 +64,7 @@ class JournalReader:
         return select_trials(self._db, f"{BASELINES} ORDER BY id")
 
     def is_audit(self) -> bool:
-        """Whether it holds candidates that no controller proposed, as only an audit's does."""
+        """Whether it holds candidates that no controller proposed, as those of audits and of scaling do."""
         its = "SELECT EXISTS (SELECT 1 FROM trials"
         its += " WHERE baseline IS NULL)" if self._schema() >= 3 else ")"
         sql = f"{its} AND NOT EXISTS (SELECT 1 FROM proposals)"  # noqa: S608

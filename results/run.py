@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
@@ -29,6 +29,7 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
+Kind = Literal["search", "audit", "scaling"]
 RUNS = Path("runs")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -68,6 +69,18 @@ class Run:
         if not isinstance(data, dict):
             raise InputError(f"{self.config_path}: must hold keys and values")
         return data
+
+    def kind(self) -> Kind:
+        """What the run holds.
+
+        Raises:
+            InputError: the configuration or the journal cannot be read.
+        """
+        config = self.config()
+        if "space" not in config and ("scaling" in config or "dimensions" in config):
+            return "scaling"
+        with self.journal() as journal:
+            return "audit" if journal.is_audit() else "search"
 
     def decisions(self) -> tuple[Decision, ...]:
         """What the controller decides, in the order of a proposal's indices.

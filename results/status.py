@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 
-from results.run import Run
+from results.run import Kind, Run
 from results.schema import Event, Session
 from results.trial import Trial, ranked
 
@@ -30,7 +30,7 @@ class Status:
         reused: the run a measurement was taken over from, to the number of those.
         stopped_epochs: epochs that stopping early saved, and epochs there would have been without it; None
             where nothing was stopped.
-        audit: whether this is an audit, whose candidates no controller proposed.
+        kind: of the run; only a search has candidates that a controller proposed.
         running: candidates and baselines that are evaluated now.
         failed: candidates that failed, in the order of their ids.
         results: candidates that have come to their end, in the order of arrival.
@@ -50,7 +50,7 @@ class Status:
     events: list[Event]
     reused: dict[str, int]
     stopped_epochs: tuple[int, int] | None
-    audit: bool
+    kind: Kind
     running: list[Trial]
     failed: list[Trial]
     results: list[Trial]
@@ -63,11 +63,12 @@ def status_of(run: Run) -> Status:
         trials, baselines, sessions = journal.candidates(), journal.baselines(), journal.sessions()
         recommended = journal.recommended()
         arrived = journal.results_of(sessions[-1]) if sessions else 0
-        counts, events, audit = journal.counts(), journal.events(), journal.is_audit()
+        counts, events = journal.counts(), journal.events()
     best = next(iter(ranked(trials)), None)
     failed = [trial for trial in trials if trial.status == "failed"]
     others = [trial for trial in baselines if not trial.proposed]
-    budget = _budget(run)
+    kind = run.kind()
+    budget = sum(counts.values()) if kind == "scaling" else _budget(run)
     rate, left = None, None
     if sessions and arrived and sessions[-1].elapsed:
         rate = 3600.0 * arrived / sessions[-1].elapsed
@@ -89,7 +90,7 @@ def status_of(run: Run) -> Status:
         events=events,
         reused=dict(Counter(trial.reused for trial in trials if trial.reused is not None)),
         stopped_epochs=_stopped_epochs(trials),
-        audit=audit,
+        kind=kind,
         running=[trial for trial in [*others, *trials] if trial.status == "running"],
         failed=failed,
         results=sorted((t for t in trials if t.arrival is not None), key=lambda trial: trial.arrival or 0),

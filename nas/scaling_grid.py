@@ -1,0 +1,141 @@
+"""The grid of a scaling search: which alpha, beta and gamma keep to the budget, and the networks they make.
+
+Source: arXiv 1905.11946, equation 3: alpha * beta^2 * gamma^2 is about 2, none is below 1. Rounding (layers
+up, channels to multiples of 8, whole pixels) makes networks drift from that, so their true MACs are held to
+the budget too.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass, replace
+
+from nas.scaling import scale_factor
+from nas.scaling_settings import GridSettings
+from search_space import Architecture, FieldError, InputError, cost, scale_architecture
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GridPoint:
+    """A point of the grid that keeps to the budget.
+
+    Attributes:
+        alpha, beta, gamma: factors of depth, width and resolution.
+        architecture: the network they make.
+        nominal: alpha * beta^2 * gamma^2.
+        macs_factor: its true MACs over the baseline's.
+        macs, params: of it.
+        aliases: other points that round to the same network; this one's `nominal` is the nearest to what is
+            wanted.
+    """
+
+    alpha: float
+    beta: float
+    gamma: float
+    architecture: Architecture
+    nominal: float
+    macs_factor: float
+    macs: int
+    params: int
+    aliases: int = 0
+
+    @property
+    def text(self) -> str:
+        """Its coefficients in words."""
+        return f"alpha {self.alpha:g}, beta {self.beta:g}, gamma {self.gamma:g}"
+
+
+def grid_points(
+    baseline: Architecture, settings: GridSettings, num_classes: int, in_channels: int
+) -> list[GridPoint]:
+    """The points of the grid that keep to the budget, each network once, by rising true MACs.
+
+    Args:
+        baseline: what is scaled.
+        settings: the grid and how far from the budget a point may be.
+        num_classes, in_channels: of the networks, for their cost.
+
+    Raises:
+        InputError: there are none, with the rule and the nearest point.
+    """
+    base = cost(baseline, num_classes, in_channels).macs
+    near = _nominal(settings)
+    points: dict[str, GridPoint] = {}
+    for alpha, beta, gamma in near:
+        try:
+            architecture = scale_architecture(
+                baseline,
+                depth=alpha,
+                width=beta,
+                image_size=round(baseline.image_size * gamma),
+                name=f"{baseline.name}-a{alpha:g}-b{beta:g}-g{gamma:g}",
+            )
+        except FieldError:  # larger than a network can be; the others may be built
+            continue
+        macs, params = cost(architecture, num_classes, in_channels)
+        point = GridPoint(
+            alpha=alpha,
+            beta=beta,
+            gamma=gamma,
+            architecture=architecture,
+            nominal=scale_factor(alpha, beta, gamma),
+            macs_factor=macs / base,
+            macs=macs,
+            params=params,
+        )
+        other = points.get(architecture.key)
+        if other is None:
+            points[architecture.key] = point
+        elif abs(point.nominal - settings.factor) < abs(other.nominal - settings.factor):
+            points[architecture.key] = replace(point, aliases=other.aliases + 1)
+        else:
+            points[architecture.key] = replace(other, aliases=other.aliases + 1)
+    return _within_budget(list(points.values()), settings, len(near))
+
+
+def _nominal(settings: GridSettings) -> list[tuple[float, float, float]]:
+    """The points whose alpha * beta^2 * gamma^2 is near enough."""
+    grid = list(itertools.product(settings.alpha, settings.beta, settings.gamma))
+
+    def off(point: tuple[float, float, float]) -> float:
+        return abs(scale_factor(*point) - settings.factor)
+
+    near = [point for point in grid if off(point) <= settings.tolerance + 1e-9]
+    if not near:
+        best = min(grid, key=off)
+        alpha, beta, gamma = best
+        raise InputError(
+            f"scaling: of {len(grid)} points none has alpha * beta^2 * gamma^2 within {settings.tolerance:g} "
+            f"of {settings.factor:g}; the nearest is alpha {alpha:g}, beta {beta:g}, gamma {gamma:g} with "
+            f"{scale_factor(*best):.3f}, which scaling.tolerance={_up(off(best))} takes in"
+        )
+    return near
+
+
+def _within_budget(points: list[GridPoint], settings: GridSettings, near: int) -> list[GridPoint]:
+    """The points whose true MACs are near enough, by rising MACs."""
+
+    def off(point: GridPoint) -> float:
+        return abs(point.macs_factor / settings.factor - 1.0)
+
+    rule = f"alpha * beta^2 * gamma^2 within {settings.tolerance:g} of {settings.factor:g}"
+    if not points:
+        raise InputError(f"scaling: none of the {near} networks with {rule} can be built: they are too large")
+    kept = [point for point in points if off(point) <= settings.macs_tolerance + 1e-9]
+    if not kept:
+        best = min(points, key=off)
+        raise InputError(
+            f"scaling: of {len(points)} networks with {rule} none has true MACs within "
+            f"{100 * settings.macs_tolerance:g} % of {settings.factor:g} times the baseline's, since layers "
+            f"and channels are rounded; the nearest is {best.text} with {best.macs_factor:.3f} times, which "
+            f"scaling.macs_tolerance={_up(off(best))} takes in"
+        )
+    if settings.points is not None:
+        kept = sorted(kept, key=lambda point: (off(point), point.macs))[: settings.points]
+    return sorted(kept, key=lambda point: (point.macs, point.nominal))
+
+
+def _up(value: float) -> str:
+    """A number in three decimals that is not below it."""
+    return f"{math.ceil(1000 * value - 1e-6) / 1000:g}"
