@@ -1,4 +1,4 @@
-"""A search for α, β, γ and the family that it gives: a row a grid point, and multiply-adds over φ.
+"""A search for compound coefficients and the family that they give: a row a grid point, and MACs over phi.
 
 Source of the search: section 3.3 of EfficientNet, arXiv 1905.11946.
 """
@@ -23,6 +23,8 @@ _ROW = 0.27  # inches
 _LOWEST = 4.4  # inches: a figure is no lower, however few its rows
 _FEWEST = 4  # rows that there is room for
 _SPAN = 0.5  # percentage points: the axis of the accuracy shows as much, however near the points are
+_LETTERS = "\N{GREEK SMALL LETTER ALPHA}\N{GREEK SMALL LETTER BETA}\N{GREEK SMALL LETTER GAMMA}"
+_TIMES = "\N{MULTIPLICATION SIGN}"
 _INK, _FAINT = "0.25", "0.45"
 # label, colour, marker, its size: colours of Okabe and Ito, and another shape each
 _CHOSEN = ("chosen", RED, "D", 8.0)
@@ -35,11 +37,11 @@ class GridPoint:
     """A point of the grid, trained.
 
     Attributes:
-        alpha, beta, gamma: factors of depth, width and resolution at φ = 1.
+        alpha, beta, gamma: factors of depth, width and resolution at phi = 1.
         accuracy: mean over seeds, 0 to 1.
         error: half the width of the mean's 95 % interval; None with a single training.
         macs_factor: its true multiply-adds over the baseline's.
-        nominal: what the formula says they are, α·β²·γ².
+        nominal: what the formula says they are: alpha * beta^2 * gamma^2.
         seeds: trainings behind the mean.
         chosen: it is the one that the search takes.
         close: it cannot be told apart from the chosen.
@@ -63,9 +65,10 @@ class FamilyStep:
 
     Attributes:
         name: of it.
-        phi: the compound coefficient φ.
+        phi: the compound coefficient.
         macs: its true multiply-adds of one image.
-        nominal_macs: what the formula says they are: the baseline's times (α·β²·γ²)^φ.
+        nominal_macs: what the formula says they are: the baseline's times
+            (alpha * beta^2 * gamma^2)^phi.
         params: parameters.
     """
 
@@ -82,7 +85,7 @@ def scaling_figure(
     family: Sequence[FamilyStep],
     title: str,
 ) -> Figure:
-    """The grid's points by accuracy, with intervals, and the family's multiply-adds over φ.
+    """The grid's points by accuracy, with intervals, and the family's multiply-adds over phi.
 
     Args:
         points: of the grid, in any order. Of more than 24 the best are drawn, with the chosen one, and it is
@@ -208,7 +211,10 @@ def _factors(rows: Sequence[GridPoint]) -> list[str]:
     values = [value for point in rows for value in (point.alpha, point.beta, point.gamma)]
     decimals = max(1, *(len(f"{value:.4g}".partition(".")[2]) for value in values))
     return [
-        f"α {point.alpha:.{decimals}f}  β {point.beta:.{decimals}f}  γ {point.gamma:.{decimals}f}"
+        "  ".join(
+            f"{letter} {value:.{decimals}f}"
+            for letter, value in zip(_LETTERS, (point.alpha, point.beta, point.gamma), strict=True)
+        )
         for point in rows
     ]
 
@@ -226,12 +232,14 @@ def _measure(rows: Sequence[GridPoint]) -> str:
 def _column(axes: Axes, rows: Sequence[GridPoint]) -> None:
     """Multiply-adds beside the rows, at the right of the axes."""
     beside = axes.get_yaxis_transform()
-    axes.text(1.02, -1.0, "times the baseline's MACs", transform=beside, va="center", fontsize=9, color=_FAINT)
+    axes.text(
+        1.02, -1.0, "times the baseline's MACs", transform=beside, va="center", fontsize=9, color=_FAINT
+    )
     for place, point in enumerate(rows):
         axes.text(
             1.02,
             place,
-            f"{point.macs_factor:.2f}×, formula {point.nominal:.2f}×",
+            f"{point.macs_factor:.2f}{_TIMES}, formula {point.nominal:.2f}{_TIMES}",
             transform=beside,
             va="center",
             fontsize=9,
@@ -260,7 +268,7 @@ def _baseline(axes: Axes, mean: float, error: float | None) -> None:
 
 
 def _growth(axes: Axes, steps: Sequence[FamilyStep]) -> None:
-    """Multiply-adds over φ: the formula's line, and the true points."""
+    """Multiply-adds over phi: the formula's line, and the true points."""
     unit, word = unit_of([step.macs for step in steps])
     phis = [step.phi for step in steps]
     true, nominal = [step.macs / unit for step in steps], [step.nominal_macs / unit for step in steps]
