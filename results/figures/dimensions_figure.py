@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
+import numpy as np
+
 from results.figures.labels import label_points, log_ticks, plain, settle
 from results.figures.style import CYCLE, RED, unit_of
 
@@ -106,29 +108,23 @@ def dimensions_figure(lines: Sequence[ScaledLine], widths: Sequence[WidthLine], 
     Raises:
         ValueError: two lines have one name.
     """
-    from matplotlib.figure import Figure
-
     names = [line.name for line in lines]
     if len(set(names)) < len(names):
         raise ValueError(f"lines must have a name each, got {', '.join(names)}")
     lines = [line for name in _DIMENSIONS for line in lines if line.name == name and line.points]
     widths = [line for line in widths if line.points]
     single = [line for line in lines if line.name != "compound"]
-    points = [point for line in (*lines, *widths) for point in line.points]
-    together = int(len(lines) > 1 or len(lines) > len(single))
-    upper, lower = len(single), together + bool(widths)
-    rows = [upper, lower] if upper and upper + lower > 3 else [upper + lower]
-    wide = max(rows) > 1
-    figure = Figure(figsize=(11.6 if wide else 7.0, 4.1 * len(rows) + 0.5), layout="constrained")
-    figure.suptitle(plain(title, 130 if wide else 75), parse_math=False, fontsize=12)
-    if not points:
+    together = len(lines) > 1 or len(lines) > len(single)
+    figure, panels = _sheet(len(single), together + bool(widths), title)
+    if not panels:
         figure.text(0.5, 0.5, "no scaled network has an accuracy yet", ha="center", color=_INK)
         return figure
-    panels = _panels(figure, rows)
+    points = [point for line in lines for point in line.points]
+    points += [point for line in widths for point in line.points]
     unit, word = unit_of([point.macs for point in points])
-    named = _single(panels[:upper], single, unit)
+    named = _single(panels[: len(single)], single, unit)
     if together:
-        named += _together(panels[upper], lines, unit)
+        named += _together(panels[len(single)], lines, unit)
     if widths:
         named += _widths(panels[-1], widths, unit)
     for axes in panels:
@@ -142,12 +138,18 @@ def dimensions_figure(lines: Sequence[ScaledLine], widths: Sequence[WidthLine], 
     return figure
 
 
-def _panels(figure: Figure, rows: Sequence[int]) -> list[Axes]:
-    """As many panels a row as given; rows have layouts of their own."""
+def _sheet(upper: int, lower: int, title: str) -> tuple[Figure, list[Axes]]:
+    """A figure with so many panels, in one row where they fit; rows have layouts of their own."""
+    from matplotlib.figure import Figure
+
+    rows = [upper, lower] if upper and lower and upper + lower > 3 else [upper + lower]
+    wide = max(rows) > 1
+    figure = Figure(figsize=(11.6 if wide else 7.0, 4.1 * len(rows) + 0.5), layout="constrained")
+    figure.suptitle(plain(title, 100 if wide else 58), parse_math=False, fontsize=12)
     panels: list[Axes] = []
     for part, columns in zip(figure.subfigures(len(rows), 1, squeeze=False)[:, 0], rows, strict=True):
         panels += [part.add_subplot(1, columns, place + 1) for place in range(columns)]
-    return panels
+    return figure, panels
 
 
 def _single(panels: Sequence[Axes], lines: Sequence[ScaledLine], unit: float) -> list[_Named]:
@@ -298,7 +300,7 @@ def _legend(axes: Axes, entries: int) -> None:
 
 def _finish(axes: Axes, label: str) -> None:
     """The axis of multiply-adds, from what is drawn."""
-    values = [float(x) for line in axes.get_lines() for x in line.get_xydata()[:, 0]]
+    values = [x for line in axes.get_lines() for x in np.asarray(line.get_xdata(), dtype=float).tolist()]
     low, high = min(values), max(values)
     if high > _WIDE * low > 0:
         axes.set_xscale("log")

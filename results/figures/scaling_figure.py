@@ -101,7 +101,7 @@ def scaling_figure(
     height = max(_LOWEST, _ROW * len(rows) + 1.8)
     both = bool(points and family)
     figure = Figure(figsize=(11.6 if both else 7.6, height), layout="constrained")
-    figure.suptitle(plain(title, 130 if both else 85), parse_math=False, fontsize=12)
+    figure.suptitle(plain(title, 100 if both else 62), parse_math=False, fontsize=12)
     panels = list(figure.subplots(1, 2 if both else 1, squeeze=False)[0])
     if points or not family:
         _forest(panels[0], rows, len(points) - len(rows), baseline)
