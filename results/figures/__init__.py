@@ -3,11 +3,13 @@
 from results.figures.architecture_figure import architecture_figure
 from results.figures.audit import AuditPanel, audit_figure
 from results.figures.choices_figure import choices_figure
+from results.figures.dimensions_figure import ScaledLine, ScaledPoint, WidthLine, dimensions_figure
 from results.figures.family_figure import FamilyPoint, family_figure
 from results.figures.pareto import pareto_figure
 from results.figures.pareto_page import save_pareto_page
 from results.figures.policy_figure import policy_figure
 from results.figures.published import PUBLISHED, PublishedModel
+from results.figures.scaling_figure import FamilyStep, GridPoint, scaling_figure
 from results.figures.search_figures import hypervolume_figure, search_figure
 from results.figures.style import FORMATS, check_figure_path, save_figure
 
@@ -16,16 +18,23 @@ __all__ = [
     "PUBLISHED",
     "AuditPanel",
     "FamilyPoint",
+    "FamilyStep",
+    "GridPoint",
     "PublishedModel",
+    "ScaledLine",
+    "ScaledPoint",
+    "WidthLine",
     "architecture_figure",
     "audit_figure",
     "check_figure_path",
     "choices_figure",
+    "dimensions_figure",
     "family_figure",
     "hypervolume_figure",
     "pareto_figure",
     "policy_figure",
     "save_figure",
     "save_pareto_page",
+    "scaling_figure",
     "search_figure",
 ]
