@@ -20,18 +20,20 @@ from results import Trial
 from results.choices import ChoiceFrequencies, choice_frequencies
 from results.drawing import drawn_stages
 from results.figures import (
-    PUBLISHED,
     FamilyPoint,
+    TransferPoint,
     architecture_figure,
     choices_figure,
     family_figure,
     hypervolume_figure,
     policy_figure,
     search_figure,
+    transfer_figure,
 )
 from results.policy import PolicyMap, policy_map
 from results.progress import SearchCurves, search_curves
-from search_space import Decision, InputError, Stage, load_architecture
+from results.published import EDITIONS, published_models, published_transfer, source_of
+from search_space import Decision, FieldError, InputError, Stage, load_architecture
 
 HOSTILE = r"_$\frac{$ <b>&amp;"  # as a formula it cannot be drawn
 DECISIONS = tuple(
@@ -345,35 +347,6 @@ def test_drawings_have_bounds() -> None:
     assert architecture_figure([deep]).get_figwidth() < 20
 
 
-def test_the_published_table_is_the_papers() -> None:
-    assert len(PUBLISHED) == 24
-    own = [model for model in PUBLISHED if model.efficientnet]
-    assert [m.name[-2:] for m in own] == [f"B{n}" for n in range(8)]
-    for costs in ([m.accuracy for m in own], [m.params for m in own], [m.macs for m in own]):
-        assert costs == sorted(costs)
-    assert own[0] == ("EfficientNet-B0", 0.771, 5.3e6, 0.39e9)
-    assert [m.name for m in PUBLISHED if m.macs is None] == ["GPipe"]
-    for model in own:  # our own count of the same networks, to the table's two or three digits
-        stages = drawn_stages(load_architecture(model.name.lower().replace("-", "_")))
-        assert sum(s.params for s in stages) == pytest.approx(model.params, rel=0.03)
-        assert sum(s.macs for s in stages) == pytest.approx(model.macs, rel=0.06)
-
-
-def test_the_published_table_has_the_ratios_that_the_paper_prints() -> None:
-    """Its own columns: how many times a model costs what the EfficientNet above it does."""
-    params = [4.9, 2.6, 7.6, 4.3, 3.0, 3.0, 5.2, 6.1, 7.0, 7.7, 7.7, 4.7, 4.6, 4.5, 5.2, 8.4]
-    macs = [11, 8.9, 16, 8.6, 8.1, 12, 13, 13, 18, 19, 10, 5.7, 5.5, 6.0, 4.1, None]
-    own, others = PUBLISHED[0], []
-    for model in PUBLISHED:
-        own = model if model.efficientnet else own
-        others += [] if model.efficientnet else [(model, own)]
-    for (model, base), of_params, of_macs in zip(others, params, macs, strict=True):
-        assert model.params / base.params == pytest.approx(of_params, rel=0.03)
-        assert (model.macs is None) == (of_macs is None)
-        if model.macs is not None and base.macs is not None and of_macs is not None:
-            assert model.macs / base.macs == pytest.approx(of_macs, rel=0.09)  # PNASNet's 6.0 is 5.5 there
-
-
 def members(*accuracies: float | None) -> list[FamilyPoint]:
     return [
         FamilyPoint(name=f"own_{n}", params=4e6 * 2**n, macs=3e8 * 2**n, accuracy=accuracy)
@@ -411,6 +384,66 @@ def test_a_family_alone_and_nothing_at_all_are_figures_too() -> None:
         assert_finite(family_figure(own, "family", published=()))
 
 
+@pytest.mark.parametrize("edition", EDITIONS)
+def test_the_edition_of_published_models_is_drawn_and_named(edition: str) -> None:
+    figure = family_figure(members(0.8), "family", edition=edition)
+    assert any(source_of(2, edition) in text for text in texts(figure)) == (edition != "v3")
+    (line,) = [each for each in figure.axes[0].get_lines() if "EfficientNet" in str(each.get_label())]
+    own = [model for model in published_models(edition) if model.efficientnet]
+    assert np.allclose(line.get_ydata(), [100 * model.accuracy for model in own])
+    with pytest.raises(InputError, match="'v6' is no edition"):
+        family_figure([], "family", edition="v6")
+
+
+def test_every_result_of_transfer_is_drawn_where_it_is() -> None:
+    figure = transfer_figure([TransferPoint(dataset="Flowers", name=HOSTILE, params=5e6, accuracy=0.9)])
+    assert_finite(figure)
+    assert_readable(figure)
+    for axes, row in zip(figure.axes, published_transfer(), strict=True):
+        assert axes.get_title(loc="left") == row.dataset
+        drawn_points = {tuple(point) for line in axes.get_lines() for point in line.get_xydata()}
+        for result in (row.public, row.reported):
+            height = 100 * result.accuracy
+            if result.params is not None:
+                assert (result.params / 1e6, height) in drawn_points
+            else:  # a line from side to side
+                assert {(0.0, height), (1.0, height)} <= drawn_points
+            assert ((result.own_params or 64e6) / 1e6, 100 * result.own_accuracy) in drawn_points
+        assert ((5.0, 90.0) in drawn_points) == (row.dataset == "Flowers")
+    rings = [
+        line for axes in figure.axes for line in axes.get_lines() if line.get_markerfacecolor() == "white"
+    ]
+    assert len(rings) == 3
+
+
+def test_own_networks_of_transfer_are_in_the_legend_and_may_be_of_any_size() -> None:
+    assert not [text for text in texts(transfer_figure()) if text == "own"]
+    points = [
+        TransferPoint(dataset="Birdsnap", name=f"own_{n}", params=params, accuracy=n / 2)
+        for n, params in enumerate((2_000, 3e6, 4e10))
+    ]
+    figure = transfer_figure(points)
+    assert "own" in texts(figure)
+    low, high = figure.axes[0].get_xlim()
+    assert low < 0.002 < 40_000 < high
+    assert_readable(figure)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "rule"),
+    [
+        ({"dataset": "CIFAR10"}, "must be one of the published, got 'CIFAR10'; did you mean CIFAR-10"),
+        ({"params": 0}, "params must be above 0, got 0"),
+        ({"params": float("nan")}, "params must be above 0, got nan"),
+        ({"accuracy": 98.1}, "accuracy must be between 0 and 1, got 98.1"),
+    ],
+)
+def test_a_point_of_transfer_keeps_its_rules(wrong: dict[str, object], rule: str) -> None:
+    good = {"dataset": "CIFAR-10", "name": "a", "params": 1e6, "accuracy": 0.9}
+    with pytest.raises(FieldError, match=rule):
+        TransferPoint(**(good | wrong))
+
+
 HOSTILE_FIGURES: dict[str, Callable[[], Figure]] = {
     "search": lambda: search_figure(curves(3), HOSTILE),
     "hypervolume": lambda: hypervolume_figure([(HOSTILE, curves(3)), ("b", curves(2))], HOSTILE),
@@ -423,6 +456,9 @@ HOSTILE_FIGURES: dict[str, Callable[[], Figure]] = {
     "architecture": lambda: architecture_figure([load_architecture("efficientnet_b0").renamed(HOSTILE)]),
     "family": lambda: family_figure(
         [FamilyPoint(name=HOSTILE, params=1e6, macs=1e8, accuracy=a) for a in (0.7, None)], "title"
+    ),
+    "transfer": lambda: transfer_figure(
+        [TransferPoint(dataset="CIFAR-10", name=HOSTILE, params=1e6, accuracy=0.9)], HOSTILE
     ),
 }
 
