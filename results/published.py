@@ -12,7 +12,7 @@ The editions differ in the accuracies of EfficientNet alone. Every number was lo
   github.com/Mycenae/PaperWeekly); the EfficientNets once more in a table of reproductions (README of
   efficientnet in github.com/wbaek/torchskeleton). That 76.3 is the proceedings' is said in issue 10 of
   github.com/huawei-noah/Efficient-AI-Backbones. SENet's top-5 is left out: the copy has 95.2, v5 has 96.2.
-- ``v3`` (before 6 December 2019): the EfficientNets alone. B0 to B3 from the README of
+- ``v3``: the EfficientNets alone. B0 to B3 from the README of
   github.com/clovaai/rexnet, which names the version; B4 to B7 from the reference columns of PaddleClas
   (docs/en/models/EfficientNet_and_ResNeXt101_wsl_en.md), whose B0 to B3 are the same numbers. Why they
   changed: issue 623 of github.com/tensorflow/tpu. Other models are left out, since no copy of that version's
@@ -38,7 +38,6 @@ from results.transfer_table import (
     published_transfer,
 )
 from search_space import REFERENCES, Architecture, InputError
-from search_space.errors import suggestion
 from search_space.reference import reference_name
 
 __all__ = [
@@ -169,7 +168,7 @@ def check_edition(edition: str) -> str:
         InputError: it is not in `EDITIONS`.
     """
     if edition not in EDITIONS:
-        raise InputError(f"{edition!r} is no edition whose tables are known{suggestion(edition, EDITIONS)}")
+        raise InputError(f"{edition!r} is no edition whose tables are known; known: {', '.join(EDITIONS)}")
     return edition
 
 
