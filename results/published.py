@@ -12,11 +12,11 @@ The editions differ in the accuracies of EfficientNet alone. Every number was lo
   github.com/Mycenae/PaperWeekly); the EfficientNets once more in a table of reproductions (README of
   efficientnet in github.com/wbaek/torchskeleton). That 76.3 is the proceedings' is said in issue 10 of
   github.com/huawei-noah/Efficient-AI-Backbones. SENet's top-5 is left out: the copy has 95.2, v5 has 96.2.
-- ``v3``: the EfficientNets alone. B0 to B3 from the README of
-  github.com/clovaai/rexnet, which names the version; B4 to B7 from the reference columns of PaddleClas
-  (docs/en/models/EfficientNet_and_ResNeXt101_wsl_en.md), whose B0 to B3 are the same numbers. Why they
-  changed: issue 623 of github.com/tensorflow/tpu. Other models are left out, since no copy of that version's
-  table was found; parameters and multiply-adds are those that both other editions print.
+- ``v3``: the EfficientNets alone. B0 to B3 from the README of github.com/clovaai/rexnet, which names the
+  version; B4 to B7 from the reference columns of github.com/PaddlePaddle/PaddleClas (EfficientNet_and_
+  ResNeXt101_wsl_en.md), whose B0 to B3 are the same numbers. Why they changed: issue 623 of
+  github.com/tensorflow/tpu. Other models are left out, since no copy of that version's table was found;
+  parameters and multiply-adds are those that both other editions print.
 
 No copy of v1, v2 or v4 was found; none is here.
 """

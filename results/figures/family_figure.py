@@ -60,7 +60,6 @@ def family_figure(
 
     source = source_of(2, edition)
     published = published_models(edition) if published is None else published
-
     figure = Figure(figsize=(10.8, 5.3), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
     figure.suptitle(plain(title, 130), parse_math=False, fontsize=12)
@@ -112,9 +111,11 @@ def _points(
 ) -> None:
     """Everything but the names."""
     axes.set_xscale("log")
+    others = [m for m in published if not m.efficientnet]
+    family = "EfficientNet, as published" if others else f"EfficientNet, as published ({source})"
     groups = (
-        ([m for m in published if not m.efficientnet], "0.62", "", f"published ({source})"),
-        ([m for m in published if m.efficientnet], BLUE, "-", "EfficientNet, as published"),
+        (others, "0.62", "", f"published ({source})"),
+        ([m for m in published if m.efficientnet], BLUE, "-", family),
         (sorted(members, key=lambda m: getattr(m, cost)), RED, "-", "this family"),
     )
     for group, colour, line, label in groups:
