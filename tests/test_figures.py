@@ -20,14 +20,15 @@ from results import Trial
 from results.choices import ChoiceFrequencies, choice_frequencies
 from results.drawing import drawn_stages
 from results.figures import (
-    PUBLISHED,
     FamilyPoint,
+    TransferPoint,
     architecture_figure,
     choices_figure,
     family_figure,
     hypervolume_figure,
     policy_figure,
     search_figure,
+    transfer_figure,
 )
 from results.policy import PolicyMap, policy_map
 from results.progress import SearchCurves, search_curves
@@ -345,35 +346,6 @@ def test_drawings_have_bounds() -> None:
     assert architecture_figure([deep]).get_figwidth() < 20
 
 
-def test_the_published_table_is_the_papers() -> None:
-    assert len(PUBLISHED) == 24
-    own = [model for model in PUBLISHED if model.efficientnet]
-    assert [m.name[-2:] for m in own] == [f"B{n}" for n in range(8)]
-    for costs in ([m.accuracy for m in own], [m.params for m in own], [m.macs for m in own]):
-        assert costs == sorted(costs)
-    assert own[0] == ("EfficientNet-B0", 0.771, 5.3e6, 0.39e9)
-    assert [m.name for m in PUBLISHED if m.macs is None] == ["GPipe"]
-    for model in own:  # our own count of the same networks, to the table's two or three digits
-        stages = drawn_stages(load_architecture(model.name.lower().replace("-", "_")))
-        assert sum(s.params for s in stages) == pytest.approx(model.params, rel=0.03)
-        assert sum(s.macs for s in stages) == pytest.approx(model.macs, rel=0.06)
-
-
-def test_the_published_table_has_the_ratios_that_the_paper_prints() -> None:
-    """Its own columns: how many times a model costs what the EfficientNet above it does."""
-    params = [4.9, 2.6, 7.6, 4.3, 3.0, 3.0, 5.2, 6.1, 7.0, 7.7, 7.7, 4.7, 4.6, 4.5, 5.2, 8.4]
-    macs = [11, 8.9, 16, 8.6, 8.1, 12, 13, 13, 18, 19, 10, 5.7, 5.5, 6.0, 4.1, None]
-    own, others = PUBLISHED[0], []
-    for model in PUBLISHED:
-        own = model if model.efficientnet else own
-        others += [] if model.efficientnet else [(model, own)]
-    for (model, base), of_params, of_macs in zip(others, params, macs, strict=True):
-        assert model.params / base.params == pytest.approx(of_params, rel=0.03)
-        assert (model.macs is None) == (of_macs is None)
-        if model.macs is not None and base.macs is not None and of_macs is not None:
-            assert model.macs / base.macs == pytest.approx(of_macs, rel=0.09)  # PNASNet's 6.0 is 5.5 there
-
-
 def members(*accuracies: float | None) -> list[FamilyPoint]:
     return [
         FamilyPoint(name=f"own_{n}", params=4e6 * 2**n, macs=3e8 * 2**n, accuracy=accuracy)
@@ -423,6 +395,9 @@ HOSTILE_FIGURES: dict[str, Callable[[], Figure]] = {
     "architecture": lambda: architecture_figure([load_architecture("efficientnet_b0").renamed(HOSTILE)]),
     "family": lambda: family_figure(
         [FamilyPoint(name=HOSTILE, params=1e6, macs=1e8, accuracy=a) for a in (0.7, None)], "title"
+    ),
+    "transfer": lambda: transfer_figure(
+        [TransferPoint(dataset="CIFAR-10", name=HOSTILE, params=1e6, accuracy=0.9)], HOSTILE
     ),
 }
 

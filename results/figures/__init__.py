@@ -8,21 +8,20 @@ from results.figures.family_figure import FamilyPoint, family_figure
 from results.figures.pareto import pareto_figure
 from results.figures.pareto_page import save_pareto_page
 from results.figures.policy_figure import policy_figure
-from results.figures.published import PUBLISHED, PublishedModel
 from results.figures.scaling_figure import FamilyStep, GridPoint, scaling_figure
 from results.figures.search_figures import hypervolume_figure, search_figure
 from results.figures.style import FORMATS, check_figure_path, save_figure
+from results.figures.transfer_figure import TransferPoint, transfer_figure
 
 __all__ = [
     "FORMATS",
-    "PUBLISHED",
     "AuditPanel",
     "FamilyPoint",
     "FamilyStep",
     "GridPoint",
-    "PublishedModel",
     "ScaledLine",
     "ScaledPoint",
+    "TransferPoint",
     "WidthLine",
     "architecture_figure",
     "audit_figure",
@@ -37,4 +36,5 @@ __all__ = [
     "save_pareto_page",
     "scaling_figure",
     "search_figure",
+    "transfer_figure",
 ]

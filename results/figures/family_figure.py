@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from results.figures.labels import label_points, log_ticks, plain, settle, spread
-from results.figures.published import PUBLISHED, SOURCE, PublishedModel
 from results.figures.style import BLUE, RED
+from results.published import LATEST, PublishedModel, published_models, source_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,7 +38,10 @@ class FamilyPoint:
 
 
 def family_figure(
-    members: Sequence[FamilyPoint], title: str, published: Sequence[PublishedModel] = PUBLISHED
+    members: Sequence[FamilyPoint],
+    title: str,
+    published: Sequence[PublishedModel] | None = None,
+    edition: str = LATEST,
 ) -> Figure:
     """A family as a line, from its smallest to its largest, beside published models.
 
@@ -47,10 +50,16 @@ def family_figure(
     Args:
         members: of the family, in any order; none leaves the published.
         title: above the figure.
-        published: models with their accuracy on ImageNet.
+        published: models with their accuracy on ImageNet; those of the edition by default.
+        edition: of the paper, named in the legend; see `results.published.EDITIONS`.
+
+    Raises:
+        InputError: no such edition.
     """
     from matplotlib.figure import Figure
 
+    source = source_of(2, edition)
+    published = published_models(edition) if published is None else published
     figure = Figure(figsize=(10.8, 5.3), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
     figure.suptitle(plain(title, 130), parse_math=False, fontsize=12)
@@ -58,7 +67,7 @@ def family_figure(
         (panels[0], "params", "million parameters"),
         (panels[1], "macs", "billion multiply-adds of one image"),
     ):
-        _points(axes, members, published, cost)
+        _points(axes, members, published, cost, source)
         axes.set_xlabel(label)
         axes.grid(alpha=0.22)
         axes.spines[["top", "right"]].set_visible(False)
@@ -98,13 +107,15 @@ def _place(point: FamilyPoint | PublishedModel, cost: str) -> tuple[float, float
 
 
 def _points(
-    axes: Axes, members: Sequence[FamilyPoint], published: Sequence[PublishedModel], cost: str
+    axes: Axes, members: Sequence[FamilyPoint], published: Sequence[PublishedModel], cost: str, source: str
 ) -> None:
     """Everything but the names."""
     axes.set_xscale("log")
+    others = [m for m in published if not m.efficientnet]
+    family = "EfficientNet, as published" if others else f"EfficientNet, as published ({source})"
     groups = (
-        ([m for m in published if not m.efficientnet], "0.62", "", f"published ({SOURCE})"),
-        ([m for m in published if m.efficientnet], BLUE, "-", "EfficientNet, as published"),
+        (others, "0.62", "", f"published ({source})"),
+        ([m for m in published if m.efficientnet], BLUE, "-", family),
         (sorted(members, key=lambda m: getattr(m, cost)), RED, "-", "this family"),
     )
     for group, colour, line, label in groups:
