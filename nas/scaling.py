@@ -343,10 +343,13 @@ def rounding_note(
     true = macs(scaled) / own
     if true <= FAR_OVER_NOMINAL * member.nominal:
         return None
-    one_layer = [new.repeats for old, new in zip(base.stages, scaled.stages, strict=True) if old.repeats == 1]
-    layers = "layers round up"
-    if one_layer and one_layer[0] > 1:
-        layers += f", one layer becomes {one_layer[0]} in {len(one_layer)} of {len(base.stages)} stages"
+    pairs = list(zip(base.stages, scaled.stages, strict=True))
+    layers = "the added layers cost more than a stage's first"
+    if any(new.repeats > round(old.repeats * member.depth, 10) for old, new in pairs):
+        layers = "layers round up"
+    one_layer = [new.repeats for old, new in pairs if old.repeats == 1 and new.repeats > max(1, member.depth)]
+    if one_layer:
+        layers += f", one layer becomes {one_layer[0]} in {len(one_layer)} of {len(pairs)} stages"
     dimensions = [
         (layers, "depth", member.depth, member.depth),
         ("widths round to multiples of 8", "width", member.width, member.width**2),

@@ -47,7 +47,7 @@ def fits(architecture: Architecture, limits: Limits, num_classes: int = 1000, in
 def over_limits(
     architecture: Architecture, limits: Limits, num_classes: int = 1000, in_channels: int = 3
 ) -> str | None:
-    """What a network has too much of, such as ``takes 3.2 G MACs, over the limit of 2 G``; None if it fits."""
+    """What breaks a limit, such as ``takes 3.2 G MACs, over the limit of 2 G``; None where nothing does."""
     costs = costs_of(architecture, num_classes, in_channels)
     said = []
     for name, most in limits.given().items():
