@@ -16,6 +16,7 @@ from nas.scaling import (
     ALPHA,
     BETA,
     GAMMA,
+    LARGEST_PHI,
     STEPS,
     ScaledNetwork,
     check_coefficients,
@@ -172,7 +173,13 @@ def family_under(
     for index, phi in enumerate(phis):
         if phi in phis[:index]:
             raise FieldError("phi", f"of {short(phi)} is given twice")
-        member = compound_scale(architecture, phi, alpha, beta, gamma)
+        try:
+            member = compound_scale(architecture, phi, alpha, beta, gamma)
+        except FieldError as error:
+            if error.path != "phi" or not 0 <= phi <= LARGEST_PHI or not limits.given():
+                raise
+            too = f", and the largest that fits the limits is {largest().phi:g}"
+            raise FieldError("phi", error.rule + too) from None
         over = over_limits(member.architecture, limits, **classes)
         if over is not None:
             raise FieldError("phi", f"of {short(phi)} {over}; the largest phi that fits is {largest().phi:g}")

@@ -148,8 +148,13 @@ def test_a_phi_given_twice_or_too_large_is_refused() -> None:
     b0 = load_architecture("efficientnet_b0")
     with pytest.raises(FieldError, match="phi of 2 is given twice"):
         family_under(b0, [1, 2, 2.0], Limits())
-    with pytest.raises(FieldError, match=r"phi of 60 .* the largest phi that can be built is 25.753"):
+    built = r"phi of 60 .* the largest phi that can be built is 25.753"
+    with pytest.raises(FieldError, match=f"{built}$"):
+        family_under(b0, [60], Limits())
+    with pytest.raises(FieldError, match=f"{built}, and the largest that fits the limits is 2.223$"):
         family_under(b0, [60], Limits(macs=2e9))
+    with pytest.raises(FieldError, match=r"phi must be between 0 and 100, got 101$"):
+        family_under(b0, [101], Limits(macs=2e9))
 
 
 @pytest.mark.parametrize(
