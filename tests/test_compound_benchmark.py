@@ -1,5 +1,8 @@
 """The table of scaled networks beside the paper's numbers: what docs/compound-scaling.md quotes."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from benchmarks import compound_scaling
@@ -27,6 +30,19 @@ TRUE = {
 def test_scaled_networks_take_what_the_docs_say(name: str) -> None:
     rows = [row for row in SCALED if row.network == name]
     assert tuple(cost(row.member().architecture).macs for row in rows) == TRUE[name]
+
+
+def test_the_docs_quote_every_row() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "compound-scaling.md").read_text(encoding="utf-8")
+    for row in SCALED:
+        member, true = row.member(), row.true()
+        factors = re.sub(r" (?=[wr])", ", ", said(row.factors)).replace("as it is", "")
+        assumed = " (assumed)" if row.assumed else ""
+        ratio = true / row.macs
+        numbers = f"{true:.3f} | {true / giga(load_architecture(row.network)):.2f} | {member.nominal:.2f}"
+        star = " *" if abs(ratio - 1) > OFF else ""
+        line = f"| {factors}{assumed} | {numbers} | {row.macs:g} | {ratio:.3f}{star} |"
+        assert line.replace("|  |", "| |") in text
 
 
 def test_the_family_is_within_a_twentieth_of_table_2() -> None:

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -160,6 +161,14 @@ def test_members_are_ordinary_architectures(architecture) -> None:
     member = scale_dimensions(architecture, 1.4, 1.2, 1.3).architecture
     assert type(architecture).from_dict(member.to_dict()) == member
     assert scale_dimensions(architecture).architecture == architecture
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v1", "mobilenet_v2", "resnet_50", "efficientnet_b0"])
+def test_members_build_with_the_parameters_that_are_counted(name: str) -> None:
+    member = scale_dimensions(load_architecture(name), 1.4, 1.2, 1.3)
+    with torch.device("meta"):
+        model = member.architecture.build(num_classes=10)
+    assert sum(p.numel() for p in model.parameters()) == member.to_json(num_classes=10)["params"]
 
 
 @pytest.mark.parametrize(
