@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     )
     from nas.launch import SearchEnd, run_search
     from nas.lookup import load_architecture
-    from nas.scaling import ScaledNetwork, compound_scale, efficientnet_family
+    from nas.scaling import ScaledNetwork, compound_scale, efficientnet_family, scale_dimensions
+    from nas.scaling_limits import family_under, largest_phi
     from nas.tune_searcher import ControllerSearcher, architecture_of
     from results import Run, Trial, front_of, hypervolume, list_runs, open_run, pareto_front
     from search_space import (
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
         Decision,
         FieldError,
         InputError,
+        Limits,
         SearchSpace,
         cost,
         load_space,
@@ -51,7 +53,8 @@ _HOMES = {
     "nas.efficientnet": (*(f"EfficientNetB{number}" for number in range(8)), "load_weights"),
     "nas.launch": ("SearchEnd", "run_search"),
     "nas.lookup": ("load_architecture",),
-    "nas.scaling": ("ScaledNetwork", "compound_scale", "efficientnet_family"),
+    "nas.scaling": ("ScaledNetwork", "compound_scale", "efficientnet_family", "scale_dimensions"),
+    "nas.scaling_limits": ("family_under", "largest_phi"),
     "nas.tune_searcher": ("ControllerSearcher", "architecture_of"),
     "results": ("Run", "Trial", "front_of", "hypervolume", "list_runs", "open_run", "pareto_front"),
     "search_space": (
@@ -60,6 +63,7 @@ _HOMES = {
         "Decision",
         "FieldError",
         "InputError",
+        "Limits",
         "SearchSpace",
         "cost",
         "load_space",
@@ -83,6 +87,7 @@ __all__ = [
     "EfficientNetB7",
     "FieldError",
     "InputError",
+    "Limits",
     "Measurement",
     "Objective",
     "ProxyProtocol",
@@ -97,8 +102,10 @@ __all__ = [
     "cost",
     "create_controller",
     "efficientnet_family",
+    "family_under",
     "front_of",
     "hypervolume",
+    "largest_phi",
     "list_runs",
     "load_architecture",
     "load_config",
@@ -108,6 +115,7 @@ __all__ = [
     "pareto_front",
     "parse_config",
     "run_search",
+    "scale_dimensions",
 ]
 
 
