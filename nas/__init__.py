@@ -26,12 +26,12 @@ if TYPE_CHECKING:
         EfficientNetB5,
         EfficientNetB6,
         EfficientNetB7,
-        load_weights,
     )
     from nas.launch import SearchEnd, run_search
     from nas.lookup import load_architecture
     from nas.scaling import ScaledNetwork, compound_scale, efficientnet_family
     from nas.tune_searcher import ControllerSearcher, architecture_of
+    from nas.weights import Transferred, load_weights, transfer_weights, write_transferred
     from results import Run, Trial, front_of, hypervolume, list_runs, open_run, pareto_front
     from search_space import (
         Architecture,
@@ -48,11 +48,12 @@ if TYPE_CHECKING:
 _HOMES = {
     "controller": ("Objective", "create_controller"),
     "nas.config": ("SearchConfig", "load_config", "parse_config"),
-    "nas.efficientnet": (*(f"EfficientNetB{number}" for number in range(8)), "load_weights"),
+    "nas.efficientnet": tuple(f"EfficientNetB{number}" for number in range(8)),
     "nas.launch": ("SearchEnd", "run_search"),
     "nas.lookup": ("load_architecture",),
     "nas.scaling": ("ScaledNetwork", "compound_scale", "efficientnet_family"),
     "nas.tune_searcher": ("ControllerSearcher", "architecture_of"),
+    "nas.weights": ("Transferred", "load_weights", "transfer_weights", "write_transferred"),
     "results": ("Run", "Trial", "front_of", "hypervolume", "list_runs", "open_run", "pareto_front"),
     "search_space": (
         "Architecture",
@@ -91,6 +92,7 @@ __all__ = [
     "SearchConfig",
     "SearchEnd",
     "SearchSpace",
+    "Transferred",
     "Trial",
     "architecture_of",
     "compound_scale",
@@ -108,6 +110,8 @@ __all__ = [
     "pareto_front",
     "parse_config",
     "run_search",
+    "transfer_weights",
+    "write_transferred",
 ]
 
 
