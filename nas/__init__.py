@@ -26,13 +26,13 @@ if TYPE_CHECKING:
         EfficientNetB5,
         EfficientNetB6,
         EfficientNetB7,
-        load_weights,
     )
     from nas.launch import SearchEnd, run_search
     from nas.lookup import load_architecture
     from nas.scaling import ScaledNetwork, compound_scale, efficientnet_family, scale_dimensions
     from nas.scaling_limits import family_under, largest_phi
     from nas.tune_searcher import ControllerSearcher, architecture_of
+    from nas.weights import Transferred, load_weights, transfer_weights, write_transferred
     from results import Run, Trial, front_of, hypervolume, list_runs, open_run, pareto_front
     from search_space import (
         Architecture,
@@ -50,12 +50,13 @@ if TYPE_CHECKING:
 _HOMES = {
     "controller": ("Objective", "create_controller"),
     "nas.config": ("SearchConfig", "load_config", "parse_config"),
-    "nas.efficientnet": (*(f"EfficientNetB{number}" for number in range(8)), "load_weights"),
+    "nas.efficientnet": tuple(f"EfficientNetB{number}" for number in range(8)),
     "nas.launch": ("SearchEnd", "run_search"),
     "nas.lookup": ("load_architecture",),
     "nas.scaling": ("ScaledNetwork", "compound_scale", "efficientnet_family", "scale_dimensions"),
     "nas.scaling_limits": ("family_under", "largest_phi"),
     "nas.tune_searcher": ("ControllerSearcher", "architecture_of"),
+    "nas.weights": ("Transferred", "load_weights", "transfer_weights", "write_transferred"),
     "results": ("Run", "Trial", "front_of", "hypervolume", "list_runs", "open_run", "pareto_front"),
     "search_space": (
         "Architecture",
@@ -96,6 +97,7 @@ __all__ = [
     "SearchConfig",
     "SearchEnd",
     "SearchSpace",
+    "Transferred",
     "Trial",
     "architecture_of",
     "compound_scale",
@@ -116,6 +118,8 @@ __all__ = [
     "parse_config",
     "run_search",
     "scale_dimensions",
+    "transfer_weights",
+    "write_transferred",
 ]
 
 

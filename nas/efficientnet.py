@@ -8,7 +8,8 @@ from typing import Literal
 
 from torch import nn
 
-from search_space import InputError, load_architecture
+from nas.weights import load_weights
+from search_space import load_architecture
 
 Constructor = Callable[..., nn.Module]
 
@@ -42,30 +43,6 @@ def _constructor(member: str) -> Constructor:
         InputError: the weights are missing or do not fit.
     """
     return make
-
-
-def load_weights(model: nn.Module, path: str | Path) -> None:
-    """Load exported weights into a network built alike.
-
-    Args:
-        model: from `Architecture.build`.
-        path: a ``.safetensors`` file.
-
-    Raises:
-        InputError: no such file, no safetensors, or weights of another network.
-    """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    if not Path(path).is_file():
-        raise InputError(f"{path}: no such file of weights; no pretrained weights come with this package")
-    try:
-        model.load_state_dict(load_file(path))
-    except SafetensorError as error:
-        raise InputError(f"{path}: cannot be read as safetensors: {error}") from None
-    except RuntimeError as error:
-        first = str(error).strip().splitlines()[-1].strip()
-        raise InputError(f"{path}: holds weights of another network: {first}") from None
 
 
 EfficientNetB0 = _constructor("b0")
