@@ -1,4 +1,4 @@
-"""``nas show``, ``nas export`` and ``nas scale``: what is done with one architecture."""
+"""``nas show`` and ``nas export``: what is done with one architecture."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nas.console import out, print_json, print_table
-from nas.options import ArchArgument, ChannelsOption, ClassesOption, JsonOption
+from nas.options import ArchArgument, ChannelsOption, ClassesOption, JsonOption, PlotOption
 from results.wording import count
-from search_space import InputError, cost, memory, stage_table
+from search_space import cost, memory, stage_table
 
 if TYPE_CHECKING:
     from nas.lookup import Found
 
 architecture_app = typer.Typer()
-PlotOption = Annotated[Path | None, typer.Option("--plot", help="A figure: .png, .svg or .pdf.")]
 
 
 @architecture_app.command()
@@ -117,95 +116,3 @@ def export(
         if trial.baseline is not None:
             why = "it did not finish, or search.keep_weights was 0"
         out.print(f"{trial.title} has no weights: {why}", soft_wrap=True)
-
-
-@architecture_app.command()
-def scale(
-    architecture: ArchArgument,
-    family: Annotated[
-        str | None, typer.Option("--family", help="efficientnet: the published factors of B0 to B7.")
-    ] = None,
-    phi: Annotated[
-        list[float] | None, typer.Option("--phi", help="The formula at this coefficient; repeatable.")
-    ] = None,
-    alpha: Annotated[float | None, typer.Option("--alpha", help="Depth base of the formula: 1.2.")] = None,
-    beta: Annotated[float | None, typer.Option("--beta", help="Width base: 1.1.")] = None,
-    gamma: Annotated[float | None, typer.Option("--gamma", help="Resolution base: 1.15.")] = None,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="A folder for the members.")] = None,
-    classes: ClassesOption = None,
-    channels: ChannelsOption = None,
-    plot: PlotOption = None,
-    accuracy: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=VALUE", help="Of a member, 0 to 1, for the figure; repeatable."),
-    ] = None,
-    json_output: JsonOption = False,
-) -> None:
-    """Compound scaling: nas scale quickstart@best, or nas scale efficientnet_b0 --phi 1 --phi 2
-
-    Without --phi the published factors of B1 to B7 are used, which are a table and not the formula
-    alpha^phi, beta^phi, gamma^phi. --plot puts the family beside the published models.
-    """
-    from nas.figure_commands import check_plot, parse_accuracies, plot_family
-    from nas.lookup import find_architecture
-    from nas.scaling import ALPHA, BETA, GAMMA, compound_scale, efficientnet_family, scale_factor
-    from results import file_stem, write_whole
-
-    if family is not None and phi:
-        raise InputError("--family and --phi are two things: the published table, and the formula")
-    if family not in (None, "efficientnet"):
-        raise InputError(f"--family must be efficientnet, got {family!r}")
-    if not phi and (alpha, beta, gamma) != (None, None, None):
-        raise InputError("--alpha, --beta and --gamma are the formula's and need --phi")
-    if phi and len(set(phi)) < len(phi):
-        raise InputError("--phi gives a coefficient twice")
-    check_plot(plot, accuracy or [])
-    found = find_architecture(architecture)
-    base = found.architecture
-    if phi:
-        factors = (
-            ALPHA if alpha is None else alpha,
-            BETA if beta is None else beta,
-            GAMMA if gamma is None else gamma,
-        )
-        members = [compound_scale(base, p, *factors) for p in phi]
-        how = f"formula: MACs x {scale_factor(*factors):.3f} for each phi; rounding adds to it"
-    else:
-        members = efficientnet_family(base)
-        how = "published factors of EfficientNet-B0 to B7"
-    classes, channels = classes or found.num_classes, channels or found.in_channels
-    base_macs = cost(base, classes, channels).macs
-    facts = [m.to_json(classes, channels) for m in members]
-    accuracies = parse_accuracies(accuracy or [], [f["name"] for f in facts])
-    if plot is not None:
-        plot_family(base, facts, accuracies, f"{base.name}: {how}", plot)
-    if output is not None:
-        for member in members:
-            network = member.architecture
-            write_whole(output / f"{file_stem(network.name)}.yaml", network.save)
-    if json_output:
-        print_json(facts)
-        return
-    rows = [
-        [
-            f["name"],
-            "-" if f["phi"] is None else f"{f['phi']:g}",
-            f"{f['depth']:.3g}",
-            f"{f['width']:.3g}",
-            f["image_size"],
-            f["dropout"],
-            count(f["macs"]),
-            f"{f['macs'] / base_macs:.2f}",
-            count(f["params"]),
-        ]
-        for f in facts
-    ]
-    print_table(
-        ("name", "phi", "depth", "width", "image size", "dropout", "MACs", "x base", "params"),
-        rows,
-        title=how,
-    )
-    if output is not None:
-        out.print(f"wrote {len(members)} architectures to {output}", soft_wrap=True)
-    if plot is not None:
-        out.print(f"wrote {plot}", soft_wrap=True)

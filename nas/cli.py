@@ -24,12 +24,13 @@ from nas.console import out, print_json
 from nas.data_commands import data_app
 from nas.doctor_commands import doctor_app
 from nas.figure_commands import figure_app
-from nas.options import JsonOption
+from nas.options import AddressOption, JsonOption, ReuseOption, SetOption
 from nas.pareto_commands import pareto_app
 from nas.proxy_commands import proxy_app
 from nas.query_commands import query_app
 from nas.ranking_views import print_ranking
 from nas.report_commands import report_app
+from nas.scale_commands import scale_app
 from nas.space_commands import space_app
 from nas.status_commands import status_app
 from nas.status_views import status_json
@@ -58,6 +59,7 @@ app.add_typer(doctor_app)
 app.add_typer(query_app)
 app.add_typer(figure_app)
 app.add_typer(report_app)
+app.add_typer(scale_app)
 app.add_typer(space_app, name="space")
 app.add_typer(data_app, name="data")
 app.add_typer(proxy_app, name="proxy")
@@ -89,18 +91,10 @@ def search(
         Path | None, typer.Argument(help="A YAML configuration; a run to resume has its own.")
     ] = None,
     run: Annotated[str | None, typer.Option("--run", help="Name of the run, instead of the file's.")] = None,
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace a value; repeatable.")
-    ] = None,
+    overrides: SetOption = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run that is there.")] = False,
-    reuse: Annotated[
-        list[str] | None,
-        typer.Option(metavar="RUN", help="Take over what an earlier run measured alike; repeatable."),
-    ] = None,
-    address: Annotated[
-        str | None,
-        typer.Option("--address", help="A Ray cluster: auto (this is a node of it) or HOST:PORT."),
-    ] = None,
+    reuse: ReuseOption = None,
+    address: AddressOption = None,
     json_output: JsonOption = False,
 ) -> None:
     """Run or resume a search: nas search configs/quickstart.yaml --set search.candidates=8

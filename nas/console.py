@@ -174,6 +174,14 @@ class SearchProgress(_Bar):
         elif self._over % self._lines == 0 or self._over == self._budget:
             err.print(f"{self._over}/{self._budget} {text}", soft_wrap=True)
 
+    def grow(self, budget: int) -> None:
+        """There is more to do than was known; never less."""
+        if budget <= self._budget:
+            return
+        self._budget, self._lines = budget, max(1, budget // 10)
+        if self._bar is not None:
+            self._bar.update(self._task, total=budget)
+
     def _baseline(self, trial: Trial) -> None:
         text = printable(f"failed: {trial.error}") if trial.status == "failed" else percent(trial.accuracy)
         if self._bar is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -25,4 +26,15 @@ ClassesOption = Annotated[
 ]
 ChannelsOption = Annotated[
     int | None, typer.Option("--channels", help="Image channels for the cost; a run's own, else 3.", min=1)
+]
+PlotOption = Annotated[Path | None, typer.Option("--plot", help="A figure: .png, .svg or .pdf.")]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace a value; repeatable.")
+]
+ReuseOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="RUN", help="Take over what an earlier run measured alike; repeatable."),
+]
+AddressOption = Annotated[
+    str | None, typer.Option("--address", help="A Ray cluster: auto (this is a node of it) or HOST:PORT.")
 ]

@@ -11,7 +11,7 @@ import typer
 
 from nas import console
 from nas.console import duration, out, print_json, print_table
-from nas.options import JsonOption
+from nas.options import JsonOption, SetOption
 from results import Trial, check_figure_path, save_figure
 
 if TYPE_CHECKING:
@@ -37,9 +37,7 @@ def audit(
     run: Annotated[
         str | None, typer.Option("--run", help="Name of the audit's run, instead of <config name>-audit.")
     ] = None,
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace a value; repeatable.")
-    ] = None,
+    overrides: SetOption = None,
     plot: Annotated[
         Path | None,
         typer.Option("--plot", help="The figure: .png, .svg or .pdf, instead of audit.png of the run."),

@@ -1,0 +1,224 @@
+"""What the command line shows of scaled networks, of a grid search and of the experiment on dimensions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from nas.console import out, print_table
+from nas.published_views import PUBLISHED_COLUMNS, published_cells
+from nas.scaling import ScaledNetwork, rounding_note, scale_factor
+from results.wording import count
+from search_space import Architecture, cost
+
+if TYPE_CHECKING:
+    from nas.dimensions import DimensionFindings
+    from nas.repeated import Margin
+    from nas.scaling_search import GridFindings
+
+IMAGENET = (1000, 3)  # classes and channels of the published models
+_SHOWN_POINTS = 12
+
+
+def print_members(
+    base: Architecture,
+    members: Sequence[ScaledNetwork],
+    title: str,
+    num_classes: int,
+    in_channels: int,
+    edition: str,
+) -> None:
+    """A family as a table, with the published models of like cost where it is built for ImageNet."""
+    base_macs = cost(base, num_classes, in_channels).macs
+    beside = (num_classes, in_channels) == IMAGENET
+    rows = []
+    for member in members:
+        network = member.architecture
+        macs, params = cost(network, num_classes, in_channels)
+        row: list[Any] = [
+            network.name,
+            "-" if member.phi is None else f"{member.phi:g}",
+            f"{member.depth:.3g}",
+            f"{member.width:.3g}",
+            network.image_size,
+            f"{network.dropout:g}",
+            count(macs),
+            f"{macs / base_macs:.2f}",
+            f"{member.nominal:.2f}",
+            count(params),
+        ]
+        rows.append([*row, *published_cells(network, macs, edition)] if beside else row)
+    columns = (
+        "name",
+        "phi",
+        "depth",
+        "width",
+        "image size",
+        "dropout",
+        "MACs",
+        "x base",
+        "formula",
+        "params",
+    )
+    print_table((*columns, *PUBLISHED_COLUMNS) if beside else columns, rows, title=title)
+    notes = [rounding_note(base, member, num_classes, in_channels) for member in members]
+    said = [note for note in notes if note is not None]
+    if said:
+        out.print(said[0], soft_wrap=True)
+    if len(said) > 1:
+        out.print(f"and {len(said) - 1} more of the family", soft_wrap=True)
+
+
+def print_grid(found: GridFindings) -> None:
+    """The points of a grid search, the chosen one, and how sure that is."""
+    chances = found.measured.chances()
+    rows = []
+    for index, point in enumerate(found.points[:_SHOWN_POINTS]):
+        rows.append(
+            [
+                f"{point.alpha:g}",
+                f"{point.beta:g}",
+                f"{point.gamma:g}",
+                point.architecture.image_size,
+                f"{point.macs_factor:.3f}",
+                f"{point.nominal:.3f}",
+                count(point.params),
+                _mean(found.measured.means[index], found.measured.error(index)),
+                len(found.measured.accuracies[index]),
+                "-" if chances is None else f"{100 * chances[index]:.0f} %",
+            ]
+        )
+    columns = ("alpha", "beta", "gamma", "image size", "x MACs", "formula", "params", "accuracy", "seeds")
+    title = f"grid search at phi = 1 on {found.baseline.name}"
+    print_table((*columns, "best with"), rows, title=title)
+    if len(found.points) > _SHOWN_POINTS:
+        out.print(f"and {len(found.points) - _SHOWN_POINTS} points below", soft_wrap=True)
+    if found.left_out or found.failed:
+        out.print(
+            f"{found.failed} trainings failed; {found.left_out} points have no accuracy and are left out",
+            soft_wrap=True,
+        )
+    if found.alone:
+        mean = sum(found.alone) / len(found.alone)
+        out.print(f"the baseline has {100 * mean:.2f} % with {len(found.alone)} seeds")
+    out.print(chosen_words(found), soft_wrap=True)
+
+
+def chosen_words(found: GridFindings) -> str:
+    """The chosen point, its margin over the runner-up, and what that is worth."""
+    chosen, margin = found.chosen, found.margin
+    text = f"chosen: {chosen.text} ({chosen.macs_factor:.3f} times the MACs, by the formula {chosen.nominal:.3f})"
+    if margin is None:
+        return f"{text}; it is the only point"
+    runner_up = found.points[1]
+    text += f"; {_margin(margin)} over {runner_up.text}"
+    if margin.low is None:
+        return f"{text}; one training each says nothing of the noise between seeds: raise scaling.seeds"
+    if margin.certain:
+        return f"{text}: more than the noise between seeds"
+    number = len(found.close)
+    others = "1 other point" if number == 1 else f"{number} other points"
+    return f"{text}: {others} cannot be told apart from it; the first by mean is taken"
+
+
+def print_dimensions(found: DimensionFindings) -> None:
+    """Every network of the experiment, and compound scaling beside the best single dimension."""
+    base = found.experiment.lines[0].points[0].macs
+    rows = []
+    for line in found.experiment.lines:
+        for number, point in enumerate(line.points):
+            accuracy = found.accuracy(point)
+            if number or line is found.experiment.lines[0]:
+                what = "baseline" if number == 0 else line.dimension
+                factor = "" if number == 0 else f"{'phi ' if what == 'compound' else ''}{point.factor:g}"
+                rows.append(_dimension_row(what, factor, point.macs, base, accuracy))
+    for group in found.experiment.widths:
+        for point in group.points:
+            what = f"depth {group.depth:g}, resolution {group.resolution:g}"
+            accuracy = found.accuracy(point)
+            rows.append(_dimension_row(what, f"width {point.factor:g}", point.macs, base, accuracy))
+    print_table(("scaled by", "factor", "MACs", "x base", "accuracy"), rows)
+    for gain in found.gains():
+        ours, theirs = gain.macs
+        out.print(
+            f"at about {gain.target:g} times the MACs compound ({ours:.2f}) is {_margin(gain.margin)} over the "
+            f"best single dimension, {gain.single} ({theirs:.2f})"
+            + ("" if gain.margin.certain or gain.margin.low is None else ": not told apart"),
+            soft_wrap=True,
+        )
+    if found.failed:
+        out.print(f"{found.failed} trainings failed and are left out")
+
+
+def _dimension_row(
+    what: str, factor: str, macs: int, base: int, accuracy: tuple[float, float | None] | None
+) -> list[str]:
+    mean = "-" if accuracy is None else _mean(*accuracy)
+    return [what, factor, count(macs), f"{macs / base:.2f}", mean]
+
+
+def dimensions_json(found: DimensionFindings) -> dict[str, Any]:
+    """The experiment as plain data."""
+
+    def point_json(point: Any) -> dict[str, Any]:
+        accuracy = found.accuracy(point)
+        place = found.places.get(point.architecture.key)
+        return {
+            "factor": point.factor,
+            "macs": point.macs,
+            "image_size": point.architecture.image_size,
+            "key": point.architecture.key,
+            "accuracy": None if accuracy is None else accuracy[0],
+            "error": None if accuracy is None else accuracy[1],
+            "accuracies": [] if place is None else list(found.measured.accuracies[place]),
+        }
+
+    return {
+        "lines": [
+            {"dimension": line.dimension, "points": [point_json(point) for point in line.points]}
+            for line in found.experiment.lines
+        ],
+        "widths": [
+            {
+                "depth": group.depth,
+                "resolution": group.resolution,
+                "points": [point_json(point) for point in group.points],
+            }
+            for group in found.experiment.widths
+        ],
+        "gains": [
+            {
+                "target": gain.target,
+                "single": gain.single,
+                "value": gain.margin.value,
+                "low": gain.margin.low,
+                "high": gain.margin.high,
+                "certain": gain.margin.certain,
+                "macs_factors": list(gain.macs),
+            }
+            for gain in found.gains()
+        ],
+        "deviation": found.measured.deviation,
+        "failed": found.failed,
+    }
+
+
+def formula_title(alpha: float, beta: float, gamma: float) -> str:
+    """What the family of a formula is."""
+    factor = scale_factor(alpha, beta, gamma)
+    return (
+        f"formula: alpha {alpha:g}, beta {beta:g}, gamma {gamma:g}; MACs x {factor:.3f} for each phi, but for "
+        "rounding"
+    )
+
+
+def _mean(mean: float, error: float | None) -> str:
+    return f"{100 * mean:.2f} %" if error is None else f"{100 * mean:.2f} ± {100 * error:.2f} %"
+
+
+def _margin(margin: Margin) -> str:
+    """A difference of accuracies in percentage points, with its interval."""
+    text = f"{100 * margin.value:+.2f} points"
+    if margin.low is None or margin.high is None:
+        return text
+    return f"{text} [{100 * margin.low:+.2f}, {100 * margin.high:+.2f}]"
