@@ -36,7 +36,7 @@ def scale(
     architecture: ArchArgument,
     family: Annotated[
         str | None,
-        typer.Option("--family", help="efficientnet: the published factors of B0 to B7 (default)."),
+        typer.Option("--family", help="efficientnet: the published factors of B0 to B7."),
     ] = None,
     phi: Annotated[
         list[float] | None,
@@ -70,7 +70,7 @@ def scale(
         Path | None,
         typer.Option(
             metavar="CONFIG",
-            help="Train it scaled each way at equal MACs, and draw it.",
+            help="Train it scaled each way at equal MACs; draw it.",
             rich_help_panel=_RUN,
         ),
     ] = None,
@@ -103,8 +103,8 @@ def scale(
     """Scale a network: nas scale efficientnet_b0 --phi 1 --phi 2, or nas scale mine@best --search CONFIG
 
     Three things, named apart: the published factors of B1 to B7, which are a table; the formula alpha^phi,
-    beta^phi, gamma^phi; and factors of your own, such as --width 2. --search trains a grid at phi = 1 and takes
-    the formula from there; interrupted, the same command goes on.
+    beta^phi, gamma^phi; and factors of your own, such as --width 2. --search trains a grid at phi = 1 and
+    takes the formula from there; interrupted, the same command goes on.
     """
     from nas.figure_commands import check_plot
     from nas.lookup import find_architecture
