@@ -165,10 +165,17 @@ def test_a_classifier_of_other_classes_and_a_stem_of_other_channels_stay_fresh(w
     assert transfer_weights(headless, weights).fresh == ()
 
 
-def test_a_layer_of_another_operator_is_not_taken(weights: Path) -> None:
-    plain = replace(BASE, stages=(Stage(op="conv", channels=8), *BASE.stages[1:]))
-    taken, left = names(transfer_weights(plain.build(5, 1), weights))
-    assert left == {"blocks.0.conv"}
+def test_a_layer_of_another_operator_is_not_taken_though_its_shapes_agree(weights: Path) -> None:
+    def first_stage(op: str) -> Architecture:
+        return replace(BASE, stages=(Stage(op=op, channels=8, skip="none"), *BASE.stages[1:]))
+
+    save_weights(trained(first_stage("dsconv")), first_stage("dsconv"), weights)
+    activated = first_stage("dsconv_act").build(5, 1)  # trained for another output: an activation follows
+    assert {n: t.shape for n, t in activated.state_dict().items()} == {
+        n: t.shape for n, t in load_file(weights).items()
+    }
+    taken, left = names(transfer_weights(activated, weights))
+    assert left == {"blocks.0.depthwise", "blocks.0.project"}
     assert "blocks.1.expand" in taken  # the second stage's
 
 
