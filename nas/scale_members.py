@@ -124,18 +124,21 @@ def write_members(
         stem = file_stem(network.name)
         write_whole(folder / f"{stem}.yaml", network.save)
         if weights:
-            from nas.weights import write_transferred
+            from nas.weights import NothingAgreesError, write_transferred
 
             assert found.weights is not None
-            transferred = write_transferred(
-                found.weights,
-                network,
-                folder / f"{stem}.safetensors",
-                num_classes=num_classes,
-                in_channels=in_channels,
-                source=found.architecture,
-            )
-            said.append(f"{network.name}: {transferred.summary}")
+            try:
+                transferred = write_transferred(
+                    found.weights,
+                    network,
+                    folder / f"{stem}.safetensors",
+                    num_classes=num_classes,
+                    in_channels=in_channels,
+                    source=found.architecture,
+                )
+                said.append(f"{network.name}: {transferred.summary}")
+            except NothingAgreesError:
+                said.append(f"{network.name}: no layer has the baseline's shape; no weights are written")
     return said
 
 

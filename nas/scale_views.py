@@ -107,7 +107,7 @@ def print_grid(found: GridFindings) -> None:
 def chosen_words(found: GridFindings) -> str:
     """The chosen point, its margin over the runner-up, and what that is worth."""
     chosen, margin = found.chosen, found.margin
-    text = f"chosen: {chosen.text} ({chosen.macs_factor:.3f} times the MACs, by the formula {chosen.nominal:.3f})"
+    text = f"chosen: {chosen.text} ({chosen.macs_factor:.3f} x MACs, by the formula {chosen.nominal:.3f})"
     if margin is None:
         return f"{text}; it is the only point"
     runner_up = found.points[1]
@@ -129,7 +129,7 @@ def print_dimensions(found: DimensionFindings) -> None:
         for number, point in enumerate(line.points):
             accuracy = found.accuracy(point)
             if number or line is found.experiment.lines[0]:
-                what = "baseline" if number == 0 else line.dimension
+                what: str = "baseline" if number == 0 else line.dimension
                 factor = "" if number == 0 else f"{'phi ' if what == 'compound' else ''}{point.factor:g}"
                 rows.append(_dimension_row(what, factor, point.macs, base, accuracy))
     for group in found.experiment.widths:
@@ -141,8 +141,8 @@ def print_dimensions(found: DimensionFindings) -> None:
     for gain in found.gains():
         ours, theirs = gain.macs
         out.print(
-            f"at about {gain.target:g} times the MACs compound ({ours:.2f}) is {_margin(gain.margin)} over the "
-            f"best single dimension, {gain.single} ({theirs:.2f})"
+            f"at about {gain.target:g} times the MACs compound ({ours:.2f}) is {_margin(gain.margin)} over "
+            f"the best single dimension, {gain.single} ({theirs:.2f})"
             + ("" if gain.margin.certain or gain.margin.low is None else ": not told apart"),
             soft_wrap=True,
         )
@@ -207,8 +207,8 @@ def formula_title(alpha: float, beta: float, gamma: float) -> str:
     """What the family of a formula is."""
     factor = scale_factor(alpha, beta, gamma)
     return (
-        f"formula: alpha {alpha:g}, beta {beta:g}, gamma {gamma:g}; MACs x {factor:.3f} for each phi, but for "
-        "rounding"
+        f"formula: alpha {alpha:g}, beta {beta:g}, gamma {gamma:g}; MACs x {factor:.3f} for each phi, but "
+        "for rounding"
     )
 
 

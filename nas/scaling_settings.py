@@ -33,7 +33,7 @@ class GridSettings:
     beta: tuple[float, ...] = _steps(1.0, 0.05, 9)
     gamma: tuple[float, ...] = _steps(1.0, 0.05, 9)
     factor: float = 2.0
-    tolerance: float = 0.1
+    tolerance: float = 0.2
     macs_tolerance: float = 0.1
     points: int | None = None
     seeds: int = 2
