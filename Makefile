@@ -17,7 +17,7 @@ quickstart: $(BIN)/.installed
 	$(BIN)/nas pareto quickstart --plot $(RUN)/pareto.png
 	$(BIN)/nas report quickstart
 	$(BIN)/nas export quickstart@best --output $(RUN)/exports
-	$(BIN)/nas scale quickstart@best --output $(RUN)/exports/family
+	$(BIN)/nas scale quickstart@best --search configs/quickstart.yaml --output $(RUN)/exports/family
 	@echo "everything is in $(RUN)"
 
 test: $(BIN)/.installed-dev

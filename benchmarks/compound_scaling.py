@@ -25,6 +25,7 @@ from nas.scaling import (
     efficientnet_family,
     scale_dimensions,
 )
+from results.published import PublishedScaling, published_models, published_scaled
 from search_space import EFFICIENTNET_FAMILY, Architecture, cost, load_architecture, round_repeats
 
 Factors = tuple[float, float, float]  # depth, width, resolution
@@ -57,40 +58,20 @@ class Row(NamedTuple):
         return giga(self.member().architecture)
 
 
+def _printed_row(row: PublishedScaling) -> Row:
+    """A printed row, with assumed factors where it has none."""
+    if row.depth is None or row.width is None or row.resolution is None:
+        return Row(row.baseline, COMPOUND, row.macs / 1e9, assumed=True)
+    return Row(row.baseline, (row.depth, row.width, row.resolution), row.macs / 1e9)
+
+
 FAMILY = {
-    "b0": Printed(5.3, 0.39),
-    "b1": Printed(7.8, 0.70),
-    "b2": Printed(9.2, 1.0),
-    "b3": Printed(12, 1.8),
-    "b4": Printed(19, 4.2),
-    "b5": Printed(30, 9.9),
-    "b6": Printed(43, 19),
-    "b7": Printed(66, 37),
+    model.name[-2:].lower(): Printed(model.params / 1e6, (model.macs or 0) / 1e9)
+    for model in published_models("v5")
+    if model.efficientnet
 }
-DEPTH_4: Factors = (4.0, 1.0, 1.0)
-WIDTH_2: Factors = (1.0, 2.0, 1.0)
-RESOLUTION_2: Factors = (1.0, 1.0, 2.0)
-SCALED = (
-    Row("efficientnet_b0", BASELINE, 0.4),
-    Row("efficientnet_b0", DEPTH_4, 1.8),
-    Row("efficientnet_b0", WIDTH_2, 1.8),
-    Row("efficientnet_b0", RESOLUTION_2, 1.9),
-    Row("efficientnet_b0", COMPOUND, 1.8),
-    Row("mobilenet_v1", BASELINE, 0.6),
-    Row("mobilenet_v1", WIDTH_2, 2.2),
-    Row("mobilenet_v1", RESOLUTION_2, 2.2),
-    Row("mobilenet_v1", COMPOUND, 2.3),
-    Row("mobilenet_v2", BASELINE, 0.3),
-    Row("mobilenet_v2", DEPTH_4, 1.2),
-    Row("mobilenet_v2", WIDTH_2, 1.1),
-    Row("mobilenet_v2", RESOLUTION_2, 1.2),
-    Row("mobilenet_v2", COMPOUND, 1.3, assumed=True),
-    Row("resnet_50", BASELINE, 4.1),
-    Row("resnet_50", DEPTH_4, 16.2),
-    Row("resnet_50", WIDTH_2, 14.7),
-    Row("resnet_50", RESOLUTION_2, 16.4),
-    Row("resnet_50", COMPOUND, 16.7, assumed=True),
-)
+# B0, of table 7, first
+SCALED = tuple(map(_printed_row, sorted(published_scaled(), key=lambda row: row.table != 7)))
 # what the two rows without printed coefficients might have been, besides what `printing_both` finds
 GUESSES: tuple[Factors, ...] = (COMPOUND, (ALPHA**2, BETA**2, GAMMA**2), (1.3, 1.2, 1.3), (1.4, 1.2, 1.25))
 
@@ -194,7 +175,7 @@ def print_intervals() -> None:
 
 def print_exchanged() -> None:
     """ResNet-50's depth and width rows, as printed and exchanged."""
-    deep, wide = (next(row for row in SCALED if row[:2] == ("resnet_50", f)) for f in (DEPTH_4, WIDTH_2))
+    deep, wide = (next(row for row in SCALED if row[:2] == ("resnet_50", f)) for f in ((4, 1, 1), (1, 2, 1)))
     print("\nResNet-50's rows of depth and width\n")
     for what, depth_macs, width_macs in (
         ("as printed", deep.macs, wide.macs),
