@@ -117,8 +117,8 @@ def scale(
     _check_one_way(
         {
             "--family": family is not None,
-            "--phi, --alpha, --beta and --gamma": formula,
-            "--depth, --width and --resolution": any(value is not None for value in factors),
+            "the formula (--phi, --alpha, --beta, --gamma)": formula,
+            "given factors (--depth, --width, --resolution)": any(value is not None for value in factors),
             "--search": search is not None,
             "--dimensions": dimensions is not None,
         }

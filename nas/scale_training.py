@@ -73,13 +73,14 @@ def search_grid(found: Found, options: TrainingOptions) -> tuple[Ended, GridFind
         InputError: see `load_scaling_config`, `grid_points`, `sized_evaluator` and `run_scaling`.
         Exit: interrupted, or every training fails; what to do about it is told.
     """
-    from nas.scaling_run import evaluator_for
+    from nas.scaling_run import check_goes_on, evaluator_for
     from nas.scaling_search import grid_findings, grid_plan, grid_points
 
     baseline = found.architecture
     config = options.load(baseline)
     settings = config.scaling or GridSettings()
     config = config.model_copy(update={"scaling": settings, "dimensions": None})
+    check_goes_on(config)  # before data are read, or prepared
     with console.ItemProgress() as progress:
         alone = evaluator_for(config, [baseline], progress)  # tells classes and channels
         points = grid_points(baseline, settings, alone.num_classes, alone.in_channels)
@@ -103,12 +104,13 @@ def search_grid(found: Found, options: TrainingOptions) -> tuple[Ended, GridFind
 def run_dimensions(found: Found, options: TrainingOptions) -> tuple[Ended, DimensionFindings]:
     """Run the experiment on the dimensions of scaling as far as it goes; raises as `search_grid`."""
     from nas.dimensions import experiment_of, findings_of
-    from nas.scaling_run import evaluator_for
+    from nas.scaling_run import check_goes_on, evaluator_for
 
     baseline = found.architecture
     config = options.load(baseline)
     settings = config.dimensions or DimensionSettings()
     config = config.model_copy(update={"dimensions": settings, "scaling": None})
+    check_goes_on(config)  # before data are read, or prepared
     with console.ItemProgress() as progress:
         alone = evaluator_for(config, [baseline], progress)
         experiment = experiment_of(baseline, settings, alone.num_classes, alone.in_channels)

@@ -108,8 +108,7 @@ def run_scaling(
     """
     run = Run(run_path(config.name))
     exists = run.path.exists()
-    if exists:
-        _check_same(run, config)
+    check_goes_on(config)
     check_executor(config.executor, address)
     executor = executor_of(config.executor, run.path, address)
     facts = EvaluatorFacts(evaluator.fingerprint, evaluator.num_classes, evaluator.in_channels)
@@ -210,12 +209,15 @@ class Rows:
         return [replace(row, seed=seed) for row in self._rows for seed in later]
 
 
-def _check_same(run: Run, config: ScalingConfig) -> None:
-    """Refuse a folder that holds something else.
+def check_goes_on(config: ScalingConfig) -> None:
+    """Refuse the name of a run that holds something else; one that is not there yet is free.
 
     Raises:
         InputError: with the fields that differ.
     """
+    run = Run(run_path(config.name))
+    if not run.path.exists():
+        return
     if not run.journal_path.is_file():
         raise InputError(f"{run.path}: holds no journal, so there is nothing to go on with; move it away")
     if run.kind() != "scaling":
@@ -227,7 +229,7 @@ def _check_same(run: Run, config: ScalingConfig) -> None:
     if config.baseline != before.baseline and (
         config.baseline is None
         or before.baseline is None
-        or replace(config.baseline, name="") != replace(before.baseline, name="")
+        or config.baseline.renamed("any") != before.baseline.renamed("any")
     ):
         changed.insert(0, "baseline")
     if changed:
