@@ -128,6 +128,8 @@ def scale(
     of_members = {"-o": output, "--limit": limit, "--accuracy": accuracy, "--phi": phi}
     _check_company(of_members, dimensions is None, "a family, which --dimensions does not make")
     _check_company({"--accuracy": accuracy}, search is None, "a family that is not searched for")
+    of_arithmetic = {"--classes": classes, "--channels": channels}
+    _check_company(of_arithmetic, search is None and dimensions is None, "arithmetic; a run has its data's")
     _check_company({"--weights": weights or None}, output is not None, "-o")
     check_edition(edition)
     check_plot(plot, accuracy or [])
