@@ -94,7 +94,7 @@ def test_failures_are_recorded_with_their_text_and_not_tried_again(scripted: Scr
     run = run_search(config(), evaluator=Scripted(scripted.diary, acts=acts)).run
     first, second, third, fourth, *_ = run.trials()
     assert first.status == "failed"
-    assert re.fullmatch(r"RuntimeError: CUDA out of memory \(as if\) \(searching.py:\d+\)", first.error or "")
+    assert re.fullmatch(r"RuntimeError: CUDA out of memory \(as if\) \(scripted.py:\d+\)", first.error or "")
     assert (second.status, second.accuracy) == ("failed", None)
     assert "accuracy must be between 0 and 1, got nan" in (second.error or "")
     assert third.status == "done"
