@@ -17,7 +17,6 @@ from controller.random_search import RandomController
 from nas import SearchConfig, parse_config, run_search
 from tests.scripted import Scripted
 
-
 # a configuration's section of a controller that learns; without it one that costs next to nothing proposes
 PPO: dict[str, Any] = {"name": "ppo", "options": {"batch": 4, "hidden": 16, "embedding": 8}}
 
