@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,10 +19,35 @@ from tests.images import class_folders
 from trainers import create_executor
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """In parallel, slow tests first: what is left for the end is short, and can be shared out."""
+    """In parallel, what waits most of its time comes first, and not all of it in one process."""
     if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+        items[:] = shared_out(items, int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))
+
+
+def shared_out(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
+    """The order of tests of which each of `workers` processes gets an equal run to begin with.
+
+    One begins with the modules that fork, so that one fork server is enough, the next with what starts Ray
+    in its own process; both wait while others compute. What is left over at the end is short, and is stolen.
+    """
+    long = {item for item in items if item.get_closest_marker("slow") is not None}
+    forks = {"Forked", "nas_command"}  # of tests.processes
+    forking = [item for item in items if forks & vars(getattr(item, "module", None) or object).keys()]
+    forking.sort(key=lambda item: item not in long)
+    waiting = [item for item in items if item in long and item not in forking]
+    begun = {*forking, *waiting}
+    rest = [item for item in items if item not in begun]
+    heads = [forking, waiting] if workers > 1 else [forking + waiting]
+    shared: list[pytest.Item] = []
+    for number in range(workers):
+        size = (len(items) - len(shared)) // (workers - number)  # as xdist cuts them
+        head = heads[number] if number < len(heads) else []
+        fill = max(0, size - len(head))
+        shared += [*head, *rest[:fill]]
+        del rest[:fill]
+    return shared + rest
 
 
 pytest.register_assert_rewrite("tests.doctoring")

@@ -20,17 +20,6 @@ _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(["tests.imported"])
 
 
-def start(*arguments: str) -> subprocess.Popen[str]:
-    """A fresh interpreter in a session of its own, with its output kept."""
-    return subprocess.Popen(
-        [sys.executable, *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-
-
 class Forked:
     """A forked process, used like `subprocess.Popen`: it calls a function of a module and ends.
 
@@ -90,9 +79,7 @@ def nas_command(*words: str) -> Forked:
     return Forked(_nas, words)
 
 
-def wait_for(
-    condition: Callable[[], bool], process: subprocess.Popen[str] | Forked, seconds: float = 90.0
-) -> None:
+def wait_for(condition: Callable[[], bool], process: Forked, seconds: float = 90.0) -> None:
     """Until the condition holds or the process has ended."""
     until = time.monotonic() + seconds
     while not condition():

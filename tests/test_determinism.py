@@ -42,9 +42,9 @@ def test_two_searches_in_one_process_have_equal_journals(in_tmp: Path, controlle
             "space": "digits",
             "seed": 11,
             "objective": {"target": 1e6},
-            "protocol": {"epochs": 2, "batch": 256, "subset": 512, "shift": 1},
+            "protocol": {"epochs": 2, "batch": 64, "subset": 128, "image_size": 16, "shift": 1},
             "baselines": [],
-            "controller": {"name": controller},
+            "controller": {"name": controller, "options": {"first": 4} if controller == "dyna" else {}},
             "search": {"candidates": 4 if controller != "dyna" else 7},
             "executor": {"kind": "inline"},
         }

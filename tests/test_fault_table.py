@@ -4,17 +4,17 @@
 """
 
 import os
-import subprocess
 import sys
 import warnings
 from pathlib import Path
 
 import pytest
 
+from benchmarks import faults as benchmark
 from benchmarks.fault_parts import Account, Ground, Watch
+from tests.processes import Forked
 from tests.searching import Scripted
 
-ROOT = Path(__file__).parent.parent
 STRESS = int(os.environ.get("STRESS_FAULTS", "0"))  # times; 20 and more of the kills in ``make stress``
 
 # what runs in one process for how many times, and whether it starts Ray
@@ -43,18 +43,10 @@ def test_nodes_that_die_lose_no_result(in_tmp: Path) -> None:
 
 def bring_about(faults: dict[str, int]) -> None:
     """Run the benchmark, in a process of its own, and hold its table against what it may say."""
-    command = [
-        sys.executable,
-        "-m",
-        "benchmarks.faults",
-        "--only",
-        *faults,
-        "--times",
-        *map(str, faults.values()),
-    ]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    rows = [line.strip("|").split("|") for line in done.stdout.splitlines()[2:] if line.startswith("|")]
+    process = Forked(table_of, ["--only", *faults, "--times", *map(str, faults.values())])
+    out, err = process.communicate()
+    assert process.returncode == 0, out + err
+    rows = [line.strip("|").split("|") for line in out.splitlines()[2:] if line.startswith("|")]
     assert len(rows) == len(faults)
     for (name, times), cells in zip(faults.items(), rows, strict=True):
         _, brought, lost, twice, _ = (cell.strip() for cell in cells)
@@ -63,6 +55,12 @@ def bring_about(faults: dict[str, int]) -> None:
             continue
         assert int(brought) >= times
         assert (lost, twice) == ("0", "0")
+
+
+def table_of(words: list[str]) -> None:
+    """The benchmark's command line."""
+    sys.argv = ["faults", *words]
+    benchmark.main()
 
 
 def test_the_account_counts_what_is_lost_and_what_is_trained_twice(in_tmp: Path, monkeypatch) -> None:

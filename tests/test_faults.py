@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from nas import open_run
-from tests.processes import Forked, nas_command, start, wait_for
+from tests.processes import Forked, nas_command, wait_for
 from tests.searching import session
 from tests.test_cli import nas
 
@@ -53,7 +53,7 @@ def test_ctrl_c_stops_cleanly_and_the_printed_command_goes_on(in_tmp: Path, exec
 
 
 def test_a_search_can_be_read_while_it_runs(in_tmp: Path, capsys) -> None:
-    process = start("-m", "tests.searching", "t", "inline", "4000")
+    process = Forked(session, "t", "inline", "4000")
     wait_for(lambda: Path("runs/t/journal.db").is_file() and len(finished_keys()) >= 2, process)
     assert "t: running" in nas(capsys, "status", "t")[1]
     second = Forked(session, "t", "inline", "4000", "--resume")

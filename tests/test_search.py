@@ -17,7 +17,7 @@ from nas.replay import replay
 from nas.search import Search
 from results import EvaluatorFacts, Journal, create_run, ranked
 from search_space import load_space
-from tests.searching import Scripted, config
+from tests.searching import PPO, Scripted, config
 from trainers import Result
 
 
@@ -94,7 +94,7 @@ def test_failures_are_recorded_with_their_text_and_not_tried_again(scripted: Scr
     run = run_search(config(), evaluator=Scripted(scripted.diary, acts=acts)).run
     first, second, third, fourth, *_ = run.trials()
     assert first.status == "failed"
-    assert re.fullmatch(r"RuntimeError: CUDA out of memory \(as if\) \(searching.py:\d+\)", first.error or "")
+    assert re.fullmatch(r"RuntimeError: CUDA out of memory \(as if\) \(scripted.py:\d+\)", first.error or "")
     assert (second.status, second.accuracy) == ("failed", None)
     assert "accuracy must be between 0 and 1, got nan" in (second.error or "")
     assert third.status == "done"
@@ -134,14 +134,15 @@ def test_a_space_that_is_used_up_ends_the_search_with_every_network_once(
 
 
 def test_resume_spends_only_the_rest_of_the_budget(scripted: Scripted) -> None:
-    run_search(config(search={"candidates": 4}), evaluator=scripted)
+    run_search(config(controller=PPO, search={"candidates": 4}), evaluator=scripted)
     before = [(t.id, t.key, t.accuracy) for t in open_run("t").trials()]
-    end = run_search(config(search={"candidates": 9}), evaluator=scripted, resume=True)
+    settings = config(controller=PPO, search={"candidates": 9})
+    end = run_search(settings, evaluator=scripted, resume=True)
     after = [(t.id, t.key, t.accuracy) for t in end.run.trials()]
     assert after[:4] == before
     assert len(after) == 9
     assert len(scripted.lines("begin")) == len(set(scripted.lines("begin"))) == 9
-    controller, saved = replayed(end.run, config())
+    controller, saved = replayed(end.run, settings)
     assert_equal_states(controller.state_dict(), saved)
 
 
@@ -167,7 +168,7 @@ def test_an_interrupted_search_and_an_undisturbed_one_are_the_same(in_tmp: Path,
 
 
 def test_results_that_were_not_told_before_a_kill_are_told_on_resume(scripted: Scripted) -> None:
-    run_search(config(search={"candidates": 3}), evaluator=scripted)
+    run_search(config(controller=PPO, search={"candidates": 3}), evaluator=scripted)
     run = open_run("t")
     # as if the process had died between committing a result and teaching the controller
     journal = Journal.open(run.journal_path)
@@ -176,7 +177,8 @@ def test_results_that_were_not_told_before_a_kill_are_told_on_resume(scripted: S
     journal.finish(4, "done", accuracy=0.7, reward=0.7)
     journal.close()
     # with no budget left nothing but the catching up can tell it
-    end = run_search(config(search={"candidates": 4}), evaluator=scripted, resume=True)
+    settings = config(controller=PPO, search={"candidates": 4})
+    end = run_search(settings, evaluator=scripted, resume=True)
     assert len(scripted.lines("begin")) == 3
     with end.run.journal() as again:
         assert all(row.told is not None for row in again.proposals())
@@ -373,7 +375,7 @@ def test_architectures_are_found_by_run_and_number(scripted: Scripted) -> None:
 def test_tensorboard_has_the_search_the_controller_and_every_curve(scripted: Scripted) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    run = run_search(config(), evaluator=scripted).run
+    run = run_search(config(controller=PPO), evaluator=scripted).run
     folder = run.path / "tensorboard"
     events = EventAccumulator(str(folder)).Reload()
     tags = set(events.Tags()["scalars"])

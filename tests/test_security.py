@@ -3,8 +3,6 @@
 import io
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +11,8 @@ import torch
 from nas import load_config, open_run, parse_config, run_search
 from results import Journal, run_path
 from search_space import InputError, load_architecture, load_space
-from tests.searching import Scripted, config
+from tests.processes import Forked
+from tests.searching import Scripted, config, session
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("controller", "nas", "results", "search_space", "trainers")
@@ -79,10 +78,14 @@ def test_a_runs_name_cannot_leave_the_runs_folder(in_tmp: Path, name: str) -> No
 
 @pytest.mark.slow
 @pytest.mark.parametrize("executor", ["inline", "ray"])
-def test_secrets_of_the_environment_are_not_written_into_a_run(in_tmp: Path, executor: str) -> None:
-    environment = {**os.environ, "WANDB_API_KEY": "se-cr-et-1234", "AWS_SECRET_ACCESS_KEY": "se-cr-et-5678"}
-    command = [sys.executable, "-m", "tests.searching", "t", executor, "4"]
-    subprocess.run(command, env=environment, check=True, capture_output=True)
+def test_secrets_of_the_environment_are_not_written_into_a_run(
+    in_tmp: Path, monkeypatch: pytest.MonkeyPatch, executor: str
+) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "se-cr-et-1234")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "se-cr-et-5678")
+    process = Forked(session, "t", executor, "4")
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
     assert len(open_run("t").trials()) == 4
     files = [path for path in Path("runs").rglob("*") if path.is_file()]
     assert any(path.name == "journal.db" for path in files)

@@ -25,7 +25,7 @@ from controller import Outcome, create_controller
 from nas import run_search
 from results import Run, TensorBoardLog, Trial, front_of, tensorboard
 from search_space import Decision, SearchSpace
-from tests.searching import Scripted, config
+from tests.searching import PPO, Scripted, config
 
 SCALARS = {
     *("search/accuracy", "search/reward", "search/macs", "search/params", "search/seconds"),
@@ -49,7 +49,8 @@ def values(folder: Path, tag: str) -> list[float]:
 def run(in_tmp: Path) -> Run:
     """A finished search of 8 candidates, the second and the third of which failed."""
     evaluator = Scripted(in_tmp / "diary", acts={2: "raise", 3: "nan"})
-    return run_search(config(search={"candidates": 8, "figure_every": 3}), evaluator=evaluator).run
+    settings = config(controller=PPO, search={"candidates": 8, "figure_every": 3})
+    return run_search(settings, evaluator=evaluator).run
 
 
 def test_the_search_s_curves_are_complete(run: Run) -> None:

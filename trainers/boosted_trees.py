@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 _ARRAYS = ("left", "right", "feature", "threshold", "value", "scalars")
-_CHUNK = 1024
+_CHUNK = 64  # points: what a step reads and writes stays in the processor's cache
 SETTINGS = {"n_estimators": 3000, "max_depth": 3, "learning_rate": 0.04, "subsample": 0.7}
 
 
@@ -59,17 +59,20 @@ class BoostedTrees:
     def predict(self, points: npt.ArrayLike) -> Floats:
         """Values (N,) at points (N, features)."""
         x = np.asarray(points, dtype=np.float32)  # as scikit-learn compares them
-        parts = [self._predict(x[start : start + _CHUNK]) for start in range(0, len(x), _CHUNK)]
-        return np.concatenate(parts) if parts else np.empty(0)
-
-    def _predict(self, x: npt.NDArray[np.float32]) -> Floats:
-        trees = np.arange(len(self.left))
-        node = np.zeros((len(x), len(trees)), dtype=np.int32)  # (N, T)
-        rows = np.arange(len(x))[:, None]
-        for _ in range(int(self.scalars[1])):
-            goes_left = x[rows, self.feature[trees, node]] <= self.threshold[trees, node]
-            node = np.where(goes_left, self.left[trees, node], self.right[trees, node])
-        return self.scalars[0] + self.value[trees, node].sum(axis=1)
+        trees, nodes = self.left.shape
+        first = np.arange(trees, dtype=np.int32) * nodes  # (T,) roots, where all trees stand in one row
+        left, right = ((side + first[:, None]).ravel() for side in (self.left, self.right))
+        feature, threshold, value = self.feature.ravel(), self.threshold.ravel(), self.value.ravel()
+        found = np.empty(len(x))
+        for start in range(0, len(x), _CHUNK):
+            part = x[start : start + _CHUNK]
+            rows = np.arange(len(part), dtype=np.int32)[:, None] * part.shape[1]
+            node = np.broadcast_to(first, (len(part), trees))
+            for _ in range(int(self.scalars[1])):
+                goes_left = part.ravel().take(rows + feature.take(node)) <= threshold.take(node)
+                node = np.where(goes_left, left.take(node), right.take(node))
+            found[start : start + len(part)] = self.scalars[0] + value.take(node).sum(axis=1)
+        return found
 
     def digest(self) -> str:
         """SHA-256 of everything that decides a prediction."""

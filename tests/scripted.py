@@ -1,0 +1,79 @@
+"""An evaluator without training. Ray's workers import this module, so it imports little."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from search_space import Architecture
+from trainers import Measurement
+
+
+@dataclass(frozen=True)
+class Scripted:
+    """Gives an accuracy made from the key, after a while; does something else for some networks.
+
+    Attributes:
+        diary: a file with one line for every beginning and end of an evaluation.
+        seconds: an epoch takes.
+        acts: the n-th evaluation to begin (counted over processes, from 1) to what it does:
+            ``raise``, ``break the GPU``, ``nan``, ``die``, ``hang``, ``nothing``, ``eat memory``.
+    """
+
+    diary: Path
+    seconds: float = 0.0
+    acts: dict[int, str] = field(default_factory=dict)
+    fingerprint: str = "scripted"
+    num_classes: int = 10
+    in_channels: int = 1
+
+    def epochs(
+        self, architecture: Architecture, seed: int, weights_path: Path | None = None
+    ) -> Iterator[Measurement]:
+        act = self.acts.get(self.write("begin", architecture.key))
+        accuracy = 0.5 + int(architecture.key[:6], 16) / 2**24 / 2
+        for epoch in (1, 2):
+            time.sleep(self.seconds)
+            if act == "raise":
+                raise RuntimeError("CUDA out of memory\n(as if)")
+            if act == "break the GPU":
+                raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+            if act == "nan":
+                yield Measurement(accuracy=float("nan"))
+            if act == "eat memory":
+                bytearray(2**34)  # without a limit it is only address space: nothing is written
+            if act == "die":
+                os.kill(os.getpid(), signal.SIGKILL)
+            if act == "hang":
+                time.sleep(1000)
+            if act == "nothing":
+                return
+            if epoch == 2:
+                self.write("end", architecture.key)
+                if weights_path is not None:
+                    weights_path.parent.mkdir(parents=True, exist_ok=True)
+                    weights_path.write_text(architecture.key)
+            yield Measurement(accuracy=accuracy, metrics={"loss": 1.0 / epoch}, final=epoch == 2)
+
+    def write(self, what: str, key: str) -> int:
+        """Add a line; the number of lines of its kind so far."""
+        with self.diary.open("a") as file:
+            file.write(f"{what} {key} {os.getpid()}\n")
+        return sum(line.startswith(what) for line in self.diary.read_text().splitlines())
+
+    def processes(self) -> list[int]:
+        """Who began evaluations, in their order."""
+        lines = self.diary.read_text().splitlines()
+        return [int(line.split()[2]) for line in lines if line.startswith("begin")]
+
+    def lines(self, what: str) -> list[str]:
+        """The keys of what began, or ended."""
+        if not self.diary.exists():
+            return []
+        return [line.split()[1] for line in self.diary.read_text().splitlines() if line.startswith(what)]
