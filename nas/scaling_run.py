@@ -19,7 +19,7 @@ from nas.scaling_config import ScalingConfig, load_scaling_config
 from nas.search import Listener, measured_by
 from nas.sized_data import sized_evaluator
 from nas.trainings import Outcome, Trainings
-from results import EvaluatorFacts, Journal, NewTrial, Run, Trial, create_run, run_path, write_whole
+from results import HISTORY, EvaluatorFacts, Journal, NewTrial, Run, Trial, create_run, run_path, write_whole
 from search_space import Architecture, InputError, cost
 from trainers import Evaluator, joined
 from trainers.prepare import PrepareProgress
@@ -109,6 +109,7 @@ def run_scaling(
     run = Run(run_path(config.name))
     exists = run.path.exists()
     if exists:
+        check_scaling(run)
         _check_same(run, config)
     check_executor(config.executor, address)
     executor = executor_of(config.executor, run.path, address)
@@ -210,18 +211,30 @@ class Rows:
         return [replace(row, seed=seed) for row in self._rows for seed in later]
 
 
+def check_scaling(run: Run) -> None:
+    """Refuse a folder that no such run can go on in.
+
+    Raises:
+        InputError: it has lost its journal, has none, or holds a search or an audit.
+    """
+    if not run.journal_path.is_file():
+        if (run.path / HISTORY).is_file():
+            raise InputError(
+                f"{run.path}: has lost its journal; nas doctor {run.path} --repair makes it anew"
+            )
+        raise InputError(f"{run.path}: holds no journal, so there is nothing to go on with; move it away")
+    kind = run.kind()
+    if kind != "scaling":
+        what = "an audit" if kind == "audit" else "a search"
+        raise InputError(f"{run.path}: holds {what}, and no scaling; choose another name with --run NAME")
+
+
 def _check_same(run: Run, config: ScalingConfig) -> None:
-    """Refuse a folder that holds something else.
+    """Refuse a run that was made with another configuration.
 
     Raises:
         InputError: with the fields that differ.
     """
-    if not run.journal_path.is_file():
-        raise InputError(f"{run.path}: holds no journal, so there is nothing to go on with; move it away")
-    if run.kind() != "scaling":
-        raise InputError(
-            f"{run.path}: holds a search or an audit, and no scaling; choose another name with --run NAME"
-        )
     before = load_scaling_config(run.config_path)
     changed = [field for field in differences(config, before) if _matters(field)]
     if config.baseline != before.baseline and (
