@@ -76,10 +76,20 @@ class ScalingEnd:
 
 
 def evaluator_for(
-    config: ScalingConfig, networks: Sequence[Architecture], progress: PrepareProgress | None = None
+    config: ScalingConfig,
+    networks: Sequence[Architecture],
+    progress: PrepareProgress | None = None,
+    *,
+    may_prepare: bool = True,
 ) -> Evaluator:
     """What trains these networks on a configuration's data; see `sized_evaluator`."""
-    return sized_evaluator(config.data, config.how, networks, progress)
+    return sized_evaluator(config.data, config.how, networks, progress, may_prepare=may_prepare)
+
+
+def seeds_of(seed: int) -> list[int]:
+    """The seeds of every network's trainings, from the first on: the given one, and others drawn from it."""
+    drawn = random.Random(seed).sample(range(2**31), MOST_SEEDS + 1)  # a longer list begins alike
+    return [seed, *(other for other in drawn if other != seed)]
 
 
 def run_scaling(
@@ -159,8 +169,7 @@ class Rows:
 
     def __init__(self, plan: Plan, evaluator: Evaluator, seed: int) -> None:
         self.plan = plan
-        drawn = random.Random(seed).sample(range(2**31), MOST_SEEDS + 1)  # a longer list begins alike
-        self.seeds = [seed, *(other for other in drawn if other != seed)][: plan.most]
+        self.seeds = seeds_of(seed)[: plan.most]
         self._rows = [self._row(member, evaluator) for member in plan.members]
         self._places = {(row.key, row.protocol): place for place, row in enumerate(self._rows)}
 

@@ -71,14 +71,22 @@ class Run:
             raise InputError(f"{self.config_path}: must hold keys and values")
         return data
 
+    def is_scaling(self) -> bool:
+        """Whether its configuration is one of scaling; the journal is not read.
+
+        Raises:
+            InputError: the configuration cannot be read.
+        """
+        config = self.config()
+        return "space" not in config and ("scaling" in config or "dimensions" in config)
+
     def kind(self) -> Kind:
         """What the run holds.
 
         Raises:
             InputError: the configuration or the journal cannot be read.
         """
-        config = self.config()
-        if "space" not in config and ("scaling" in config or "dimensions" in config):
+        if self.is_scaling():
             return "scaling"
         with self.journal() as journal:
             return "audit" if journal.is_audit() else "search"
