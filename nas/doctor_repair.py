@@ -17,6 +17,7 @@ from nas.controller_state import loaded
 from nas.doctor import REUSE, Examination, Replays
 from nas.doctor_files import look_for_leftovers
 from nas.doctor_rows import Content, check_trials, content_of
+from nas.doctor_scaling import members_of
 from nas.replay import space_of
 from nas.scaling_config import ScalingConfig
 from results import Journal
@@ -124,11 +125,16 @@ def _rescued(found: Examination) -> sqlite3.Connection:
         with contextlib.suppress(FieldError, InputError):
             space = space_of(config, facts)
 
+    members = None
+    if isinstance(config, ScalingConfig) and facts is not None:
+        with contextlib.suppress(FieldError, InputError):
+            members = members_of(config, facts)
+
     def sound(table: str, row: dict[str, Any]) -> bool:
         if table != "trials" or facts is None:
             return True
         alone = content_of({"trials": [row], "evaluator": evaluator}, config)
-        return all(finding.severity != "error" for finding in check_trials(alone, config, space))
+        return all(finding.severity != "error" for finding in check_trials(alone, config, space, members))
 
     return salvaged(path, sound)
 

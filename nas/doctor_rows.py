@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from nas.config import SearchConfig
-from nas.doctor_scaling import check_scaled_trials
+from nas.doctor_scaling import Members, check_scaled_trials
 from nas.replay import space_of
 from nas.scaling_config import ScalingConfig
 from results import EvaluatorFacts, ProposalRow, Trial
@@ -167,6 +167,7 @@ def check_trials(content: Content, config: Config | None, space: SearchSpace | N
         content: the rows.
         config: of the run; without one, less can be checked.
         space: of the search, where it was made already.
+        members: of the run of scaling, see `members_of`, where they were made already.
     """
     findings, facts = content.findings, content.facts
     if facts is None:
@@ -184,7 +185,7 @@ def check_trials(content: Content, config: Config | None, space: SearchSpace | N
                 _check_candidate(trial, content, config, space, findings)
     if isinstance(config, ScalingConfig):
         with findings.reading("trials"):
-            check_scaled_trials(content, config, findings)
+            check_scaled_trials(content, config, members, findings)
     networks: dict[int, str] = {trial.id: trial.key for trial in content.trials}
     for row in content.proposals if space is not None else []:
         with findings.reading(f"proposal {row.id}"):
@@ -349,6 +350,7 @@ def _check_recommendations(content: Content, findings: Findings) -> None:
 def _check_sessions(content: Content, running: bool, findings: Findings) -> None:
     sessions = content.rows.get("sessions", [])
     given = content.kind in ("audit", "scaling")
+    who = "command" if given else "search"
     goes_on = "the same command goes on" if given else "nas search --resume goes on"
     for row in sessions:
         with findings.reading(f"session {row['id']}"):
@@ -361,5 +363,5 @@ def _check_sessions(content: Content, running: bool, findings: Findings) -> None
         findings.warning("killed", f"session {sessions[-1]['id']}: was killed, no end is noted", goes_on)
     for trial in content.trials:
         if trial.status == "running":
-            text = f"trial {trial.id}: is noted as running, and no {'command' if given else 'search'} holds the folder"
+            text = f"trial {trial.id}: is noted as running, and no {who} holds the folder"
             findings.warning("running", text, f"{goes_on}, and trains it")

@@ -15,8 +15,10 @@ from trainers import Evaluator
 if TYPE_CHECKING:
     from nas.doctor_rows import Content, Findings
 
+Members = tuple[Member, ...]
 
-def members_of(config: ScalingConfig, facts: EvaluatorFacts) -> tuple[Member, ...]:
+
+def members_of(config: ScalingConfig, facts: EvaluatorFacts) -> Members:
     """The networks that such a run trains.
 
     Args:
@@ -40,13 +42,22 @@ def members_of(config: ScalingConfig, facts: EvaluatorFacts) -> tuple[Member, ..
     return grid_plan(base, grid_points(base, grid, facts.num_classes, facts.in_channels), grid).members
 
 
-def check_scaled_trials(content: Content, config: ScalingConfig, findings: Findings) -> None:
-    """Whether networks, choices, seeds and protocols are those of the configuration, and none has a reward."""
-    facts = content.facts
-    assert facts is not None
+def check_scaled_trials(
+    content: Content, config: ScalingConfig, members: Members | None, findings: Findings
+) -> None:
+    """Whether networks, choices, seeds and protocols are those of the configuration, and none has a reward.
+
+    Args:
+        content: the rows.
+        config: of the run.
+        members: of it, where they were made already.
+        findings: take what is wrong.
+    """
+    assert content.facts is not None
     known: dict[str, dict[str, object]] | None = None
     try:
-        known = {m.architecture.key: dict(m.choices) for m in members_of(config, facts)}
+        members = members_of(config, content.facts) if members is None else members
+        known = {member.architecture.key: dict(member.choices) for member in members}
     except (InputError, FieldError) as error:
         findings.error("members", f"config.yaml: its networks cannot be made: {error}")
     seeds, usual = frozenset(seeds_of(config.seed)), _usual_evaluators(content.trials)
