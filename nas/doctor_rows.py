@@ -160,7 +160,12 @@ def _facts(row: dict[str, Any]) -> EvaluatorFacts:
     return facts
 
 
-def check_trials(content: Content, config: Config | None, space: SearchSpace | None = None) -> list[Finding]:
+def check_trials(
+    content: Content,
+    config: Config | None,
+    space: SearchSpace | None = None,
+    members: Members | None = None,
+) -> list[Finding]:
     """Whether keys, costs, choices and rewards are what they are made from.
 
     Args:
@@ -186,17 +191,8 @@ def check_trials(content: Content, config: Config | None, space: SearchSpace | N
     if isinstance(config, ScalingConfig):
         with findings.reading("trials"):
             check_scaled_trials(content, config, members, findings)
-    networks: dict[int, str] = {trial.id: trial.key for trial in content.trials}
-    for row in content.proposals if space is not None else []:
-        with findings.reading(f"proposal {row.id}"):
-            assert space is not None
-            if row.trial not in networks:
-                findings.error("no trial", f"proposal {row.id}: trial {row.trial} is not there")
-            elif space.decode(row.indices).key != networks[row.trial]:
-                text = f"proposal {row.id}: its indices are another network than trial {row.trial}"
-                findings.error("indices", text)
-            if row.log_prob is not None and not math.isfinite(row.log_prob):
-                findings.error("log_prob", f"proposal {row.id}: log_prob must be finite, is {row.log_prob}")
+    if space is not None:
+        _check_proposals(content, space, findings)
     its = f"{len(content.trials)} trials, {content.results} results"
     if content.kind == "scaling":
         return findings.result(
@@ -206,6 +202,19 @@ def check_trials(content: Content, config: Config | None, space: SearchSpace | N
         f"{its}, {len(content.proposals)} proposals: keys, costs, choices and rewards are what they are made "
         "from"
     )
+
+
+def _check_proposals(content: Content, space: SearchSpace, findings: Findings) -> None:
+    networks: dict[int, str] = {trial.id: trial.key for trial in content.trials}
+    for row in content.proposals:
+        with findings.reading(f"proposal {row.id}"):
+            if row.trial not in networks:
+                findings.error("no trial", f"proposal {row.id}: trial {row.trial} is not there")
+            elif space.decode(row.indices).key != networks[row.trial]:
+                text = f"proposal {row.id}: its indices are another network than trial {row.trial}"
+                findings.error("indices", text)
+            if row.log_prob is not None and not math.isfinite(row.log_prob):
+                findings.error("log_prob", f"proposal {row.id}: log_prob must be finite, is {row.log_prob}")
 
 
 def _check_network(trial: Trial, facts: EvaluatorFacts, findings: Findings) -> None:
