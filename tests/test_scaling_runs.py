@@ -423,6 +423,7 @@ def slow_grid(diary: str) -> None:
     grid(Scripted(Path(diary), seconds=0.15))
 
 
+@pytest.mark.slow
 def test_kill_9_and_the_same_command_goes_on(in_tmp: Path, without_data) -> None:
     diary = in_tmp / "diary"
     process = Forked(slow_grid, str(diary))
