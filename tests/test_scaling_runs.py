@@ -8,6 +8,7 @@ import shutil
 import signal
 import sqlite3
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -413,6 +414,22 @@ def test_the_evaluator_of_all_sizes_is_compared_and_nothing_is_prepared(in_tmp: 
     last = examine(run).findings[-1]
     assert (last.check, last.severity) == ("evaluator", "warning")
     assert "measures otherwise than the journal notes" in last.text
+
+
+def test_a_missing_cache_is_not_prepared_by_an_examination(in_tmp: Path, photos: Path) -> None:
+    from nas.config_sections import DataConfig
+    from nas.sized_data import sized_evaluator
+    from trainers import ProxyProtocol, read_facts
+    from trainers.prepare import PrepareOptions, prepare
+
+    options = PrepareOptions(image_size=16, channels=1, workers=1, validation=0.25)
+    prepare(photos, Path("data/x-16"), options)
+    assert read_facts("data/x-16").image_size == 16
+    network = load_architecture(NETWORK)
+    networks = [network, replace(network, image_size=20)]
+    with pytest.raises(InputError, match="data/x-20: holds no prepared data"):
+        sized_evaluator(DataConfig(cache="data/x-16"), ProxyProtocol(batch=4), networks, may_prepare=False)
+    assert not Path("data/x-20").exists()
 
 
 # --- a real process ----------------------------------------------------------------------------------
