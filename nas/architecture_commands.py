@@ -115,4 +115,7 @@ def export(
         why = "when it finished it was neither recommended nor among the best search.keep_weights"
         if trial.baseline is not None:
             why = "it did not finish, or search.keep_weights was 0"
-        out.print(f"{trial.title} has no weights: {why}", soft_wrap=True)
+        if found.kind != "search":
+            why = f"{'an audit' if found.kind == 'audit' else 'a run of scaling'} keeps none"
+        title = trial.title if found.kind == "search" else f"trial {trial.id}"
+        out.print(f"{title} has no weights: {why}", soft_wrap=True)

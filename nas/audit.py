@@ -133,6 +133,10 @@ def _check_same(run: Run, config: SearchConfig) -> None:
     """
     if not run.journal_path.is_file():
         raise InputError(f"{run.path}: holds no journal, so there is no audit to go on with; move it away")
+    if run.kind() == "scaling":
+        raise InputError(
+            f"{run.path}: holds a run of scaling, not an audit; choose another name with --run NAME"
+        )
     with run.journal() as journal:
         if journal.proposals():
             raise InputError(f"{run.path}: holds a search, not an audit; choose another name with --run NAME")

@@ -109,7 +109,11 @@ def search(
     if config is None:
         if not (run and resume):
             raise InputError("nas search needs a configuration, or --resume --run NAME")
-        config = open_run(run).config_path
+        existing = open_run(run)
+        if existing.kind() == "scaling":  # its configuration is no search's
+            text = "holds a run of scaling, no search; the same nas scale command goes on with it"
+            raise InputError(f"{existing.path}: {text}")
+        config = existing.config_path
     settings = load_config(config, overrides, name=run)
     if not resume:
         check_new(settings.name)  # before a table is read

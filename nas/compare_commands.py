@@ -111,9 +111,9 @@ def _rediscovery(
 
 
 def _pair(found: Sequence[Found]) -> tuple[int, int] | None:
-    """Places of the first candidate of a run, and of the first network not of that run or its baseline."""
+    """Places of the first candidate of a search, and of the first network not of that run or its baseline."""
     for own, each in enumerate(found):
-        if each.run is None or each.trial is None or not each.trial.proposed:
+        if each.run is None or each.trial is None or not each.trial.proposed or each.kind == "scaling":
             continue
         folder = each.run.path.resolve()
         for place, other in enumerate(found):
@@ -154,8 +154,10 @@ def _print_side_by_side(typed: Sequence[str], found: Sequence[Found], classes: i
     runs = {each.run.path.resolve() for each in found if each.trial is not None and each.run is not None}
     if runs:
         notes += ["accuracy and reward are as a run measured them"]
+    if any(len(each.accuracies) > 1 for each in found):
+        notes += ["of scaling it is the mean of several seeds"]
     if len(runs) > 1:
-        notes[-1] = "accuracy and reward are each its own run's, and need not compare"
+        notes[3] = "accuracy and reward are each its own run's, and need not compare"
     out.print("; ".join(notes), soft_wrap=True)
 
 
@@ -176,7 +178,7 @@ def _print_costs(typed: Sequence[str], found: Sequence[Found], classes: int, cha
             row += [f"{count(value)}{unit}", f"{value / first:.2f}"]
         row += [network.image_size]
         if any(other.trial is not None for other in found):
-            row += ["-", "-"] if trial is None else [percent(trial.accuracy), reward_text(trial.reward)]
+            row += ["-", "-"] if trial is None else [percent(each.accuracy), reward_text(trial.reward)]
         rows.append(row)
     columns = ["architecture", "MACs", "x", "params", "x", "memory", "x", "image size"]
     if any(each.trial is not None for each in found):

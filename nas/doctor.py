@@ -16,9 +16,11 @@ from typing import Any, Literal
 from nas.config import SearchConfig, load_config
 from nas.controller_state import loaded
 from nas.doctor_files import Leftovers, files_findings, look_for_leftovers
-from nas.doctor_rows import Content, Finding, Findings, check_order, check_trials, content_of
+from nas.doctor_rows import Config, Content, Finding, Findings, check_order, check_trials, content_of
+from nas.doctor_scaling import check_scaled_evaluator, scaled_evaluator
 from nas.launch import create_evaluator, environment
 from nas.replay import Progress, Replay, difference, replay
+from nas.scaling_config import ScalingConfig, load_scaling_config
 from results import RUNS, Run, open_run
 from results.history import FILE as HISTORY
 from results.rebuild import Past, Rows, Snapshot, differences, rows_of, snapshot
@@ -29,7 +31,7 @@ JournalState = Literal["sound", "missing", "damaged", "behind", "differs"]
 HistoryState = Literal["sound", "missing", "damaged", "behind", "differs"]
 ControllerState = Literal["sound", "none", "lost", "unknown"]
 FROM_HISTORY = f"--repair makes the journal anew from {HISTORY}"
-REUSE = "a search begun with --reuse of this run takes over its measurements"
+REUSE = "another run begun with --reuse of this run takes over its measurements"
 
 
 @dataclass(slots=True)
@@ -73,7 +75,7 @@ class Examination:
 
     run: Run
     running: bool
-    config: SearchConfig | None = None
+    config: Config | None = None
     snapshot: Snapshot | None = None
     content: Content | None = None
     past: Past | None = None
@@ -145,7 +147,7 @@ def examine(
         found.findings += files_findings(found.left)
     if found.config is not None and found.content is not None and found.content.facts is not None:
         step("evaluator")
-        found.findings.append(_check_evaluator(found.config, found.content))
+        found.findings += _check_evaluator(found.config, found.content)
     return found
 
 
@@ -176,13 +178,17 @@ def _check_journal(found: Examination) -> None:
 
 def _check_config(found: Examination) -> None:
     path, findings = found.run.config_path, Findings("config")
+    name, what = found.run.path.resolve().name, "space"
     try:
-        found.config = load_config(path, name=found.run.path.resolve().name)
-        load_space(found.config.space)
+        if found.run.is_scaling():
+            found.config, what = load_scaling_config(path, name=name), "baseline"
+        else:
+            found.config = load_config(path, name=name)
+            load_space(found.config.space)
     except (InputError, FieldError, OSError) as error:
         where = "" if str(path) in str(error) else f"{path}: "
-        findings.error("config", f"{where}{error}", "put back the configuration that the search began with")
-    found.findings += findings.result(f"{path} and its space can be read")
+        findings.error("config", f"{where}{error}", "put back the configuration that the run began with")
+    found.findings += findings.result(f"{path} and its {what} can be read")
 
 
 # --- history -----------------------------------------------------------------------------------------
@@ -304,11 +310,14 @@ def _check_controller(found: Examination, replays: Replays | None) -> None:
     saved, damage = _saved(content)
     if content.state is None and not content.proposals:
         found.controller = "none"
+        if content.kind in ("audit", "scaling"):
+            found.findings += findings.result("none: nothing is proposed in such a run")
+            return
         found.findings += findings.result("no state yet: nothing was proposed")
         return
     if damage is not None:
         found.controller = "lost"
-    if replays is None or config is None or content.facts is None:
+    if replays is None or not isinstance(config, SearchConfig) or content.facts is None:
         if damage is not None:
             findings.error("state", damage, "--repair makes it again by a replay")
         found.findings += findings.result("its state can be read; no replay was made")
@@ -377,32 +386,43 @@ def _other_environment(content: Content, schema: int) -> str:
     return f"; that may come from {', '.join(changes)}" if changes else ""
 
 
-def _check_evaluator(config: SearchConfig, content: Content) -> Finding:
-    """Whether the search could go on with the data that are here."""
+def _check_evaluator(config: Config, content: Content) -> list[Finding]:
+    """Whether the run could go on with the data that are here."""
+    assert content.facts is not None
+    findings = Findings("evaluator")
+    what = "search" if content.kind == "search" else "run"
+    try:
+        if isinstance(config, ScalingConfig):
+            evaluator = scaled_evaluator(config, content)
+            fingerprint = evaluator.fingerprint
+            if fingerprint == content.facts.fingerprint:
+                check_scaled_evaluator(content, evaluator, findings)
+        else:
+            fingerprint = _fingerprint(config, content)
+    except (InputError, FieldError, OSError, ValueError) as error:
+        findings.warning("data", f"cannot be made here, so that the {what} cannot go on here: {error}")
+        return findings.result("")
+    if fingerprint != content.facts.fingerprint:
+        findings.warning(
+            "other",
+            "measures otherwise than the journal notes: other data, another trainer, or one of the user's "
+            "own",
+            f"the {what} can only go on with what it began with",
+        )
+    return findings.result("data and trainer are those of the journal")
+
+
+def _fingerprint(config: SearchConfig, content: Content) -> str:
+    """Of what measures a search or an audit here."""
     from nas.audit_config import AuditSettings
     from nas.audit_plan import fingerprint_of, parts_of
 
-    assert content.facts is not None
     space = load_space(config.space)
 
     def trainer(protocol: Any) -> Any:
         return create_evaluator(config.model_copy(update={"protocol": protocol}), space)
 
-    try:
-        if content.audit and config.protocol is not None:
-            settings = (config.audit or AuditSettings()).filled(config.protocol)
-            fingerprint = fingerprint_of(
-                parts_of(settings, config.protocol, config.seed_of_trainings, trainer)
-            )
-        else:
-            fingerprint = create_evaluator(config, space).fingerprint
-    except (InputError, FieldError, OSError) as error:
-        text = f"cannot be made here, so that the search cannot go on here: {error}"
-        return Finding(check="evaluator", severity="warning", text=text)
-    if fingerprint != content.facts.fingerprint:
-        text = (
-            "measures otherwise than the journal notes: other data, another trainer, or one of the user's own"
-        )
-        repair = "the search can only go on with what it began with"
-        return Finding(check="evaluator", severity="warning", text=text, repair=repair)
-    return Finding(check="evaluator", severity="ok", text="data and trainer are those of the journal")
+    if content.kind == "audit" and config.protocol is not None:
+        settings = (config.audit or AuditSettings()).filled(config.protocol)
+        return fingerprint_of(parts_of(settings, config.protocol, config.seed_of_trainings, trainer))
+    return create_evaluator(config, space).fingerprint

@@ -12,11 +12,14 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+from nas.config import SearchConfig
 from nas.controller_state import loaded
 from nas.doctor import REUSE, Examination, Replays
 from nas.doctor_files import look_for_leftovers
 from nas.doctor_rows import Content, check_trials, content_of
+from nas.doctor_scaling import members_of
 from nas.replay import space_of
+from nas.scaling_config import ScalingConfig
 from results import Journal
 from results.history import FILE as HISTORY
 from results.rebuild import copy_aside, keep_aside, readable_rows, rows_of, salvaged, write_journal
@@ -118,15 +121,20 @@ def _rescued(found: Examination) -> sqlite3.Connection:
     path, config, space = found.run.journal_path, found.config, None
     evaluator = readable_rows(path, "evaluator")[:1]
     facts = content_of({"evaluator": evaluator}, config).facts
-    if config is not None and facts is not None:
+    if isinstance(config, SearchConfig) and facts is not None:
         with contextlib.suppress(FieldError, InputError):
             space = space_of(config, facts)
+
+    members = None
+    if isinstance(config, ScalingConfig) and facts is not None:
+        with contextlib.suppress(FieldError, InputError):
+            members = members_of(config, facts)
 
     def sound(table: str, row: dict[str, Any]) -> bool:
         if table != "trials" or facts is None:
             return True
         alone = content_of({"trials": [row], "evaluator": evaluator}, config)
-        return all(finding.severity != "error" for finding in check_trials(alone, config, space))
+        return all(finding.severity != "error" for finding in check_trials(alone, config, space, members))
 
     return salvaged(path, sound)
 
@@ -189,6 +197,8 @@ def _rewound(db: sqlite3.Connection, version: int) -> bool:
 
 def _replayed(found: Examination, content: Content, replays: Replays) -> tuple[bytes | None, str]:
     """The state that a replay gives, or why it gives none."""
+    if isinstance(found.config, ScalingConfig):
+        return None, "a run of scaling has no controller"
     if found.config is None or content.facts is None:
         return None, "config.yaml cannot be read" if found.config is None else "its evaluator is not known"
     try:

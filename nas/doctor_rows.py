@@ -10,11 +10,15 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from nas.config import SearchConfig
+from nas.doctor_scaling import Members, check_scaled_trials
 from nas.replay import space_of
+from nas.scaling_config import ScalingConfig
 from results import EvaluatorFacts, ProposalRow, Trial
 from results.rebuild import Rows, proposal_in, trial_in
+from results.run import Kind
 from search_space import FieldError, SearchSpace, cost
 
+Config = SearchConfig | ScalingConfig
 SHOWN = 3  # findings of one kind; the rest is counted
 Severity = Literal["ok", "warning", "error"]
 
@@ -90,7 +94,8 @@ class Content:
         facts: of the evaluator; None before the first session.
         version: of the controller's state; None where there is none.
         state: the controller's.
-        audit: whether it is of `nas proxy audit`, which proposes nothing.
+        kind: ``audit`` and ``scaling`` propose nothing; None where a configuration that cannot be read
+            leaves that open.
         findings: of the rows that cannot be read.
     """
 
@@ -100,7 +105,7 @@ class Content:
     facts: EvaluatorFacts | None
     version: int | None
     state: bytes | None
-    audit: bool
+    kind: Kind | None
     findings: Findings
 
     @property
@@ -109,7 +114,7 @@ class Content:
         return sum(trial.arrival is not None for trial in self.trials)
 
 
-def content_of(rows: Rows, config: SearchConfig | None) -> Content:
+def content_of(rows: Rows, config: Config | None) -> Content:
     """Read the rows of a journal; what cannot be read becomes a finding."""
     findings = Findings("trials")
     proposed = {row.get("trial") for row in rows.get("proposals", [])}
@@ -127,7 +132,6 @@ def content_of(rows: Rows, config: SearchConfig | None) -> Content:
     controller = next(iter(rows.get("controller", [])), None)
     if controller is not None and not isinstance(controller.get("version"), int):
         controller = None
-    audit = not proposed and controller is None and config is not None and config.audit is not None
     return Content(
         rows=rows,
         trials=trials,
@@ -135,9 +139,18 @@ def content_of(rows: Rows, config: SearchConfig | None) -> Content:
         facts=facts,
         version=None if controller is None else controller["version"],
         state=None if controller is None else controller["state"],
-        audit=audit and any(trial.baseline is None for trial in trials),
+        kind=_kind(config, bool(proposed) or controller is not None, trials),
         findings=findings,
     )
+
+
+def _kind(config: Config | None, proposes: bool, trials: Sequence[Trial]) -> Kind | None:
+    if isinstance(config, ScalingConfig):
+        return "scaling"
+    given = not proposes and any(trial.baseline is None for trial in trials)
+    if config is None:
+        return None if given else "search"
+    return "audit" if given and config.audit is not None else "search"
 
 
 def _facts(row: dict[str, Any]) -> EvaluatorFacts:
@@ -148,33 +161,53 @@ def _facts(row: dict[str, Any]) -> EvaluatorFacts:
 
 
 def check_trials(
-    content: Content, config: SearchConfig | None, space: SearchSpace | None = None
+    content: Content,
+    config: Config | None,
+    space: SearchSpace | None = None,
+    members: Members | None = None,
 ) -> list[Finding]:
     """Whether keys, costs, choices and rewards are what they are made from.
 
     Args:
         content: the rows.
-        config: of the search; without one, less can be checked.
+        config: of the run; without one, less can be checked.
         space: of the search, where it was made already.
+        members: of the run of scaling, see `members_of`, where they were made already.
     """
     findings, facts = content.findings, content.facts
     if facts is None:
         if content.trials:
             findings.error("evaluator", "evaluator: what measured the results is not noted")
         return findings.result("no trials yet")
-    if config is not None and space is None:
+    if isinstance(config, SearchConfig) and space is None:
         with findings.reading("space"):
             space = space_of(config, facts)
     for trial in content.trials:
         with findings.reading(f"trial {trial.id}"):
             _check_network(trial, facts, findings)
             _check_measurement(trial, findings)
-            if config is not None and space is not None:
+            if isinstance(config, SearchConfig) and space is not None:
                 _check_candidate(trial, content, config, space, findings)
+    if isinstance(config, ScalingConfig):
+        with findings.reading("trials"):
+            check_scaled_trials(content, config, members, findings)
+    if space is not None:
+        _check_proposals(content, space, findings)
+    its = f"{len(content.trials)} trials, {content.results} results"
+    if content.kind == "scaling":
+        return findings.result(
+            f"{its}: keys, costs, choices, seeds and protocols are what they are made from"
+        )
+    return findings.result(
+        f"{its}, {len(content.proposals)} proposals: keys, costs, choices and rewards are what they are made "
+        "from"
+    )
+
+
+def _check_proposals(content: Content, space: SearchSpace, findings: Findings) -> None:
     networks: dict[int, str] = {trial.id: trial.key for trial in content.trials}
-    for row in content.proposals if space is not None else []:
+    for row in content.proposals:
         with findings.reading(f"proposal {row.id}"):
-            assert space is not None
             if row.trial not in networks:
                 findings.error("no trial", f"proposal {row.id}: trial {row.trial} is not there")
             elif space.decode(row.indices).key != networks[row.trial]:
@@ -182,10 +215,6 @@ def check_trials(
                 findings.error("indices", text)
             if row.log_prob is not None and not math.isfinite(row.log_prob):
                 findings.error("log_prob", f"proposal {row.id}: log_prob must be finite, is {row.log_prob}")
-    return findings.result(
-        f"{len(content.trials)} trials, {content.results} results, {len(content.proposals)} proposals: keys, "
-        "costs, choices and rewards are what they are made from"
-    )
 
 
 def _check_network(trial: Trial, facts: EvaluatorFacts, findings: Findings) -> None:
@@ -223,7 +252,7 @@ def _check_candidate(
 ) -> None:
     """What the configuration says of a trial."""
     place = f"trial {trial.id}"
-    if trial.status == "done" and not content.audit:
+    if trial.status == "done" and content.kind != "audit":
         assert trial.accuracy is not None
         reward = config.objective.reward(trial.accuracy, getattr(trial, config.objective.cost))
         # powers differ in their last bit from one machine to the other
@@ -231,7 +260,7 @@ def _check_candidate(
             findings.error(
                 "reward", f"{place}: reward is {trial.reward}, its accuracy and cost give {reward}"
             )
-    if not content.audit:
+    if content.kind != "audit":
         assert content.facts is not None
         if trial.seed != config.seed_of_trainings:
             findings.error(
@@ -274,10 +303,8 @@ def check_order(content: Content, running: bool) -> list[Finding]:
         _check_recommendations(content, findings)
         _check_sessions(content, running, findings)
     sessions = len(content.rows.get("sessions", []))
-    return findings.result(
-        f"{content.results} results and {content.version or 0} asks and tells without a gap, "
-        f"{sessions} sessions"
-    )
+    told = "" if content.kind == "scaling" else f" and {content.version or 0} asks and tells"
+    return findings.result(f"{content.results} results{told} without a gap, {sessions} sessions")
 
 
 def _check_arrivals(content: Content, findings: Findings) -> None:
@@ -308,7 +335,9 @@ def _check_versions(content: Content, findings: Findings) -> None:
     if missing:
         findings.error("steps", f"proposals: of {last} asks and tells there is none at step {missing}")
     proposed = {row.trial for row in content.proposals}
-    for trial in content.trials if not content.audit else []:
+    if proposed and content.kind == "scaling":
+        findings.error("proposals", f"{len(content.proposals)} proposals, and a run of scaling has none")
+    for trial in content.trials if content.kind == "search" else []:
         if trial.baseline is None and trial.id not in proposed:
             findings.error("proposals", f"trial {trial.id}: is a candidate, and no proposal asks for it")
 
@@ -329,7 +358,9 @@ def _check_recommendations(content: Content, findings: Findings) -> None:
 
 def _check_sessions(content: Content, running: bool, findings: Findings) -> None:
     sessions = content.rows.get("sessions", [])
-    goes_on = "nas search --resume goes on"
+    given = content.kind in ("audit", "scaling")
+    who = "command" if given else "search"
+    goes_on = "the same command goes on" if given else "nas search --resume goes on"
     for row in sessions:
         with findings.reading(f"session {row['id']}"):
             json.loads(row["environment"])
@@ -341,5 +372,5 @@ def _check_sessions(content: Content, running: bool, findings: Findings) -> None
         findings.warning("killed", f"session {sessions[-1]['id']}: was killed, no end is noted", goes_on)
     for trial in content.trials:
         if trial.status == "running":
-            text = f"trial {trial.id}: is noted as running, and no search holds the folder"
+            text = f"trial {trial.id}: is noted as running, and no {who} holds the folder"
             findings.warning("running", text, f"{goes_on}, and trains it")

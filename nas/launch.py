@@ -289,6 +289,12 @@ def _existing(config: SearchConfig) -> Run:
         raise InputError(f"{run.path}: holds no journal, so there is nothing to resume; move it away")
     if not run.journal_path.is_file():
         raise InputError(f"{run.path}: there is no run to resume; without --resume one begins")
+    kind = run.kind()
+    if kind == "scaling" or (kind == "audit" and run.config().get("audit")):
+        what, again = (
+            ("a run of scaling", "nas scale") if kind == "scaling" else ("an audit", "nas proxy audit")
+        )
+        raise InputError(f"{run.path}: holds {what}, no search; the same {again} command goes on with it")
     changed = [field for field in differences(config, load_config(run.config_path)) if not resumable(field)]
     measured = [*run.trials(), *run.baselines()]
     if changed == ["executor.cpus"] and not any(trial.status == "done" for trial in measured):

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import search_space
-from results import RUNS, Run, Trial, open_run
+from results import RUNS, Run, Trial, by_network, chosen_of, open_run, words_of
+from results.run import Kind
 from search_space import Architecture, InputError
 
 
@@ -17,9 +18,12 @@ class Found:
 
     Attributes:
         architecture: the network.
-        run, trial: the search that found it, if one did.
-        recommended: whether that search's controller bets on it.
+        run, trial: the run that trained it, if one did.
+        recommended: whether that search's controller bets on it; of a scaling search, whether it is the best
+            point.
         num_classes, in_channels: of the networks that were trained there; ImageNet's otherwise.
+        kind: of the run; only a search has rewards.
+        accuracies: of a run of scaling, those of the network's trainings that succeeded.
     """
 
     architecture: Architecture
@@ -28,6 +32,8 @@ class Found:
     recommended: bool = False
     num_classes: int = 1000
     in_channels: int = 3
+    kind: Kind = "search"
+    accuracies: tuple[float, ...] = ()
 
     @property
     def weights(self) -> Path | None:
@@ -38,11 +44,20 @@ class Found:
         return path if path.is_file() else None
 
     @property
+    def accuracy(self) -> float | None:
+        """As its run measured it, 0 to 1; of a run of scaling the mean of its seeds."""
+        if self.accuracies:
+            return sum(self.accuracies) / len(self.accuracies)
+        return None if self.trial is None else self.trial.accuracy
+
+    @property
     def origin(self) -> str:
         """One line on where it comes from; empty for a reference or a file."""
         if self.run is None or self.trial is None:
             return ""
         trial = self.trial
+        if self.kind != "search":
+            return self._unranked_origin(self.run, trial)
         what = trial.title
         if trial.baseline is not None and not trial.proposed:
             what = f"{what} ({trial.adapted or 'as published'})"
@@ -55,30 +70,38 @@ class Found:
             f"{self.num_classes} classes, {self.in_channels} input channels"
         )
 
+    def _unranked_origin(self, run: Run, trial: Trial) -> str:
+        """The same of a training of an audit or of scaling."""
+        what = f"trial {trial.id} of the {'audit' if self.kind == 'audit' else 'scaling run'} {run.name}"
+        if self.kind == "scaling":
+            what += f", {words_of(trial.choices)}{' (the best by mean accuracy)' if self.recommended else ''}"
+        if trial.accuracy is None:
+            return f"{what} ({trial.status})"
+        its = f"validation accuracy {trial.accuracy:.4f}"
+        if len(self.accuracies) > 1:
+            its += f" with seed {trial.seed}, {self.accuracy:.4f} in the mean of {len(self.accuracies)} seeds"
+        return f"{what}: {its}, {self.num_classes} classes, {self.in_channels} input channels"
+
 
 def search_of(name: str | Path) -> Run:
     """A run by its name or path, which must hold a search.
 
     Raises:
-        InputError: there is none, or it holds an audit.
+        InputError: there is none, or it holds an audit or scaling.
     """
     found = open_run(name)
-    refuse_audit(found)
+    refuse_unranked(found)
     return found
 
 
-def refuse_audit(run: Run) -> None:
-    """Refuse a run in which one network was trained in several ways, and none has a reward.
+def refuse_unranked(run: Run) -> None:
+    """Refuse a run in which given networks were trained, and none has a reward.
 
     Raises:
-        InputError: it is an audit.
+        InputError: it is an audit, or a run of scaling; what shows it is said.
     """
-    with run.journal() as journal:
-        audit = journal.is_audit()
-    if audit:
-        figure = run.path / "audit.png"
-        its = f"; its figure is {figure}" if figure.is_file() else ""
-        raise InputError(f"{run.name} is an audit and ranks nothing{its}")
+    if why := run.unranked():
+        raise InputError(why)
 
 
 def find_architecture(text: str | Path) -> Found:
@@ -93,7 +116,7 @@ def find_architecture(text: str | Path) -> Found:
             return Found(architecture=search_space.load_architecture(text))
         except InputError:
             if (RUNS / str(text) / "journal.db").is_file():
-                raise InputError(f"{text!r} is a run; its best network is {text}@best") from None
+                raise InputError(f"{text!r} is a run; {_example(str(text))}") from None
             raise
     run = open_run(run_name)
     trial = run.trial(reference)
@@ -102,16 +125,23 @@ def find_architecture(text: str | Path) -> Found:
     recommended = bet is not None and bet.id == trial.id
     own_name = trial.id if trial.proposed or trial.baseline is None else trial.baseline
     architecture = trial.network().renamed(f"{run.name}-{own_name}")
-    if facts is None:
-        return Found(architecture=architecture, run=run, trial=trial, recommended=recommended)
-    return Found(
-        architecture=architecture,
-        run=run,
-        trial=trial,
-        recommended=recommended,
-        num_classes=facts.num_classes,
-        in_channels=facts.in_channels,
-    )
+    found = Found(architecture=architecture, run=run, trial=trial, recommended=recommended)
+    if facts is not None:
+        found = replace(found, num_classes=facts.num_classes, in_channels=facts.in_channels)
+    kind = run.kind()
+    if kind != "scaling":
+        return replace(found, kind=kind)
+    networks = by_network(run.trials())
+    its = next(network for network in networks if trial.id in {other.id for other in network.trials})
+    best = its is chosen_of(networks)
+    return replace(found, kind=kind, recommended=best, accuracies=its.accuracies)
+
+
+def _example(name: str) -> str:
+    """A network of a run, for somebody who named the run alone."""
+    run = open_run(name)
+    ranks = not run.unranked() or chosen_of(by_network(run.trials())) is not None
+    return f"its best network is {name}@best" if ranks else f"a network of it is {name}@1"
 
 
 def load_architecture(text: str | Path) -> Architecture:

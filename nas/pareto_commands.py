@@ -12,7 +12,7 @@ import typer
 
 from nas import console
 from nas.console import out, print_json
-from nas.lookup import refuse_audit
+from nas.lookup import refuse_unranked
 from nas.options import JsonOption, WhereOption
 from nas.pareto_views import Overlay, front_json, overlay_json, print_front, print_overlay
 from results import (
@@ -99,7 +99,7 @@ def _overlay(
         called = [str(run.path) for run in runs]
     everything = [run.trials() for run in runs]
     for run in runs:
-        refuse_audit(run)
+        refuse_unranked(run)
     _warn_of_different_measures(runs, called)
     if any(name.endswith("reward") for name in objectives) and len({_objective(run) for run in runs}) > 1:
         console.err.print("nas: the runs have different objectives, and rewards do not compare")

@@ -66,7 +66,8 @@ def trials(
 ) -> None:
     """Every trial, finished or not, in the order of proposal: nas trials quickstart -o trials.csv
 
-    Baselines are among them. Files have a column for each fact, metric and decision.
+    Baselines are among them. Files have a column for each fact, metric and decision; of
+    scaling for alpha, beta and gamma.
     """
     kind = _format(kind, output)
     if kind is not None and json_output:
@@ -76,7 +77,7 @@ def trials(
     if json_output:
         print_json([trial.to_json() for trial in found])
     elif kind is None:
-        _print_trials(found, where)
+        _print_trials(found, where, scaled=_is_scaled(run))
     else:
         table = trial_table(found)
         text = table.to_csv() if kind == "csv" else table.to_jsonl()
@@ -109,26 +110,35 @@ def _hint(where: str | None) -> str:
     return "; accuracies are from 0 to 1" if shares and float(shares[1]) > 1 else ""
 
 
-def _print_trials(trials: list[Trial], where: str | None) -> None:
+def _is_scaled(run: str) -> bool:
+    """Whether it is a run of scaling; a run whose configuration is lost is shown all the same."""
+    try:
+        return open_run(run).kind() == "scaling"
+    except InputError:
+        return False
+
+
+def _print_trials(trials: list[Trial], where: str | None, scaled: bool) -> None:
+    """A table of trials: those of scaling by what was scaled and their seeds, others by their rewards."""
     if not trials:
-        out.print(f"no trial is like that{_hint(where)}")
+        out.print("no trial yet" if where is None else f"no trial is like that{_hint(where)}")
         return
-    print_table(
-        ("trial", "status", "accuracy", "reward", "MACs", "params", "seconds", "what"),
-        [
-            (
-                str(trial.id),
-                trial.status,
-                percent(trial.accuracy),
-                reward_text(trial.reward),
-                count(trial.macs),
-                count(trial.params),
-                f"{trial.seconds:.1f}",
-                _what(trial),
-            )
-            for trial in trials
-        ],
-    )
+    names = list(dict.fromkeys(name for trial in trials for name in trial.choices)) if scaled else []
+    columns = ["trial", "status", "accuracy", "reward", "MACs", "params", "seconds", "what"]
+    if scaled:
+        columns[3:4] = [*names, "seed"]
+    rows = []
+    for trial in trials:
+        row = [str(trial.id), trial.status, percent(trial.accuracy), reward_text(trial.reward)]
+        if scaled:
+            row[3:] = [*(_choice(trial.choices.get(name)) for name in names), str(trial.seed)]
+        row += [count(trial.macs), count(trial.params), f"{trial.seconds:.1f}", _what(trial)]
+        rows.append(row)
+    print_table(columns, rows)
+
+
+def _choice(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value).removeprefix("-")
 
 
 def _what(trial: Trial) -> str:

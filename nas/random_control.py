@@ -65,6 +65,8 @@ def random_controls(
             what = "the run itself" if folder == folders[0] else "given twice"
             raise _refused(other, run, f"it is {what}")
         folders.append(folder)
+        if other.kind() == "scaling":
+            raise _refused(other, run, "it is a run of scaling, no search")
         theirs, its = load_config(other.config_path), read_records(other)
         why = _unlike(config, records, theirs, its)
         if why:

@@ -201,9 +201,11 @@ def rediscovery(
 
     Raises:
         NothingFinishedError: no candidate has finished, or the run is an audit.
-        InputError: a replayed table cannot be read, the network is a baseline, or a run is no random search
-            that compares.
+        InputError: the run is one of scaling, a replayed table cannot be read, the network is a baseline, or
+            a run is no random search that compares.
     """
+    if run.kind() == "scaling":
+        raise InputError(run.unranked())
     config = load_config(run.config_path)
     space = load_space(config.space)
     records = read_records(run)

@@ -14,7 +14,7 @@ from nas.lookup import Found
 from nas.scaling import ScaledNetwork
 from nas.scaling_config import ScalingConfig, load_scaling_config
 from nas.scaling_settings import DimensionSettings, GridSettings
-from results import Run, Trial, open_run, save_figure
+from results import Run, Trial, open_run, run_path, save_figure
 from results.wording import count, percent
 from search_space import Architecture
 
@@ -48,7 +48,11 @@ class TrainingOptions:
 
     def load(self, baseline: Architecture) -> ScalingConfig:
         """The configuration, with what is scaled in it."""
+        from nas.scaling_run import check_scaling
+
         config = load_scaling_config(self.config, self.overrides, self.run)
+        if (path := run_path(config.name)).exists():  # before images are read, or prepared
+            check_scaling(Run(path))
         return config.model_copy(update={"baseline": baseline})
 
 

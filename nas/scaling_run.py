@@ -19,7 +19,7 @@ from nas.scaling_config import ScalingConfig, load_scaling_config
 from nas.search import Listener, measured_by
 from nas.sized_data import sized_evaluator
 from nas.trainings import Outcome, Trainings
-from results import EvaluatorFacts, Journal, NewTrial, Run, Trial, create_run, run_path, write_whole
+from results import HISTORY, EvaluatorFacts, Journal, NewTrial, Run, Trial, create_run, run_path, write_whole
 from search_space import Architecture, InputError, cost
 from trainers import Evaluator, joined
 from trainers.prepare import PrepareProgress
@@ -76,10 +76,20 @@ class ScalingEnd:
 
 
 def evaluator_for(
-    config: ScalingConfig, networks: Sequence[Architecture], progress: PrepareProgress | None = None
+    config: ScalingConfig,
+    networks: Sequence[Architecture],
+    progress: PrepareProgress | None = None,
+    *,
+    may_prepare: bool = True,
 ) -> Evaluator:
     """What trains these networks on a configuration's data; see `sized_evaluator`."""
-    return sized_evaluator(config.data, config.how, networks, progress)
+    return sized_evaluator(config.data, config.how, networks, progress, may_prepare=may_prepare)
+
+
+def seeds_of(seed: int) -> list[int]:
+    """The seeds of every network's trainings, from the first on: the given one, and others drawn from it."""
+    drawn = random.Random(seed).sample(range(2**31), MOST_SEEDS + 1)  # a longer list begins alike
+    return [seed, *(other for other in drawn if other != seed)]
 
 
 def run_scaling(
@@ -157,8 +167,7 @@ class Rows:
 
     def __init__(self, plan: Plan, evaluator: Evaluator, seed: int) -> None:
         self.plan = plan
-        drawn = random.Random(seed).sample(range(2**31), MOST_SEEDS + 1)  # a longer list begins alike
-        self.seeds = [seed, *(other for other in drawn if other != seed)][: plan.most]
+        self.seeds = seeds_of(seed)[: plan.most]
         self._rows = [self._row(member, evaluator) for member in plan.members]
         self._places = {(row.key, row.protocol): place for place, row in enumerate(self._rows)}
 
@@ -209,6 +218,24 @@ class Rows:
         return [replace(row, seed=seed) for row in self._rows for seed in later]
 
 
+def check_scaling(run: Run) -> None:
+    """Refuse a folder that no such run can go on in.
+
+    Raises:
+        InputError: it has lost its journal, has none, or holds a search or an audit.
+    """
+    if not run.journal_path.is_file():
+        if (run.path / HISTORY).is_file():
+            raise InputError(
+                f"{run.path}: has lost its journal; nas doctor {run.path} --repair makes it anew"
+            )
+        raise InputError(f"{run.path}: holds no journal, so there is nothing to go on with; move it away")
+    kind = run.kind()
+    if kind != "scaling":
+        what = "an audit" if kind == "audit" else "a search"
+        raise InputError(f"{run.path}: holds {what}, and no scaling; choose another name with --run NAME")
+
+
 def check_goes_on(config: ScalingConfig) -> None:
     """Refuse the name of a run that holds something else; one that is not there yet is free.
 
@@ -218,12 +245,7 @@ def check_goes_on(config: ScalingConfig) -> None:
     run = Run(run_path(config.name))
     if not run.path.exists():
         return
-    if not run.journal_path.is_file():
-        raise InputError(f"{run.path}: holds no journal, so there is nothing to go on with; move it away")
-    if run.kind() != "scaling":
-        raise InputError(
-            f"{run.path}: holds a search or an audit, and no scaling; choose another name with --run NAME"
-        )
+    check_scaling(run)
     before = load_scaling_config(run.config_path)
     changed = [field for field in differences(config, before) if _matters(field)]
     if config.baseline != before.baseline and (

@@ -25,6 +25,8 @@ def sized_evaluator(
     protocol: ProxyProtocol,
     networks: Sequence[Architecture],
     progress: PrepareProgress | None = None,
+    *,
+    may_prepare: bool = True,
 ) -> SizedEvaluator:
     """What trains these networks, each at its own image size.
 
@@ -33,6 +35,7 @@ def sized_evaluator(
         protocol: how; without an image size, which is the networks'.
         networks: of which images of all sizes are wanted.
         progress: told where images are prepared.
+        may_prepare: whether images of a size that is not there are prepared; else that is an error.
 
     Raises:
         InputError: the protocol has an image size; the data cannot be used, or not be prepared at a size.
@@ -44,7 +47,7 @@ def sized_evaluator(
         )
     parts = []
     for size in sorted({network.image_size for network in networks}):
-        images = _images(data, size, progress)
+        images = _images(data, size, progress, may_prepare)
         for network in networks:
             if network.image_size == size:
                 check_fit(network, protocol, images)
@@ -54,13 +57,13 @@ def sized_evaluator(
     return SizedEvaluator.of_parts(parts)
 
 
-def _images(data: DataConfig, size: int, progress: PrepareProgress | None) -> Dataset:
+def _images(data: DataConfig, size: int, progress: PrepareProgress | None, may_prepare: bool) -> Dataset:
     if data.cache is None:
         assert data.name is not None
         return load_dataset(data.name, size)
     given = read_facts(data.cache)
     place = sized_cache(Path(data.cache), given, size)
-    if not place.exists():
+    if may_prepare and not place.exists():
         _prepare(given, place, size, progress)
     facts = read_facts(place)
     for name in _ALIKE:

@@ -12,7 +12,7 @@ from nas.baseline_views import print_baselines
 from nas.console import out, print_json, printable
 from nas.options import JsonOption, RunArgument
 from nas.ranking_views import print_ranking
-from nas.status_views import print_runs, print_status, status_json, status_row
+from nas.status_views import print_runs, print_scaled, print_status, status_json, status_row
 from results import Run, list_runs, open_run, status_of
 from search_space import InputError
 
@@ -84,8 +84,10 @@ def _print_all(found: Run, typed: str) -> None:
     print_status(found.name, now)
     if now.best is not None:
         print_ranking(found, typed, now.best, title="best so far")
+    print_scaled(now)
     print_baselines(now.baselines)
+    what = "candidate" if now.kind == "search" else "trial"
     for trial in now.failed[-_SHOWN_FAILURES:]:
-        out.print(f"candidate {trial.id} failed: {printable(trial.error)}", soft_wrap=True)
+        out.print(f"{what} {trial.id} failed: {printable(trial.error)}", soft_wrap=True)
     if len(now.failed) > _SHOWN_FAILURES:
         out.print(f"and {len(now.failed) - _SHOWN_FAILURES} before them")

@@ -6,7 +6,7 @@ from typing import Any
 
 from nas import console
 from nas.console import duration, hourly, out, print_table, printable, reward_text
-from results import Run, Status, Trial, status_of
+from results import Run, Status, Trial, chosen_of, status_of
 from results.wording import count, percent
 
 RUN_COLUMNS = ("run", "kind", "state", "candidates", "best accuracy", "best reward", "its MACs")
@@ -16,14 +16,17 @@ def status_row(run: Run) -> list[str]:
     """A run in a list of runs, by `RUN_COLUMNS`."""
     status = status_of(run)
     best = status.best
+    chosen = chosen_of(status.scaled)
+    first = best if chosen is None else chosen.trials[0]
+    accuracy = best.accuracy if best else None if chosen is None else chosen.mean
     return [
         run.name,
         status.kind,
         status.state,
         f"{console.over(status.counts)}/{status.budget or '?'}",
-        percent(best.accuracy if best else None),
+        percent(accuracy),
         reward_text(best.reward if best else None),
-        count(best.macs if best else None),
+        count(first.macs if first else None),
     ]
 
 
@@ -53,7 +56,16 @@ def status_document(name: str, status: Status) -> dict[str, Any]:
         "events": [event._asdict() for event in status.events],
         "reused": status.reused,
         "stopped_epochs": None if saved is None else {"saved": saved[0], "of": saved[1]},
+        "networks": _networks_json(status),
     }
+
+
+def _networks_json(status: Status) -> list[dict[str, Any]] | None:
+    """The networks of a run of scaling, and which of them is chosen; None of another run."""
+    if status.kind != "scaling":
+        return None
+    chosen = chosen_of(status.scaled)
+    return [{**network.to_json(), "chosen": network is chosen} for network in status.scaled]
 
 
 def trial_json(trial: Trial | None, recommended: Trial | None) -> dict[str, Any] | None:
@@ -68,8 +80,8 @@ def print_status(name: str, status: Status) -> None:
     rate = hourly(status.candidates_per_hour)
     counts = ", ".join(f"{number} {state}" for state, number in status.counts.items()) or "none yet"
     out.print(f"{name}: {status.state}; {counts}; of {status.budget or '?'}")
-    left = duration(status.seconds_left)
-    out.print(f"workers {status.workers or '-'}; {rate} candidates an hour; {left} left")
+    left, what = duration(status.seconds_left), "candidates" if status.kind == "search" else "trainings"
+    out.print(f"workers {status.workers or '-'}; {rate} {what} an hour; {left} left")
     if len(status.sessions) > 1 or sum(status.sessions.values()) > 1:
         ends = ", ".join(f"{number} {end}" for end, number in status.sessions.items())
         out.print(f"sessions: {sum(status.sessions.values())} ({ends})")
@@ -81,6 +93,26 @@ def print_status(name: str, status: Status) -> None:
     for error, number in status.failures.items():
         out.print(f"{number} failed: {printable(error)}", soft_wrap=True)
     _print_events(status)
+
+
+def print_scaled(status: Status) -> None:
+    """The networks of a run of scaling, the chosen marked; nothing where there are none."""
+    if not status.scaled:
+        return
+    chosen = chosen_of(status.scaled)
+    rows = []
+    for network in status.scaled:
+        first, accuracies = network.trials[0], network.accuracies
+        waiting = sum(trial.arrival is None for trial in network.trials)
+        failed = sum(trial.status == "failed" for trial in network.trials)
+        ends = [f"{len(accuracies)} done", *([f"{failed} failed"] if failed else [])]
+        ends += [f"{waiting} to come"] if waiting else []
+        cells = [network.words, percent(network.mean), ", ".join(ends), count(first.macs)]
+        rows.append(["*" if network is chosen else "", *cells, count(first.params), str(first.id)])
+    print_table(("", "network", "mean accuracy", "trainings", "MACs", "params", "first trial"), rows)
+    if chosen is not None:
+        word = "is chosen" if status.state == "finished" else "is ahead so far"
+        out.print(f"* {word}: {chosen.words}", soft_wrap=True)
 
 
 def _print_events(status: Status) -> None:

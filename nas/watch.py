@@ -242,7 +242,8 @@ def watch(run: Run, every: float, *, json_output: bool = False) -> None:
     watcher = Watcher(run, every)
     sight = watcher.look()
     if sight.ended:
-        _say(f"{run.name}: no search runs; this is how it stands")
+        what = "nothing" if sight.status is not None and sight.status.kind == "scaling" else "no search"
+        _say(f"{run.name}: {what} runs; this is how it stands")
         if json_output:
             JsonLines().show(sight)
         return

@@ -14,7 +14,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from nas.console import duration, hourly, over, printable, reward_text
-from results import Status, Trial
+from results import Status, Trial, chosen_of, words_of
 from results.wording import count, percent
 
 BLOCKS, ASCII_BLOCKS = "▁▂▃▄▅▆▇█", "_.-~=+*#"
@@ -98,10 +98,12 @@ def plain_line(sight: Sight) -> str:
     if status is None:
         return f"{clock} {sight.name}: cannot be read yet"
     if status.state == "new":
-        return f"{clock} {sight.name}: waits for the search to begin"
+        return f"{clock} {sight.name}: {_waiting(status)}"
     words = [f"{over(status.counts)}/{status.budget or '?'}"]
     if status.best is not None:
         words.append("best " + ", ".join(_facts(status.best, short=False)))
+    if (chosen := chosen_of(status.scaled)) is not None:
+        words.append(f"best {chosen.words}, {percent(chosen.mean)} in the mean of {len(chosen.accuracies)}")
     words += _ends(status)
     words.append(f"{len(status.running)} running")
     if status.candidates_per_hour is not None:
@@ -125,7 +127,7 @@ def draw(sight: Sight, width: int, height: int, *, ascii_only: bool = False) -> 
         parts.append(_Part(1, 1, [Text(f"cannot be read just now: {printable(sight.trouble)}", "red")]))
     status = sight.status
     if status is not None and status.state == "new":
-        parts.append(_Part(1, 1, [Text("waits for the search to begin")]))
+        parts.append(_Part(1, 1, [Text(_waiting(status))]))
     elif status is not None:
         parts += [
             _progress(status, width, blocks),
@@ -197,6 +199,10 @@ def _numbers(status: Status, width: int) -> _Part:
     return _Part(2, 1, _packed("", facts, width))
 
 
+def _waiting(status: Status) -> str:
+    return f"waits for the {'trainings' if status.kind == 'scaling' else 'search'} to begin"
+
+
 def _ends(status: Status) -> list[str]:
     """How many failed and were stopped early, where any did."""
     words = {"failed": "failed", "stopped": "stopped early"}
@@ -204,7 +210,10 @@ def _ends(status: Status) -> list[str]:
 
 
 def _networks(status: Status, width: int) -> list[_Part]:
-    """The best observed, and the recommended where that is another."""
+    """The best observed, and the recommended where that is another; of scaling the point that is ahead."""
+    if (chosen := chosen_of(status.scaled)) is not None:
+        words = f"{percent(chosen.mean)} in the mean of {len(chosen.accuracies)}"
+        return [_Part(3, 1, [_labelled("best", f"{printable(chosen.words)}: {words}", "bold")])]
     if status.best is None:  # what no controller proposed has no reward
         return [] if status.kind != "search" else [_Part(3, 1, [_labelled("best", "no result yet")])]
     parts = [_network("best", status.best, width, 3)]
@@ -284,7 +293,8 @@ def _results(status: Status, width: int) -> _Part:
         cells = (percent(trial.accuracy), reward_text(trial.reward), count(trial.macs), _time_of(trial))
         line = "".join(cell.rjust(size) for cell, size in zip((str(trial.id), *cells), sizes, strict=True))
         if width >= _NARROW:
-            line += f"{_GAP}{trial.network().summary()}"
+            scaled = f"{printable(words_of(trial.choices))}{_GAP}" if status.kind == "scaling" else ""
+            line += f"{_GAP}{scaled}{trial.network().summary()}"
         best = status.best is not None and trial.id == status.best.id
         lines.append(Text(line, "bold" if best else ""))
     return _Part(11, 2, lines)

@@ -29,6 +29,7 @@ from results.run import (
     open_run,
     run_path,
 )
+from results.scaled import ScaledTrials, by_network, chosen_of, words_of
 from results.schema import EvaluatorFacts, Event, NewTrial, ProposalRow, Recommendation, Session
 from results.status import Status, status_of
 from results.table import TrialTable, selected, trial_table
@@ -50,14 +51,17 @@ __all__ = [
     "Recommendation",
     "Run",
     "RunFront",
+    "ScaledTrials",
     "Session",
     "Status",
     "TensorBoardLog",
     "Trial",
     "TrialTable",
+    "by_network",
     "check_figure_path",
     "check_new",
     "check_objectives",
+    "chosen_of",
     "create_run",
     "dominated_volume",
     "dominating",
@@ -84,5 +88,6 @@ __all__ = [
     "targets_of",
     "trial_table",
     "violation_of",
+    "words_of",
     "write_whole",
 ]

@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 from results.history import FILE as HISTORY
 from results.journal import Journal
 from results.reading import JournalReader, unreadable
+from results.scaled import by_network, chosen_of
 from results.trial import Trial, ranked
 from search_space import Decision, InputError, load_space, read_yaml
 from search_space.errors import suggestion
@@ -36,7 +37,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A search on disk, to read.
+    """A search, an audit or a run of scaling on disk, to read.
 
     Attributes:
         path: its folder.
@@ -70,17 +71,48 @@ class Run:
             raise InputError(f"{self.config_path}: must hold keys and values")
         return data
 
+    def is_scaling(self) -> bool:
+        """Whether its configuration is one of scaling; the journal is not read.
+
+        Raises:
+            InputError: the configuration cannot be read.
+        """
+        config = self.config()
+        return "space" not in config and ("scaling" in config or "dimensions" in config)
+
     def kind(self) -> Kind:
         """What the run holds.
 
         Raises:
             InputError: the configuration or the journal cannot be read.
         """
-        config = self.config()
-        if "space" not in config and ("scaling" in config or "dimensions" in config):
+        if self.is_scaling():
             return "scaling"
         with self.journal() as journal:
             return "audit" if journal.is_audit() else "search"
+
+    def _is_grid(self) -> bool:
+        """Of a run of scaling, whether it searches a grid; else it is the experiment on dimensions."""
+        return self.config().get("dimensions") is None
+
+    def unranked(self) -> str:
+        """Why its candidates have no rewards to be ranked by, and what shows them; empty for a search.
+
+        Raises:
+            InputError: as `kind`.
+        """
+        kind, shown = self.kind(), f"nas trials {self.name} lists its trainings"
+        if kind == "search":
+            return ""
+        what, figure = "an audit and ranks nothing", "audit.png"
+        if kind == "scaling" and self._is_grid():
+            what = f"a scaling search and has no rewards; {self.name}@best has its best mean accuracy"
+            figure = "scaling.png"
+        elif kind == "scaling":
+            what, figure = "an experiment on dimensions and ranks nothing", "dimensions.png"
+        path = self.path / figure
+        its = f"; its figure is {path}" if path.is_file() else ""
+        return f"{self.name} is {what}; {shown}{its}"
 
     def decisions(self) -> tuple[Decision, ...]:
         """What the controller decides, in the order of a proposal's indices.
@@ -130,25 +162,35 @@ class Run:
         """
         order = ranked(self.trials())
         if not order:
-            raise InputError(f"{self.name}: no candidate has finished yet")
+            raise InputError(self.unranked() or f"{self.name}: no candidate has finished yet")
         return order[0]
 
     def recommended(self) -> Trial:
         """The candidate the controller bets on; where it has named none, the best observed.
 
+        Of a scaling search the first successful training of the point it chose, or would choose so far.
+
         Raises:
-            InputError: none has finished.
+            InputError: none has finished, or the run ranks nothing.
         """
         with self.journal() as journal:
             trial = journal.recommended()
+        if trial is None and self.kind() == "scaling" and self._is_grid():
+            return self._chosen()
         return trial or self.best()
+
+    def _chosen(self) -> Trial:
+        point = chosen_of(by_network(self.trials()))
+        if point is None:
+            raise InputError(f"{self.name}: no point of its grid has been trained yet")
+        return next(trial for trial in point.trials if trial.status == "done")
 
     def trial(self, reference: str | int) -> Trial:
         """The trial that a reference stands for.
 
         Args:
-            reference: an id, ``best`` (the recommended), ``observed`` (the best observed), or the name of a
-                baseline.
+            reference: an id, ``best`` (the recommended; of a scaling search the chosen), ``observed`` (the
+                best observed), or the name of a baseline.
 
         Raises:
             InputError: no such trial.
@@ -163,7 +205,8 @@ class Run:
         with self.journal() as journal:
             trial = journal.trial(int(reference))
         if trial is None:
-            raise InputError(f"{self.name}: has no candidate {reference}")
+            what = "candidate" if self.kind() == "search" else "trial"
+            raise InputError(f"{self.name}: has no {what} {reference}")
         return trial
 
     def _baseline(self, name: str) -> Trial:
@@ -171,6 +214,8 @@ class Run:
         trial = known.get(name) or known.get(reference_name(name) or "")
         if trial is None:
             its = f", or a baseline ({', '.join(known)})" if known else ""
+            if why := self.unranked():
+                raise InputError(f"{self.name}@{name}: after @ comes the number of a trial: {why}")
             raise InputError(
                 f"{self.name}@{name}: after @ comes best or the number of a candidate, or observed "
                 f"(the best observed reward){its}"

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from results.run import Kind, Run
+from results.scaled import ScaledTrials, by_network
 from results.schema import Event, Session
 from results.trial import Trial, ranked
 
@@ -34,6 +35,7 @@ class Status:
         running: candidates and baselines that are evaluated now.
         failed: candidates that failed, in the order of their ids.
         results: candidates that have come to their end, in the order of arrival.
+        scaled: the networks of a run of scaling; of other runs none.
     """
 
     state: str
@@ -54,6 +56,7 @@ class Status:
     running: list[Trial]
     failed: list[Trial]
     results: list[Trial]
+    scaled: tuple[ScaledTrials, ...] = ()
 
 
 def status_of(run: Run) -> Status:
@@ -94,6 +97,7 @@ def status_of(run: Run) -> Status:
         running=[trial for trial in [*others, *trials] if trial.status == "running"],
         failed=failed,
         results=sorted((t for t in trials if t.arrival is not None), key=lambda trial: trial.arrival or 0),
+        scaled=by_network(trials) if kind == "scaling" else (),
     )
 
 
