@@ -227,7 +227,7 @@ def _check_same(run: Run, config: ScalingConfig) -> None:
     if config.baseline != before.baseline and (
         config.baseline is None
         or before.baseline is None
-        or replace(config.baseline, name="") != replace(before.baseline, name="")
+        or config.baseline.renamed(before.baseline.name) != before.baseline
     ):
         changed.insert(0, "baseline")
     if changed:
