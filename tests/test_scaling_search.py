@@ -102,7 +102,9 @@ def test_every_network_with_every_seed_exactly_once(in_tmp: Path) -> None:
     assert (len(KEYS), len(seeds), scores.diary[0]) == (5, 3, (BASELINE.key, 0))
     trials = end.run.trials()
     assert {trial.status for trial in trials} == {"done"}
-    assert all(trial.reward is None and trial.protocol == "scores dropout 0.2 drop_path 0.2" for trial in trials)
+    assert all(
+        trial.reward is None and trial.protocol == "scores dropout 0.2 drop_path 0.2" for trial in trials
+    )
     assert trials[0].choices == {"alpha": 1.0, "beta": 1.0, "gamma": 1.0}
     assert [trial.key for trial in trials[:5]] == KEYS  # seed after seed
     assert end.accuracies == tuple(
@@ -294,7 +296,9 @@ def test_other_data_or_another_kind_of_run_is_refused(in_tmp: Path) -> None:
     with pytest.raises(InputError, match="earlier results were measured with other data"):
         search(settings_of(), Scores(far_apart, fingerprint="other"))
     run_search(search_config("a"), evaluator=Scripted(in_tmp / "diary"))
-    run_audit(audit_config("b"), evaluator_of=lambda protocol: Scripted(in_tmp / "x", fingerprint=str(protocol)))
+    run_audit(
+        audit_config("b"), evaluator_of=lambda protocol: Scripted(in_tmp / "x", fingerprint=str(protocol))
+    )
     for name in ("a", "b"):
         with pytest.raises(InputError, match=f"runs/{name}: holds a search or an audit, and no scaling"):
             search(settings_of(name), Scores(far_apart))
@@ -335,7 +339,10 @@ def test_what_was_measured_otherwise_is_not_taken_over(in_tmp: Path, caplog) -> 
     scores = Scores(noisy, fingerprint="another protocol")
     end, _ = search(settings_of("t"), scores, reuse=[open_run("s")])
     assert [trial.reused for trial in end.run.trials()] == [None] * len(scores.diary)
-    assert "runs/s: none of its 14 measurements can be reused: they are of other networks or seeds" in caplog.text
+    assert (
+        "runs/s: none of its 14 measurements can be reused: they are of other networks or seeds"
+        in caplog.text
+    )
 
 
 def test_a_measurement_has_one_identity_in_a_search_and_in_scaling(tmp_path: Path) -> None:
@@ -386,8 +393,13 @@ def test_workers_of_ray_train_the_same(in_tmp: Path, one_ray: None) -> None:
     end, found = search(
         config.model_copy(update={"executor": kind}), Scripted(in_tmp / "diary", in_channels=3)
     )
-    same, expected = search(settings_of("inline", seeds=1, max_seeds=2), Scripted(in_tmp / "d", in_channels=3))
+    same, expected = search(
+        settings_of("inline", seeds=1, max_seeds=2), Scripted(in_tmp / "d", in_channels=3)
+    )
     assert end.outcome == "finished"
-    assert Counter(Scripted(in_tmp / "diary").lines("begin")) == {BASELINE.key: 1, **dict.fromkeys(KEYS[1:], 2)}
+    assert Counter(Scripted(in_tmp / "diary").lines("begin")) == {
+        BASELINE.key: 1,
+        **dict.fromkeys(KEYS[1:], 2),
+    }
     assert end.accuracies == same.accuracies
     assert found == expected
