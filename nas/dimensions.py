@@ -176,7 +176,8 @@ def _members(lines: Sequence[Line], widths: Sequence[WidthLine]) -> tuple[Member
 
     def add(point: Scaled, text: str) -> None:
         network = point.architecture.renamed(f"{point.architecture.name}{text}")
-        members.setdefault(network.key, Member(architecture=network, choices={"scaled": text or "baseline"}))
+        said = text.removeprefix("-") or "baseline"
+        members.setdefault(network.key, Member(architecture=network, choices={"scaled": said}))
 
     for line in lines:
         for number, point in enumerate(line.points):

@@ -107,6 +107,16 @@ def test_a_number_in_scientific_notation_is_a_number(tmp_path) -> None:
     assert config.protocol.weight_decay == 1e-5
 
 
+def test_a_section_that_is_null_can_be_set(tmp_path) -> None:
+    """A run's own file says so of sections that it was not given."""
+    path = tmp_path / "config.yaml"
+    path.write_text("space: digits\nobjective: {target: 1e6}\nscaling: null\n")
+    assert load_config(path).scaling is None
+    assert load_config(path, ["scaling.points=2"]).scaling.points == 2
+    with pytest.raises(InputError, match="^--set scaling.pionts is an unknown key; did you mean points?"):
+        load_config(path, ["scaling.pionts=2"])
+
+
 def test_overrides_replace_values_and_name_themselves_when_wrong() -> None:
     path = CONFIGS / "quickstart.yaml"
     assert load_config(path, ["protocol.epochs=7"]).protocol.epochs == 7

@@ -245,7 +245,7 @@ def test_an_interrupted_search_goes_on_and_trains_nothing_twice(in_tmp: Path, af
 
 def test_asked_again_it_trains_nothing(in_tmp: Path) -> None:
     scores = Scores(noisy)
-    end, found = search(settings_of(), scores)
+    _end, found = search(settings_of(), scores)
     begun = len(scores.diary)
     again, same = search(settings_of(), scores)
     assert (len(scores.diary), again.outcome, same) == (begun, "finished", found)
@@ -322,7 +322,7 @@ def test_a_new_name_of_the_baseline_or_another_place_goes_on(in_tmp: Path) -> No
 
 def test_what_a_search_for_scaling_measured_is_taken_over_by_another(in_tmp: Path) -> None:
     first, second = Scores(noisy), Scores(noisy)
-    end, _ = search(settings_of(), first)
+    _end, _ = search(settings_of(), first)
     smaller = settings_of("t", points=2)
     again, _ = search(smaller, second, reuse=[open_run("s")])
     keys = {BASELINE.key, *(point.architecture.key for point in points_of(smaller))}

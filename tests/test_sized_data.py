@@ -164,8 +164,8 @@ def test_a_protocols_own_image_size_is_refused(in_tmp: Path) -> None:
     with pytest.raises(InputError) as caught:
         sized_evaluator(DataConfig(name="digits"), replace(PROTOCOL, image_size=16), sized(16))
     assert str(caught.value) == (
-        "protocol.image_size must be null, got 16: each network is trained at its own resolution, which is what "
-        "is scaled; --set protocol.image_size=null"
+        "protocol.image_size must be null, got 16: each network is trained at its own resolution, which is "
+        "what is scaled; --set protocol.image_size=null"
     )
 
 
