@@ -82,6 +82,23 @@ def evaluator_for(
     return sized_evaluator(config.data, config.how, networks, progress)
 
 
+def check_run(config: ScalingConfig, address: str | None = None) -> Run:
+    """The run that a configuration begins or goes on with; what it refuses needs no images to be refused.
+
+    Args:
+        config: with its baseline and its grid or experiment.
+        address: of a Ray cluster.
+
+    Raises:
+        InputError: see `run_scaling`.
+    """
+    run = Run(run_path(config.name))
+    if run.path.exists():
+        _check_same(run, config)
+    check_executor(config.executor, address)
+    return run
+
+
 def run_scaling(
     config: ScalingConfig,
     plan: Plan,
@@ -106,11 +123,8 @@ def run_scaling(
         InputError: the run was made with another configuration or is no such run, or is in use; the executor
             cannot be used.
     """
-    run = Run(run_path(config.name))
+    run = check_run(config, address)
     exists = run.path.exists()
-    if exists:
-        _check_same(run, config)
-    check_executor(config.executor, address)
     executor = executor_of(config.executor, run.path, address)
     facts = EvaluatorFacts(evaluator.fingerprint, evaluator.num_classes, evaluator.in_channels)
     rows = Rows(plan, evaluator, config.seed)

@@ -318,10 +318,14 @@ def test_one_run_holds_one_of_both(place: Path, capsys, scores: Scores) -> None:
     assert "runs/r: was made with another scaling, dimensions; choose another name with --run" in err
 
 
-def test_another_baseline_in_the_same_run_is_refused(place: Path, capsys, scores: Scores) -> None:
+def test_another_baseline_in_the_same_run_is_refused_before_images_are_prepared(
+    place: Path, capsys, scores: Scores, monkeypatch
+) -> None:
     assert nas(capsys, "scale", "mine.yaml", "--search", "grid.yaml")[0] == 0
     replace(BASELINE, dropout=0.5).save("other.yaml")
-    code, out, err = nas(capsys, "scale", "other.yaml", "--search", "grid.yaml")
+    with monkeypatch.context() as patch:
+        patch.setattr("nas.scaling_run.evaluator_for", None)
+        code, out, err = nas(capsys, "scale", "other.yaml", "--search", "grid.yaml")
     assert (code, out) == (2, "")
     assert "runs/grid: was made with another baseline; choose another name with --run NAME" in err
     BASELINE.renamed("another name").save("same.yaml")
