@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from nas import InputError, load_config, open_run, run_search
-from nas.audit import run_audit
 from nas.launch import create_evaluator
 from nas.scaling_config import ScalingConfig, load_scaling_config, parse_scaling_config
 from nas.scaling_grid import GridPoint, grid_points
@@ -21,7 +20,7 @@ from search_space import Architecture, load_space, scale_architecture
 from tests.searching import Scripted
 from tests.searching import config as search_config
 from tests.test_architecture import small
-from tests.test_audit import Interrupting, audit_config
+from tests.test_audit import Interrupting
 from trainers import Measurement, ProxyProtocol
 
 BASELINE = small(name="mine")
@@ -296,12 +295,10 @@ def test_other_data_or_another_kind_of_run_is_refused(in_tmp: Path) -> None:
     with pytest.raises(InputError, match="earlier results were measured with other data"):
         search(settings_of(), Scores(far_apart, fingerprint="other"))
     run_search(search_config("a"), evaluator=Scripted(in_tmp / "diary"))
-    run_audit(
-        audit_config("b"), evaluator_of=lambda protocol: Scripted(in_tmp / "x", fingerprint=str(protocol))
-    )
-    for name in ("a", "b"):
-        with pytest.raises(InputError, match=f"runs/{name}: holds a search or an audit, and no scaling"):
-            search(settings_of(name), Scores(far_apart))
+    with pytest.raises(
+        InputError, match="runs/a: holds a search or an audit, and no scaling; choose another"
+    ):
+        search(settings_of("a"), Scores(far_apart))
     Path("runs/e").mkdir()
     with pytest.raises(InputError, match="runs/e: holds no journal, so there is nothing to go on with"):
         search(settings_of("e"), Scores(far_apart))
@@ -346,20 +343,19 @@ def test_what_was_measured_otherwise_is_not_taken_over(in_tmp: Path, caplog) -> 
 
 
 def test_a_measurement_has_one_identity_in_a_search_and_in_scaling(tmp_path: Path) -> None:
-    text = "space: digits\nobjective: {target: 1e6}\nprotocol: {epochs: 1, subset: 1200}\n"
-    for subset in ("1200", "600", "null"):
-        (tmp_path / "c.yaml").write_text(text.replace("1200", subset))
-        config, space = load_config(tmp_path / "c.yaml"), load_space("digits")
-        network = space.decode(space.random(np.random.default_rng(0)))
-        larger = scale_architecture(network, depth=1.0, width=1.0, image_size=37)
-        of_search = create_evaluator(config, space)
-        sized = sized_evaluator(config.data, config.protocol, [larger, network])
-        assert measured_by(sized, network) == measured_by(of_search, network)
-        assert measured_by(sized, larger) != measured_by(of_search, network)
-        thin = ProxyProtocol(epochs=1, width=0.5)
-        assert measured_by(sized_evaluator(config.data, thin, [network]), network) == measured_by(
-            create_evaluator(config.model_copy(update={"protocol": thin}), space), network
-        )
+    path, space = tmp_path / "c.yaml", load_space("digits")
+    path.write_text("space: digits\nobjective: {target: 1e6}\nprotocol: {epochs: 1, subset: 1200}\n")
+    network = space.decode(space.random(np.random.default_rng(0)))
+    larger = scale_architecture(network, depth=1.0, width=1.0, image_size=33)
+    of_all = None
+    for setting in ("protocol.subset=1200", "protocol.subset=600", "protocol.width=0.5"):
+        config = load_config(path, [setting])
+        sized = sized_evaluator(config.data, config.protocol, [network])
+        assert measured_by(sized, network) == measured_by(create_evaluator(config, space), network)
+        of_all = of_all or measured_by(sized, network)
+    whole = load_config(path, ["protocol.subset=null"])  # 1200 are all the training images
+    sized = sized_evaluator(whole.data, whole.protocol, [larger, network])
+    assert measured_by(sized, network) == of_all != measured_by(sized, larger)
 
 
 def test_a_searchs_own_training_of_the_winner_is_taken_over(in_tmp: Path) -> None:
