@@ -141,18 +141,28 @@ def _nearest(make: Callable[[float], Scaled], least: float, dimension: Dimension
     def at(step: int) -> Scaled:
         return make(round(least + _STEP * step, 2))
 
+    def is_below(step: int) -> bool:
+        try:
+            return at(step).macs < macs
+        except FieldError:  # larger than a network can be
+            return False
+
+    low, high = 0, 1
+    while is_below(high):
+        low, high = high, 2 * high
+        if high > _MOST_STEPS:
+            raise InputError(f"dimensions.factors: {dimension} does not reach {macs:.3g} MACs")
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if is_below(middle) else (low, middle)
+    below = at(low)
     try:
-        low, high = 0, 1
-        while at(high).macs < macs:
-            low, high = high, 2 * high
-            if high > _MOST_STEPS:
-                raise InputError(f"dimensions.factors: {dimension} does not reach {macs:.3g} MACs")
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (middle, high) if at(middle).macs < macs else (low, middle)
-        below, above = at(low), at(high)
+        above = at(high)
     except FieldError as error:
-        raise InputError(f"dimensions.factors: {dimension} cannot reach {macs:.3g} MACs: {error}") from None
+        raise InputError(
+            f"dimensions.factors: {dimension} cannot reach {macs:.3g} MACs: {error}; the nearest is "
+            f"{below.macs / at(0).macs:.3f} times the baseline's"
+        ) from None
     if macs / below.macs > above.macs / macs:
         return above
     while low > 0 and at(low - 1).macs == below.macs:  # the smallest factor that makes this network
@@ -166,7 +176,8 @@ def _members(lines: Sequence[Line], widths: Sequence[WidthLine]) -> tuple[Member
 
     def add(point: Scaled, text: str) -> None:
         network = point.architecture.renamed(f"{point.architecture.name}{text}")
-        members.setdefault(network.key, Member(architecture=network, choices={"scaled": text or "baseline"}))
+        said = text.removeprefix("-") or "baseline"
+        members.setdefault(network.key, Member(architecture=network, choices={"scaled": said}))
 
     for line in lines:
         for number, point in enumerate(line.points):

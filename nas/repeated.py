@@ -8,8 +8,10 @@ trainings on the same images: that the validation images are a sample too is not
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -36,7 +38,7 @@ class Margin:
         return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, so that means are made once
 class Repeated:
     """The accuracies of some networks, each of one training or more.
 
@@ -46,17 +48,17 @@ class Repeated:
 
     accuracies: tuple[tuple[float, ...], ...]
 
-    @property
+    @cached_property
     def means(self) -> tuple[float, ...]:
-        """Of each network."""
-        return tuple(sum(a) / len(a) for a in self.accuracies)
+        """Of each network; exact, so that equal accuracies have equal means however many there are."""
+        return tuple(statistics.mean(a) for a in self.accuracies)
 
     @property
     def freedom(self) -> int:
         """Degrees of freedom of the deviation: trainings beyond the first of each network."""
         return sum(len(a) - 1 for a in self.accuracies)
 
-    @property
+    @cached_property
     def deviation(self) -> float | None:
         """Standard deviation of one training, pooled; None where no network was trained twice."""
         if self.freedom == 0:

@@ -83,7 +83,11 @@ def scale(
     address: AddressOption = None,
     limit: Annotated[
         list[str] | None,
-        typer.Option("--limit", metavar="LIMIT", help="Such as 'macs<=600e6'; params, memory; repeatable."),
+        typer.Option(
+            "--limit",
+            metavar="LIMIT",
+            help="Such as 'macs<=600e6'; params, memory; repeatable. Alone: the formula's family.",
+        ),
     ] = None,
     published: Annotated[bool, typer.Option("--published", help="The paper's tables besides.")] = False,
     edition: Annotated[str, typer.Option(help="Of the paper: v5, v3 or icml.")] = LATEST,
@@ -108,9 +112,10 @@ def scale(
     """
     from nas.figure_commands import check_plot
     from nas.lookup import find_architecture
-    from nas.scale_members import by_factors, formula_family, parse_limits, published_family
+    from nas.scale_members import by_factors, check_phis, formula_family, parse_limits, published_family
 
     coefficients, factors = (alpha, beta, gamma), (depth, width, resolution)
+    given = any(value is not None for value in factors)
     formula = any(value is not None for value in coefficients) or (bool(phi) and search is None)
     if family not in (None, "efficientnet"):
         raise InputError(f"--family must be efficientnet, got {family!r}")
@@ -118,7 +123,7 @@ def scale(
         {
             "--family": family is not None,
             "the formula (--phi, --alpha, --beta, --gamma)": formula,
-            "given factors (--depth, --width, --resolution)": any(value is not None for value in factors),
+            "given factors (--depth, --width, --resolution)": given,
             "--search": search is not None,
             "--dimensions": dimensions is not None,
         }
@@ -127,13 +132,14 @@ def scale(
     _check_company(of_runs, search is not None or dimensions is not None, "--search or --dimensions")
     of_members = {"-o": output, "--limit": limit, "--accuracy": accuracy, "--phi": phi}
     _check_company(of_members, dimensions is None, "a family, which --dimensions does not make")
-    _check_company({"--accuracy": accuracy}, search is None, "a family that is not searched for")
-    of_arithmetic = {"--classes": classes, "--channels": channels}
-    _check_company(of_arithmetic, search is None and dimensions is None, "arithmetic; a run has its data's")
+    of_arithmetic = {"--accuracy": accuracy, "--classes": classes, "--channels": channels}
+    nothing_trained = search is None and dimensions is None
+    _check_company(of_arithmetic, nothing_trained, "a family that is not searched for")
     _check_company({"--weights": weights or None}, output is not None, "-o")
     check_edition(edition)
     check_plot(plot, accuracy or [])
     limits = parse_limits(limit or [])
+    check_phis(phi or [])
     found = find_architecture(architecture)
     if weights and found.weights is None:
         raise InputError(f"--weights: {architecture} has no trained weights")
@@ -152,9 +158,9 @@ def scale(
         return
     classes, channels = classes or found.num_classes, channels or found.in_channels
     base = found.architecture
-    if formula:
+    if formula or (limit and family is None and not given):
         made = formula_family(base, phi or None, coefficients, limits, classes, channels)
-    elif any(value is not None for value in factors):
+    elif given:
         made = by_factors(base, factors, limits, classes, channels)
     else:
         made = published_family(base, limits, classes, channels)
@@ -217,7 +223,7 @@ def _show(request: _Request, made: Family, classes: int, channels: int, accuracy
     base = request.base
     facts = members_json(made, classes, channels, request.edition)
     accuracies = parse_accuracies(accuracy, [fact["name"] for fact in facts])
-    title = "given factors" if len(made.members) == 1 else "published factors of EfficientNet-B0 to B7"
+    title = "given factors" if made.given else "published factors of EfficientNet-B0 to B7"
     if made.coefficients is not None:
         title = formula_title(*made.coefficients)
         warning = factor_warning(*made.coefficients)
@@ -254,7 +260,8 @@ def _search(request: _Request, training: TrainingOptions, phis: list[float] | No
         said = write_members(request.found, made, request.output, classes, channels, weights=request.weights)
     if request.json:
         facts = members_json(made, classes, channels, request.edition)
-        print_json({"run": ended.run.name, **found.to_json(), "family": facts})
+        document = {"run": ended.run.name, **found.to_json(), "family": facts}
+        print_json({**document, **_tables(request)})
         return
     print_grid(found)
     title = formula_title(*coefficients)
@@ -273,7 +280,7 @@ def _dimensions(request: _Request, training: TrainingOptions) -> None:
     figure = request.plot or ended.run.path / "dimensions.png"
     save_dimensions_figure(found, ended, figure)
     if request.json:
-        print_json({"run": ended.run.name, **dimensions_json(found)})
+        print_json({"run": ended.run.name, **dimensions_json(found), **_tables(request)})
         return
     print_dimensions(found)
     _finish(request, figure)
@@ -306,6 +313,11 @@ def members_json(made: Family, classes: int, channels: int, edition: str) -> lis
 
 def _with_published(facts: list[dict[str, Any]], request: _Request) -> Any:
     """A list of members; with --published a document that has the tables too."""
+    return {"members": facts, **_tables(request)} if request.published else facts
+
+
+def _tables(request: _Request) -> dict[str, Any]:
+    """The paper's tables under their key, where they are wanted."""
     from nas.published_views import published_json
 
-    return {"members": facts, "published": published_json(request.edition)} if request.published else facts
+    return {"published": published_json(request.edition)} if request.published else {}

@@ -8,11 +8,21 @@ from pathlib import Path
 
 from nas.console import out
 from nas.lookup import Found
-from nas.scaling import ALPHA, BETA, GAMMA, ScaledNetwork, efficientnet_family, scale_dimensions
+from nas.scaling import (
+    ALPHA,
+    BETA,
+    GAMMA,
+    LARGEST_PHI,
+    ScaledNetwork,
+    efficientnet_family,
+    scale_dimensions,
+    short,
+)
 from nas.scaling_limits import family_under, over_limits
 from results import file_stem, write_whole
 from results.fronts import Limit
-from search_space import Architecture, InputError, Limits
+from search_space import Architecture, FieldError, InputError, Limits
+from search_space.fields import check_float
 
 LIMITED = ("macs", "params", "memory")
 
@@ -24,10 +34,12 @@ class Family:
     Attributes:
         members: in their order.
         coefficients: alpha, beta and gamma of the formula; None for published or given factors.
+        given: whether it is one network by given factors.
     """
 
     members: list[ScaledNetwork]
     coefficients: tuple[float, float, float] | None = None
+    given: bool = False
 
 
 def parse_limits(given: Sequence[str]) -> Limits:
@@ -51,6 +63,18 @@ def parse_limits(given: Sequence[str]) -> Limits:
             raise InputError(f"--limit {text!r}: must be at least 1")
         bounds[limit.name] = limit.bound
     return Limits(**bounds)
+
+
+def check_phis(phis: Sequence[float]) -> None:
+    """Refuse what `family_under` would, before anything is trained.
+
+    Raises:
+        FieldError: one is out of range, or given twice.
+    """
+    for index, phi in enumerate(phis):
+        check_float("phi", phi, 0.0, LARGEST_PHI)
+        if phi in phis[:index]:
+            raise FieldError("phi", f"of {short(phi)} is given twice")
 
 
 def formula_family(
@@ -104,7 +128,7 @@ def by_factors(
     over = over_limits(member.architecture, limits, num_classes, in_channels)
     if over is not None:
         raise InputError(f"{member.architecture.name} {over}; take smaller factors")
-    return Family(members=[member])
+    return Family(members=[member], given=True)
 
 
 def write_members(

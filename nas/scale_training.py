@@ -77,14 +77,15 @@ def search_grid(found: Found, options: TrainingOptions) -> tuple[Ended, GridFind
         InputError: see `load_scaling_config`, `grid_points`, `sized_evaluator` and `run_scaling`.
         Exit: interrupted, or every training fails; what to do about it is told.
     """
-    from nas.scaling_run import check_goes_on, evaluator_for
+    from nas.scaling_run import check_run, evaluator_for
     from nas.scaling_search import grid_findings, grid_plan, grid_points
 
     baseline = found.architecture
     config = options.load(baseline)
     settings = config.scaling or GridSettings()
     config = config.model_copy(update={"scaling": settings, "dimensions": None})
-    check_goes_on(config)  # before data are read, or prepared
+    check_run(config, options.address)
+    reuse = [open_run(name) for name in options.reuse]
     with console.ItemProgress() as progress:
         alone = evaluator_for(config, [baseline], progress)  # tells classes and channels
         points = grid_points(baseline, settings, alone.num_classes, alone.in_channels)
@@ -96,7 +97,7 @@ def search_grid(found: Found, options: TrainingOptions) -> tuple[Ended, GridFind
         f"{len(plan.members)} are trained with {settings.seeds} seeds each{again}",
         soft_wrap=True,
     )
-    end = _run(config, plan, evaluator, options)
+    end = _run(config, plan, evaluator, reuse, options.address)
     classes, channels = evaluator.num_classes, evaluator.in_channels
     findings = grid_findings(baseline, points, end.accuracies, end.failed, classes, channels)
     if findings is None:
@@ -108,13 +109,14 @@ def search_grid(found: Found, options: TrainingOptions) -> tuple[Ended, GridFind
 def run_dimensions(found: Found, options: TrainingOptions) -> tuple[Ended, DimensionFindings]:
     """Run the experiment on the dimensions of scaling as far as it goes; raises as `search_grid`."""
     from nas.dimensions import experiment_of, findings_of
-    from nas.scaling_run import check_goes_on, evaluator_for
+    from nas.scaling_run import check_run, evaluator_for
 
     baseline = found.architecture
     config = options.load(baseline)
     settings = config.dimensions or DimensionSettings()
     config = config.model_copy(update={"dimensions": settings, "scaling": None})
-    check_goes_on(config)  # before data are read, or prepared
+    check_run(config, options.address)
+    reuse = [open_run(name) for name in options.reuse]
     with console.ItemProgress() as progress:
         alone = evaluator_for(config, [baseline], progress)
         experiment = experiment_of(baseline, settings, alone.num_classes, alone.in_channels)
@@ -123,14 +125,16 @@ def run_dimensions(found: Found, options: TrainingOptions) -> tuple[Ended, Dimen
     console.err.print(
         f"{len(plan.members)} networks are trained with {settings.seeds} seeds each", soft_wrap=True
     )
-    end = _run(config, plan, evaluator, options)
+    end = _run(config, plan, evaluator, reuse, options.address)
     if not any(end.accuracies):
         _explain_failing(end)
     ended = Ended(run=end.run, num_classes=evaluator.num_classes, in_channels=evaluator.in_channels)
     return ended, findings_of(experiment, end.accuracies, end.failed)
 
 
-def _run(config: ScalingConfig, plan: Plan, evaluator: Evaluator, options: TrainingOptions) -> ScalingEnd:
+def _run(
+    config: ScalingConfig, plan: Plan, evaluator: Evaluator, reuse: Sequence[Run], address: str | None
+) -> ScalingEnd:
     from nas.scaling_run import run_scaling
 
     progress = _Progress(config.name, plan.seeds * len(plan.members))
@@ -139,9 +143,9 @@ def _run(config: ScalingConfig, plan: Plan, evaluator: Evaluator, options: Train
             config,
             plan,
             evaluator,
-            reuse=[open_run(name) for name in options.reuse],
+            reuse=reuse,
             listeners=[progress],
-            address=options.address,
+            address=address,
         )
     if end.outcome == "interrupted":
         trials = end.run.trials()

@@ -137,7 +137,8 @@ def print_dimensions(found: DimensionFindings) -> None:
             what = f"depth {group.depth:g}, resolution {group.resolution:g}"
             accuracy = found.accuracy(point)
             rows.append(_dimension_row(what, f"width {point.factor:g}", point.macs, base, accuracy))
-    print_table(("scaled by", "factor", "MACs", "x base", "accuracy"), rows)
+    title = f"{found.experiment.members[0].architecture.name}, scaled by one dimension and by all three"
+    print_table(("scaled by", "factor", "MACs", "x base", "accuracy"), rows, title=title)
     for gain in found.gains():
         ours, theirs = gain.macs
         out.print(

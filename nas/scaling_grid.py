@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass, replace
 
 from nas.scaling import scale_factor
-from nas.scaling_settings import GridSettings
+from nas.scaling_settings import LARGEST_TOLERANCE, GridSettings
 from search_space import Architecture, FieldError, InputError, cost, scale_architecture
 
 
@@ -62,6 +62,7 @@ def grid_points(
     base = cost(baseline, num_classes, in_channels).macs
     near = _nominal(settings)
     points: dict[str, GridPoint] = {}
+    why = "they round to the baseline itself"
     for alpha, beta, gamma in near:
         try:
             architecture = scale_architecture(
@@ -71,7 +72,10 @@ def grid_points(
                 image_size=round(baseline.image_size * gamma),
                 name=f"{baseline.name}-a{alpha:g}-b{beta:g}-g{gamma:g}",
             )
-        except FieldError:  # larger than a network can be; the others may be built
+        except FieldError as error:  # larger than a network can be; the others may be built
+            why = f"the last: {error}"
+            continue
+        if architecture.key == baseline.key:  # is trained anyway, and no way to scale
             continue
         macs, params = cost(architecture, num_classes, in_channels)
         point = GridPoint(
@@ -91,7 +95,11 @@ def grid_points(
             points[architecture.key] = replace(point, aliases=other.aliases + 1)
         else:
             points[architecture.key] = replace(other, aliases=other.aliases + 1)
-    return _within_budget(list(points.values()), settings, len(near))
+    if not points:
+        raise InputError(
+            f"scaling: none of the {len(near)} networks with {_rule(settings)} can be had: {why}"
+        )
+    return _within_budget(list(points.values()), settings)
 
 
 def _nominal(settings: GridSettings) -> list[tuple[float, float, float]]:
@@ -106,36 +114,40 @@ def _nominal(settings: GridSettings) -> list[tuple[float, float, float]]:
         best = min(grid, key=off)
         alpha, beta, gamma = best
         raise InputError(
-            f"scaling: of {len(grid)} points none has alpha * beta^2 * gamma^2 within {settings.tolerance:g} "
-            f"of {settings.factor:g}; the nearest is alpha {alpha:g}, beta {beta:g}, gamma {gamma:g} with "
-            f"{scale_factor(*best):.3f}, which scaling.tolerance={_up(off(best))} takes in"
+            f"scaling: of {len(grid)} points none has {_rule(settings)}; the nearest is alpha {alpha:g}, "
+            f"beta {beta:g}, gamma {gamma:g} with {scale_factor(*best):.3f}, "
+            f"{_mended('tolerance', off(best))}"
         )
     return near
 
 
-def _within_budget(points: list[GridPoint], settings: GridSettings, near: int) -> list[GridPoint]:
+def _rule(settings: GridSettings) -> str:
+    return f"alpha * beta^2 * gamma^2 within {settings.tolerance:g} of {settings.factor:g}"
+
+
+def _within_budget(points: list[GridPoint], settings: GridSettings) -> list[GridPoint]:
     """The points whose true MACs are near enough, by rising MACs."""
 
     def off(point: GridPoint) -> float:
         return abs(point.macs_factor / settings.factor - 1.0)
 
-    rule = f"alpha * beta^2 * gamma^2 within {settings.tolerance:g} of {settings.factor:g}"
-    if not points:
-        raise InputError(f"scaling: none of the {near} networks with {rule} can be built: they are too large")
     kept = [point for point in points if off(point) <= settings.macs_tolerance + 1e-9]
     if not kept:
         best = min(points, key=off)
         raise InputError(
-            f"scaling: of {len(points)} networks with {rule} none has true MACs within "
+            f"scaling: of {len(points)} networks with {_rule(settings)} none has true MACs within "
             f"{100 * settings.macs_tolerance:g} % of {settings.factor:g} times the baseline's, since layers "
-            f"and channels are rounded; the nearest is {best.text} with {best.macs_factor:.3f} times, which "
-            f"scaling.macs_tolerance={_up(off(best))} takes in"
+            f"and channels are rounded; the nearest is {best.text} with {best.macs_factor:.3f} times, "
+            f"{_mended('macs_tolerance', off(best))}"
         )
     if settings.points is not None:
         kept = sorted(kept, key=lambda point: (off(point), point.macs))[: settings.points]
     return sorted(kept, key=lambda point: (point.macs, point.nominal))
 
 
-def _up(value: float) -> str:
-    """A number in three decimals that is not below it."""
-    return f"{math.ceil(1000 * value - 1e-6) / 1000:g}"
+def _mended(name: str, off: float) -> str:
+    """The setting that takes in a point, in three decimals and not below what it takes."""
+    least = math.ceil(1000 * off - 1e-6) / 1000
+    if least > LARGEST_TOLERANCE:
+        return "which no tolerance takes in; give other factors"
+    return f"which scaling.{name}={least:g} takes in"

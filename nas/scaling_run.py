@@ -92,6 +92,23 @@ def seeds_of(seed: int) -> list[int]:
     return [seed, *(other for other in drawn if other != seed)]
 
 
+def check_run(config: ScalingConfig, address: str | None = None) -> Run:
+    """The run that a configuration begins or goes on with; what it refuses needs no images to be refused.
+
+    Args:
+        config: with its baseline and its grid or experiment.
+        address: of a Ray cluster.
+
+    Raises:
+        InputError: see `run_scaling`.
+    """
+    run = Run(run_path(config.name))
+    if run.path.exists():
+        _check_same(run, config)
+    check_executor(config.executor, address)
+    return run
+
+
 def run_scaling(
     config: ScalingConfig,
     plan: Plan,
@@ -116,10 +133,8 @@ def run_scaling(
         InputError: the run was made with another configuration or is no such run, or is in use; the executor
             cannot be used.
     """
-    run = Run(run_path(config.name))
+    run = check_run(config, address)
     exists = run.path.exists()
-    check_goes_on(config)
-    check_executor(config.executor, address)
     executor = executor_of(config.executor, run.path, address)
     facts = EvaluatorFacts(evaluator.fingerprint, evaluator.num_classes, evaluator.in_channels)
     rows = Rows(plan, evaluator, config.seed)
@@ -236,22 +251,19 @@ def check_scaling(run: Run) -> None:
         raise InputError(f"{run.path}: holds {what}, and no scaling; choose another name with --run NAME")
 
 
-def check_goes_on(config: ScalingConfig) -> None:
-    """Refuse the name of a run that holds something else; one that is not there yet is free.
+def _check_same(run: Run, config: ScalingConfig) -> None:
+    """Refuse a folder that holds something else, or a run that was made with another configuration.
 
     Raises:
         InputError: with the fields that differ.
     """
-    run = Run(run_path(config.name))
-    if not run.path.exists():
-        return
     check_scaling(run)
     before = load_scaling_config(run.config_path)
     changed = [field for field in differences(config, before) if _matters(field)]
     if config.baseline != before.baseline and (
         config.baseline is None
         or before.baseline is None
-        or config.baseline.renamed("any") != before.baseline.renamed("any")
+        or config.baseline.renamed(before.baseline.name) != before.baseline
     ):
         changed.insert(0, "baseline")
     if changed:

@@ -8,6 +8,8 @@ from search_space import FieldError
 from search_space.fields import as_floats, check_float, check_int
 
 MOST_TRAININGS = 100_000
+MOST_POINTS = 100_000  # of a grid
+LARGEST_TOLERANCE = 10.0
 
 
 def _steps(first: float, step: float, number: int) -> tuple[float, ...]:
@@ -42,9 +44,14 @@ class GridSettings:
     def __post_init__(self) -> None:
         for name in ("alpha", "beta", "gamma"):
             object.__setattr__(self, name, _factors(name, getattr(self, name), 1.0))
+        points = len(self.alpha) * len(self.beta) * len(self.gamma)
+        if points > MOST_POINTS:
+            raise FieldError(
+                "alpha", f"times beta times gamma must be at most {MOST_POINTS} points, got {points}"
+            )
         check_float("factor", self.factor, 1.01, 100.0)
-        check_float("tolerance", self.tolerance, 0.0, 10.0)
-        check_float("macs_tolerance", self.macs_tolerance, 0.0, 10.0)
+        check_float("tolerance", self.tolerance, 0.0, LARGEST_TOLERANCE)
+        check_float("macs_tolerance", self.macs_tolerance, 0.0, LARGEST_TOLERANCE)
         as_floats(self, "factor", "tolerance", "macs_tolerance")
         if self.points is not None:
             check_int("points", self.points, 1, MOST_TRAININGS)

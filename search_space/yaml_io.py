@@ -169,14 +169,16 @@ def parse_override(text: str, example: str) -> tuple[str, Any]:
 
 
 def put(data: dict[str, Any], key: str, value: Any) -> None:
-    """Put a value at a dotted key, in place; mappings on the way are made where they are missing.
+    """Put a value at a dotted key, in place; mappings on the way are made where they are missing or null.
 
     Raises:
         InputError: something on the way is no mapping.
     """
     *parents, last = key.split(".")
     for parent in parents:
-        data = data.setdefault(parent, {})
+        if data.get(parent) is None:  # a section that a run's own file says is not there
+            data[parent] = {}
+        data = data[parent]
         if not isinstance(data, dict):
             raise InputError(f"--set {key}: {parent} holds no keys")
     data[last] = value

@@ -69,7 +69,7 @@ def test_json_of_every_command_that_prints_facts(run, capsys) -> None:
     family = document("scale", "t@best")
     assert family[0]["macs"] == top[0]["macs"]
     assert len(family) == 8
-    assert set(family[0]) == {"name", "phi", "depth", "width", "image_size", "dropout", "macs", "params"}
+    assert {"name", "phi", "depth", "width", "image_size", "dropout", "macs", "params"} <= set(family[0])
     (third,) = document("scale", "efficientnet_b0", "--phi", "3", "--alpha", "1.2")
     assert third["phi"] == 3
 
@@ -110,7 +110,10 @@ def test_text_of_every_command(run, capsys) -> None:
         (["show", "efficientnet_b0"], ["MBConv6, k5x5, SE 0.25", "112x112", "385,814,752 MACs", "5,288,548"]),
         (["show", "t@1"], ["candidate 1 of the search t", "10 classes, 1 input channels"]),
         (["scale", "efficientnet_b0"], ["efficientnet_b7", "published factors", "66.3 M"]),
-        (["scale", "efficientnet_b0", "--phi", "1"], ["formula: MACs x 1.920"]),
+        (
+            ["scale", "efficientnet_b0", "--phi", "1"],
+            ["formula: alpha 1.2, beta 1.1, gamma 1.15; MACs x 1.920"],
+        ),
         (["--help"], ["search", "pareto", "export", "scale"]),
     ]:
         code, out, err = nas(capsys, *arguments)
@@ -197,15 +200,9 @@ MISTAKES = [
     ),
     (["export", "t@best", "-o", "broken.yaml/x.json"], "cannot be written"),
     (["scale", "efficientnet_b0", "--phi", "x"], "--phi"),
-    (["scale", "efficientnet_b0", "--phi", "1", "--alpha", "0"], "alpha must be between 1 and 10, got 0"),
     (["search", "--run", "t"], "nas search needs a configuration, or --resume --run NAME"),
     (["search", "--run", "v", "--resume"], "no run 'v' under runs/"),
     (["search", "good.yaml", "--set", "executor.cpus=999", "--run", "u"], "executor.cpus must be at most"),
-    (["scale", "efficientnet_b0", "--phi", "1", "--alpha", "0.5"], "alpha must be between 1 and 10, got 0.5"),
-    (["scale", "efficientnet_b0", "--phi", "1", "--family", "efficientnet"], "are two things"),
-    (["scale", "efficientnet_b0", "--family", "resnet"], "--family must be efficientnet, got 'resnet'"),
-    (["scale", "efficientnet_b0", "--alpha", "1.5"], "are the formula's and need --phi"),
-    (["scale", "efficientnet_b0", "--phi", "1", "--phi", "1"], "--phi gives a coefficient twice"),
     (["show", "t"], "'t' is a run; its best network is t@best"),
     (["search", "good.yaml", "--run", ""], "'' is no name for a run"),
     (

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from nas import InputError, load_config, load_space
+from nas.scaling_config import load_scaling_config
+from search_space import read_yaml
 from trainers import ProxyProtocol
 
 CONFIGS = Path(__file__).parent.parent / "configs"
@@ -13,6 +15,10 @@ SHIPPED = sorted(CONFIGS.glob("*.yaml"))
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
 def test_every_shipped_configuration_is_valid(path: Path) -> None:
+    if "space" not in read_yaml(path).data:
+        scaling = load_scaling_config(path)
+        assert (scaling.name, scaling.dimensions is None) == (path.stem, False)
+        return
     config = load_config(path)
     load_space(config.space)
     assert config.name == path.stem
@@ -105,6 +111,16 @@ def test_a_number_in_scientific_notation_is_a_number(tmp_path) -> None:
     config = load_config(path)
     assert (config.objective.target, config.protocol.learning_rate) == (1e6, 1e-3)
     assert config.protocol.weight_decay == 1e-5
+
+
+def test_a_section_that_is_null_can_be_set(tmp_path) -> None:
+    """A run's own file says so of sections that it was not given."""
+    path = tmp_path / "config.yaml"
+    path.write_text("space: digits\nobjective: {target: 1e6}\nscaling: null\n")
+    assert load_config(path).scaling is None
+    assert load_config(path, ["scaling.points=2"]).scaling.points == 2
+    with pytest.raises(InputError, match="^--set scaling.pionts is an unknown key; did you mean points?"):
+        load_config(path, ["scaling.pionts=2"])
 
 
 def test_overrides_replace_values_and_name_themselves_when_wrong() -> None:
