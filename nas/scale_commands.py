@@ -252,6 +252,8 @@ def _search(request: _Request, training: TrainingOptions, phis: list[float] | No
     ended, found = search_grid(request.found, training)
     classes, channels, chosen = ended.num_classes, ended.in_channels, found.chosen
     coefficients = (chosen.alpha, chosen.beta, chosen.gamma)
+    if not request.json:
+        print_grid(found)  # stands whatever is wrong with the family that is asked for
     made = formula_family(request.base, phis, coefficients, limits, classes, channels)
     figure = request.plot or ended.run.path / "scaling.png"
     save_grid_figure(found, made.members, ended, figure)
@@ -263,7 +265,6 @@ def _search(request: _Request, training: TrainingOptions, phis: list[float] | No
         document = {"run": ended.run.name, **found.to_json(), "family": facts}
         print_json({**document, **_tables(request)})
         return
-    print_grid(found)
     title = formula_title(*coefficients)
     print_members(request.base, made.members, title, classes, channels, request.edition)
     if request.output is not None:

@@ -295,9 +295,7 @@ def test_other_data_or_another_kind_of_run_is_refused(in_tmp: Path) -> None:
     with pytest.raises(InputError, match="earlier results were measured with other data"):
         search(settings_of(), Scores(far_apart, fingerprint="other"))
     run_search(search_config("a"), evaluator=Scripted(in_tmp / "diary"))
-    with pytest.raises(
-        InputError, match="runs/a: holds a search or an audit, and no scaling; choose another"
-    ):
+    with pytest.raises(InputError, match="runs/a: holds a search, and no scaling; choose another"):
         search(settings_of("a"), Scores(far_apart))
     Path("runs/e").mkdir()
     with pytest.raises(InputError, match="runs/e: holds no journal, so there is nothing to go on with"):
