@@ -150,16 +150,25 @@ def plot_architecture(network: Architecture, num_classes: int, in_channels: int,
 
 
 def plot_family(
-    base: Architecture, facts: Sequence[dict[str, Any]], accuracies: dict[str, float], title: str, path: Path
+    base: Architecture,
+    facts: Sequence[dict[str, Any]],
+    accuracies: dict[str, float],
+    title: str,
+    path: Path,
+    *,
+    published: bool,
+    edition: str,
 ) -> None:
     """Write the figure of a scaled family beside the published models.
 
     Args:
         base: what was scaled.
-        facts: name, macs and params of each member, and its phi: None in the published family.
+        facts: name, macs and params of each member.
         accuracies: of members by name, 0 to 1; the others have none.
         title: above the figure.
         path: of the figure.
+        published: whether the members are those of the published factors.
+        edition: of the paper.
     """
     from results.figures import FamilyPoint, family_figure
     from search_space import load_architecture
@@ -168,11 +177,10 @@ def plot_family(
         FamilyPoint(name=f["name"], params=f["params"], macs=f["macs"], accuracy=accuracies.get(f["name"]))
         for f in facts
     ]
-    formula = any(f["phi"] is not None for f in facts)
-    if not formula and base.key == load_architecture("efficientnet_b0").key:
+    if published and base.key == load_architecture("efficientnet_b0").key:
         # the published family is drawn with its published accuracies; only other accuracies add to it
         members = [member for member in members if member.accuracy is not None]
-    save_figure(family_figure(members, title), path)
+    save_figure(family_figure(members, title, edition=edition), path)
 
 
 def parse_accuracies(given: Sequence[str], names: Sequence[str]) -> dict[str, float]:

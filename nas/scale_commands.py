@@ -230,7 +230,15 @@ def _show(request: _Request, made: Family, classes: int, channels: int, accuracy
         if warning is not None:
             console.err.print(f"nas: {warning}", soft_wrap=True)
     if request.plot is not None:
-        plot_family(base, facts, accuracies, f"{base.name}: {title}", request.plot)
+        plot_family(
+            base,
+            facts,
+            accuracies,
+            f"{base.name}: {title}",
+            request.plot,
+            published=made.coefficients is None and not made.given,
+            edition=request.edition,
+        )
     said = []
     if request.output is not None:
         said = write_members(request.found, made, request.output, classes, channels, weights=request.weights)
@@ -249,7 +257,7 @@ def _search(request: _Request, training: TrainingOptions, phis: list[float] | No
     from nas.scale_training import save_grid_figure, search_grid
     from nas.scale_views import formula_title, print_grid, print_members
 
-    ended, found = search_grid(request.found, training)
+    ended, found = search_grid(request.found, training, limits)
     classes, channels, chosen = ended.num_classes, ended.in_channels, found.chosen
     coefficients = (chosen.alpha, chosen.beta, chosen.gamma)
     if not request.json:

@@ -13,10 +13,11 @@ from nas import console
 from nas.lookup import Found
 from nas.scaling import ScaledNetwork
 from nas.scaling_config import ScalingConfig, load_scaling_config
+from nas.scaling_limits import check_baseline
 from nas.scaling_settings import DimensionSettings, GridSettings
 from results import Run, Trial, open_run, run_path, save_figure
 from results.wording import count, percent
-from search_space import Architecture
+from search_space import Architecture, Limits
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -70,11 +71,19 @@ class Ended:
     in_channels: int
 
 
-def search_grid(found: Found, options: TrainingOptions) -> tuple[Ended, GridFindings]:
+def search_grid(
+    found: Found, options: TrainingOptions, limits: Limits | None = None
+) -> tuple[Ended, GridFindings]:
     """Run the grid search for alpha, beta and gamma as far as it goes.
 
+    Args:
+        found: what is scaled.
+        options: what was typed of the run.
+        limits: of the family to come; what the baseline itself breaks is refused before anything is trained.
+
     Raises:
-        InputError: see `load_scaling_config`, `grid_points`, `sized_evaluator` and `run_scaling`.
+        InputError: see `load_scaling_config`, `check_baseline`, `grid_points`, `sized_evaluator` and
+            `run_scaling`.
         Exit: interrupted, or every training fails; what to do about it is told.
     """
     from nas.scaling_run import check_run, evaluator_for
@@ -88,6 +97,7 @@ def search_grid(found: Found, options: TrainingOptions) -> tuple[Ended, GridFind
     reuse = [open_run(name) for name in options.reuse]
     with console.ItemProgress() as progress:
         alone = evaluator_for(config, [baseline], progress)  # tells classes and channels
+        check_baseline(baseline, limits or Limits(), alone.num_classes, alone.in_channels)
         points = grid_points(baseline, settings, alone.num_classes, alone.in_channels)
         plan = grid_plan(baseline, points, settings)
         evaluator = evaluator_for(config, [member.architecture for member in plan.members], progress)

@@ -92,11 +92,7 @@ def largest_phi(
         InputError: the baseline itself does not fit.
     """
     check_coefficients(alpha, beta, gamma)
-    over = over_limits(architecture, limits, num_classes, in_channels)
-    if over is not None:
-        raise InputError(
-            f"no phi fits: the baseline {architecture.name} itself {over}; raise the limit or start smaller"
-        )
+    check_baseline(architecture, limits, num_classes, in_channels)
     check_growth(alpha, beta, gamma)
 
     def network(thousandths: int) -> Architecture:
@@ -110,6 +106,19 @@ def largest_phi(
         # on to the next smaller network: sizes are monotone, so that equal ones lie side by side
         found = bisect_left(range(1, found), True, key=lambda index: network(index) == candidate)
     return compound_scale(architecture, found / STEPS, alpha, beta, gamma)
+
+
+def check_baseline(architecture: Architecture, limits: Limits, num_classes: int, in_channels: int) -> None:
+    """The baseline must keep to the limits: no member of a family is smaller.
+
+    Raises:
+        InputError: it does not.
+    """
+    over = over_limits(architecture, limits, num_classes, in_channels)
+    if over is not None:
+        raise InputError(
+            f"no phi fits: the baseline {architecture.name} itself {over}; raise the limit or start smaller"
+        )
 
 
 def check_growth(alpha: float, beta: float, gamma: float) -> None:

@@ -90,6 +90,7 @@ def test_a_drawing_and_a_family_are_written(place: Path, capsys: pytest.CaptureF
             ["resnet_50", "--phi", "0", "--phi", "1", "--accuracy", "resnet_50-phi1=1"],
             [("resnet_50-phi0", None), ("resnet_50-phi1", 1.0)],
         ),
+        (["efficientnet_b0", "--depth", "2"], [("efficientnet_b0-d2", None)]),
     ],
 )
 def test_members_are_drawn_with_what_is_known_and_the_published_family_only_once(
@@ -100,11 +101,21 @@ def test_members_are_drawn_with_what_is_known_and_the_published_family_only_once
     expected: list[tuple[str, float | None]],
 ) -> None:
     drawn: list[FamilyPoint] = []
-    monkeypatch.setattr("results.figures.family_figure", lambda members, title: drawn.extend(members))
+    monkeypatch.setattr("results.figures.family_figure", lambda members, *_, **__: drawn.extend(members))
     monkeypatch.setattr("nas.figure_commands.save_figure", lambda figure, path: None)
     load_architecture("efficientnet_b0").renamed("mine").save("mine.yaml")
     assert nas(capsys, "scale", *arguments, "--plot", "family.svg")[0] == 0
     assert [(member.name, member.accuracy) for member in drawn] == expected
+
+
+def test_the_figure_of_a_family_is_of_the_edition_asked_for(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ("scale", "efficientnet_b0", "--edition", "icml", "--plot", "family.svg")
+    assert nas(capsys, *arguments)[0] == 0
+    drawn = Path("family.svg").read_text()
+    assert "ICML 2019" in drawn
+    assert "1905.11946v5" not in drawn
 
 
 @pytest.mark.parametrize(
