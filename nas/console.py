@@ -156,7 +156,8 @@ class SearchProgress(_Bar):
     def on_start(self, counts: dict[str, int]) -> None:
         """See `nas.search.Listener`."""
         self._over = self._first = over(counts)
-        text = f"{self._name} begins; in another terminal: nas status {self._name} --watch"
+        begins = f"goes on at {self._over} of {self._budget}" if self._over else "begins"
+        text = f"{self._name} {begins}; in another terminal: nas status {self._name} --watch"
         err.print(text, soft_wrap=True)
         if self._bar is not None:
             self._bar.update(self._task, completed=self._over)

@@ -24,6 +24,7 @@ from results.transfer_table import TRANSFER_EDITION
 from results.wording import count
 from search_space import Architecture
 
+_NEAR = 1.5
 PUBLISHED_COLUMNS = ("published", "its MACs", "its top-1 / top-5")
 
 
@@ -178,13 +179,16 @@ def _facts(
 def published_cells(architecture: Architecture, macs: float, edition: str = LATEST) -> tuple[str, str, str]:
     """The same as cells of a table, under `PUBLISHED_COLUMNS`: name, multiply-adds, top-1 and top-5.
 
-    A model that is only near has a ``~`` before its name.
+    A model that is only near has a ``~`` before its name; one that has not even two thirds of the network's
+    multiply-adds, or more than one and a half times, is no neighbour.
 
     Raises:
         ValueError: `macs` is not above 0.
         InputError: no such edition.
     """
     facts = published_facts(architecture, macs, edition)
+    if not facts["same"] and not 1 / _NEAR <= facts["macs"] / macs <= _NEAR:
+        return "-", "-", "-"
     name = facts["name"] if facts["same"] else f"~{facts['name']}"
     return name, count(facts["macs"]), f"{_percent(facts['top1'])} / {_percent(facts['top5'])}"
 

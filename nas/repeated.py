@@ -37,6 +37,10 @@ class Margin:
         """Whether the interval leaves out 0."""
         return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
 
+    def to_json(self) -> dict[str, float | bool | None]:
+        """All of it as plain data."""
+        return {"value": self.value, "low": self.low, "high": self.high, "certain": self.certain}
+
 
 @dataclass(frozen=True)  # without slots, so that means are made once
 class Repeated:

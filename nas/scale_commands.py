@@ -20,7 +20,7 @@ from nas.options import (
     SetOption,
 )
 from results.published import LATEST, check_edition
-from search_space import Architecture, InputError
+from search_space import Architecture, InputError, Limits
 
 if TYPE_CHECKING:
     from nas.lookup import Found
@@ -143,7 +143,7 @@ def scale(
     found = find_architecture(architecture)
     if weights and found.weights is None:
         raise InputError(f"--weights: {architecture} has no trained weights")
-    request = _Request(found, plot, output, weights, published, edition, json_output)
+    request = _Request(architecture, found, plot, output, weights, published, edition, json_output)
     config = search or dimensions
     if config is not None:
         from nas.scale_training import TrainingOptions
@@ -164,14 +164,15 @@ def scale(
         made = by_factors(base, factors, limits, classes, channels)
     else:
         made = published_family(base, limits, classes, channels)
-    _show(request, made, classes, channels, accuracy or [])
+    _show(request, made, limits, classes, channels, accuracy or [])
 
 
 class _Request:
     """What is to be done with the members, whatever they are.
 
     Args:
-        found: what is scaled.
+        typed: what is scaled, as the user named it.
+        found: the same.
         plot: the figure's file.
         output: the members' folder.
         weights: whether starting weights are written too.
@@ -182,6 +183,7 @@ class _Request:
 
     def __init__(
         self,
+        typed: str,
         found: Found,
         plot: Path | None,
         output: Path | None,
@@ -190,6 +192,7 @@ class _Request:
         edition: str,
         json: bool,
     ) -> None:
+        self.typed = typed
         self.found, self.plot, self.output, self.weights = found, plot, output, weights
         self.published, self.edition, self.json = published, edition, json
 
@@ -213,7 +216,9 @@ def _check_company(options: dict[str, Any], there: bool, what: str) -> None:
             raise InputError(f"{name} goes with {what}")
 
 
-def _show(request: _Request, made: Family, classes: int, channels: int, accuracy: list[str]) -> None:
+def _show(
+    request: _Request, made: Family, limits: Limits, classes: int, channels: int, accuracy: list[str]
+) -> None:
     """A family by arithmetic: figure, files, table."""
     from nas.figure_commands import parse_accuracies, plot_family
     from nas.scale_members import print_written, write_members
@@ -245,17 +250,18 @@ def _show(request: _Request, made: Family, classes: int, channels: int, accuracy
     if request.json:
         print_json(_with_published(facts, request))
         return
-    print_members(base, made.members, title, classes, channels, request.edition)
+    memory = limits.memory is not None
+    print_members(base, made.members, title, classes, channels, request.edition, memory=memory)
     if request.output is not None:
         print_written(made, request.output, said)
     _finish(request, request.plot)
 
 
-def _search(request: _Request, training: TrainingOptions, phis: list[float] | None, limits: Any) -> None:
+def _search(request: _Request, training: TrainingOptions, phis: list[float] | None, limits: Limits) -> None:
     """A grid search, and the family that its best point gives."""
     from nas.scale_members import formula_family, print_written, write_members
     from nas.scale_training import save_grid_figure, search_grid
-    from nas.scale_views import formula_title, print_grid, print_members
+    from nas.scale_views import formula_title, print_grid, print_members, reuse_words
 
     ended, found = search_grid(request.found, training, limits)
     classes, channels, chosen = ended.num_classes, ended.in_channels, found.chosen
@@ -274,7 +280,9 @@ def _search(request: _Request, training: TrainingOptions, phis: list[float] | No
         print_json({**document, **_tables(request)})
         return
     title = formula_title(*coefficients)
-    print_members(request.base, made.members, title, classes, channels, request.edition)
+    memory = limits.memory is not None
+    print_members(request.base, made.members, title, classes, channels, request.edition, memory=memory)
+    out.print(reuse_words(request.typed, found), soft_wrap=True)
     if request.output is not None:
         print_written(made, request.output, said)
     _finish(request, figure)

@@ -21,7 +21,7 @@ from nas.scaling import (
 from nas.scaling_limits import family_under, over_limits
 from results import file_stem, write_whole
 from results.fronts import Limit
-from search_space import Architecture, FieldError, InputError, Limits
+from search_space import Architecture, FieldError, InputError, Limits, load_architecture
 from search_space.fields import check_float
 
 LIMITED = ("macs", "params", "memory")
@@ -100,7 +100,7 @@ def published_family(base: Architecture, limits: Limits, num_classes: int, in_ch
     Raises:
         InputError: not even the first does.
     """
-    members = efficientnet_family(base)
+    members = efficientnet_family(base, as_far_as_built=bool(limits.given()))
     fit = [m for m in members if over_limits(m.architecture, limits, num_classes, in_channels) is None]
     if not fit:
         over = over_limits(members[0].architecture, limits, num_classes, in_channels)
@@ -146,6 +146,7 @@ def write_members(
     for member in family.members:
         network = member.architecture
         stem = file_stem(network.name)
+        _refuse_another(folder / f"{stem}.yaml", network)
         write_whole(folder / f"{stem}.yaml", network.save)
         if weights:
             from nas.weights import NothingAgreesError, write_transferred
@@ -164,6 +165,21 @@ def write_members(
             except NothingAgreesError:
                 said.append(f"{network.name}: no layer has the baseline's shape; no weights are written")
     return said
+
+
+def _refuse_another(path: Path, network: Architecture) -> None:
+    """Keep two families that name their members alike out of one folder.
+
+    Raises:
+        InputError: the file holds another network.
+    """
+    if path.is_file():
+        try:
+            same = load_architecture(path).key == network.key
+        except InputError:
+            same = False
+        if not same:
+            raise InputError(f"{path}: holds another network of that name; choose another folder with -o")
 
 
 def print_written(family: Family, folder: Path, said: Sequence[str]) -> None:

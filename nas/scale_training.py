@@ -15,8 +15,8 @@ from nas.scaling import ScaledNetwork
 from nas.scaling_config import ScalingConfig, load_scaling_config
 from nas.scaling_limits import check_baseline
 from nas.scaling_settings import DimensionSettings, GridSettings
-from results import Run, Trial, open_run, run_path, save_figure
-from results.wording import count, percent
+from results import Run, Trial, open_run, save_figure
+from results.wording import count, count_of, networks, percent
 from search_space import Architecture, Limits
 
 if TYPE_CHECKING:
@@ -49,11 +49,8 @@ class TrainingOptions:
 
     def load(self, baseline: Architecture) -> ScalingConfig:
         """The configuration, with what is scaled in it."""
-        from nas.scaling_run import check_scaling
 
         config = load_scaling_config(self.config, self.overrides, self.run)
-        if (path := run_path(config.name)).exists():  # before images are read, or prepared
-            check_scaling(Run(path))
         return config.model_copy(update={"baseline": baseline})
 
 
@@ -86,6 +83,7 @@ def search_grid(
             `run_scaling`.
         Exit: interrupted, or every training fails; what to do about it is told.
     """
+    from nas.scaling_grid import within_budget
     from nas.scaling_run import check_run, evaluator_for
     from nas.scaling_search import grid_findings, grid_plan, grid_points
 
@@ -102,9 +100,12 @@ def search_grid(
         plan = grid_plan(baseline, points, settings)
         evaluator = evaluator_for(config, [member.architecture for member in plan.members], progress)
     again = f", up to {settings.max_seeds} where noise demands" if settings.max_seeds > settings.seeds else ""
+    there = len(within_budget(baseline, settings, alone.num_classes, alone.in_channels))
+    taken = "" if there == len(points) else f"; {len(points)} of them, spread out, are taken (scaling.points)"
     console.err.print(
-        f"{len(points)} networks keep to {settings.factor:g} times the MACs of {baseline.name}; with it "
-        f"{len(plan.members)} are trained with {settings.seeds} seeds each{again}",
+        f"{networks(there)} of the grid keep to {settings.factor:g} times the MACs of "
+        f"{baseline.name}{taken}; with it {len(plan.members)} are trained, "
+        f"{count_of(settings.seeds, 'seed')} each{again}, the largest with {count(max(point.macs for point in points))} MACs",
         soft_wrap=True,
     )
     end = _run(config, plan, evaluator, reuse, options.address)
@@ -133,7 +134,7 @@ def run_dimensions(found: Found, options: TrainingOptions) -> tuple[Ended, Dimen
         plan = experiment.plan(settings.seeds)
         evaluator = evaluator_for(config, [member.architecture for member in plan.members], progress)
     console.err.print(
-        f"{len(plan.members)} networks are trained with {settings.seeds} seeds each", soft_wrap=True
+        f"{networks(len(plan.members))} are trained, {count_of(settings.seeds, 'seed')} each", soft_wrap=True
     )
     end = _run(config, plan, evaluator, reuse, options.address)
     if not any(end.accuracies):

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from nas.console import out, print_table
 from nas.published_views import PUBLISHED_COLUMNS, published_cells
 from nas.scaling import ScaledNetwork, rounding_note, scale_factor
-from results.wording import count
+from results.wording import count, count_of
 from search_space import Architecture, cost
+from search_space import memory as memory_of
 
 if TYPE_CHECKING:
     from nas.dimensions import DimensionFindings
@@ -27,10 +28,23 @@ def print_members(
     num_classes: int,
     in_channels: int,
     edition: str,
+    *,
+    memory: bool = False,
 ) -> None:
-    """A family as a table, with the published models of like cost where it is built for ImageNet."""
+    """A family as a table, with the published models of like cost where it is built for ImageNet.
+
+    Args:
+        base: what was scaled.
+        members: of the family.
+        title: above the table.
+        num_classes, in_channels: of the networks, for their cost.
+        edition: of the paper.
+        memory: whether bytes of memory are shown.
+    """
     base_macs = cost(base, num_classes, in_channels).macs
     beside = (num_classes, in_channels) == IMAGENET
+    if not beside:
+        title += f" ({count_of(num_classes, 'class', 'classes')}, {count_of(in_channels, 'image channel')})"
     rows = []
     for member in members:
         network = member.architecture
@@ -47,6 +61,8 @@ def print_members(
             f"{member.nominal:.2f}",
             count(params),
         ]
+        if memory:
+            row.append(f"{count(memory_of(network, num_classes, in_channels))}B")
         rows.append([*row, *published_cells(network, macs, edition)] if beside else row)
     columns = (
         "name",
@@ -57,10 +73,13 @@ def print_members(
         "dropout",
         "MACs",
         "x base",
-        "formula",
+        "nominal",
         "params",
+        *(("memory",) if memory else ()),
     )
     print_table((*columns, *PUBLISHED_COLUMNS) if beside else columns, rows, title=title)
+    if any(str(row[-3]).startswith("~") for row in rows):
+        out.print("~: another network, the published one of nearest MACs", soft_wrap=True)
     notes = [rounding_note(base, member, num_classes, in_channels) for member in members]
     said = [note for note in notes if note is not None]
     if said:
@@ -88,7 +107,7 @@ def print_grid(found: GridFindings) -> None:
                 "-" if chances is None else f"{100 * chances[index]:.0f} %",
             ]
         )
-    columns = ("alpha", "beta", "gamma", "image size", "x MACs", "formula", "params", "accuracy", "seeds")
+    columns = ("alpha", "beta", "gamma", "image size", "x MACs", "nominal", "params", "accuracy", "seeds")
     title = f"grid search at phi = 1 on {found.baseline.name}"
     print_table((*columns, "best with"), rows, title=title)
     if len(found.points) > _SHOWN_POINTS:
@@ -98,20 +117,19 @@ def print_grid(found: GridFindings) -> None:
             f"{found.failed} trainings failed; {found.left_out} points have no accuracy and are left out",
             soft_wrap=True,
         )
-    if found.alone:
-        mean = sum(found.alone) / len(found.alone)
-        out.print(f"the baseline has {100 * mean:.2f} % with {len(found.alone)} seeds")
     out.print(chosen_words(found), soft_wrap=True)
+    for line in advice_words(found):
+        out.print(line, soft_wrap=True)
 
 
 def chosen_words(found: GridFindings) -> str:
     """The chosen point, its margin over the runner-up, and what that is worth."""
     chosen, margin = found.chosen, found.margin
-    text = f"chosen: {chosen.text} ({chosen.macs_factor:.3f} x MACs, by the formula {chosen.nominal:.3f})"
+    text = f"chosen: {chosen.text} ({chosen.macs_factor:.3f} x MACs, nominal {chosen.nominal:.3f})"
     if margin is None:
         return f"{text}; it is the only point"
     runner_up = found.points[1]
-    text += f"; {_margin(margin)} over {runner_up.text}"
+    text += f"; {_margin(margin)} {runner_up.text}"
     if margin.low is None:
         return f"{text}; one training each says nothing of the noise between seeds: raise scaling.seeds"
     if margin.certain:
@@ -119,6 +137,35 @@ def chosen_words(found: GridFindings) -> str:
     number = len(found.close)
     others = "1 other point" if number == 1 else f"{number} other points"
     return f"{text}: {others} cannot be told apart from it; the first by mean is taken"
+
+
+def advice_words(found: GridFindings) -> list[str]:
+    """What scaling gained over the baseline, and what to do where the noise leaves the choice open."""
+    lines = []
+    gain = found.gain
+    if gain is not None:
+        seeds = count_of(len(found.alone), "seed")
+        mean = sum(found.alone) / len(found.alone)
+        text = f"it is {_margin(gain)} the baseline, which has {100 * mean:.2f} % with {seeds}"
+        if gain.high is not None and gain.high < 0:
+            text += ": under this protocol more MACs make it worse, which short training may do"
+        elif not gain.certain:
+            text += ": under this protocol more MACs are not seen to help"
+        lines.append(text)
+    margin = found.margin
+    if margin is not None and not margin.certain:
+        lines.append(
+            "to tell points apart: more seeds (scaling.max_seeds), longer training (protocol.epochs), more "
+            "validation images"
+        )
+    return lines
+
+
+def reuse_words(architecture: str, found: GridFindings) -> str:
+    """The command that makes the family again, without a run."""
+    chosen = found.chosen
+    coefficients = f"--alpha {chosen.alpha:g} --beta {chosen.beta:g} --gamma {chosen.gamma:g}"
+    return f"other sizes: nas scale {architecture} {coefficients} --phi PHI"
 
 
 def print_dimensions(found: DimensionFindings) -> None:
@@ -142,11 +189,13 @@ def print_dimensions(found: DimensionFindings) -> None:
     for gain in found.gains():
         ours, theirs = gain.macs
         out.print(
-            f"at about {gain.target:g} times the MACs compound ({ours:.2f}) is {_margin(gain.margin)} over "
-            f"the best single dimension, {gain.single} ({theirs:.2f})"
+            f"at about {gain.target:g} times the MACs compound ({ours:.2f}) is {_margin(gain.margin)} the "
+            f"best single dimension, {gain.single} ({theirs:.2f})"
             + ("" if gain.margin.certain or gain.margin.low is None else ": not told apart"),
             soft_wrap=True,
         )
+    if found.measured.deviation is None:
+        out.print("one training each says nothing of the noise between seeds: raise dimensions.seeds")
     if found.failed:
         out.print(f"{found.failed} trainings failed and are left out")
 
@@ -191,10 +240,7 @@ def dimensions_json(found: DimensionFindings) -> dict[str, Any]:
             {
                 "target": gain.target,
                 "single": gain.single,
-                "value": gain.margin.value,
-                "low": gain.margin.low,
-                "high": gain.margin.high,
-                "certain": gain.margin.certain,
+                **gain.margin.to_json(),
                 "macs_factors": list(gain.macs),
             }
             for gain in found.gains()
@@ -218,8 +264,8 @@ def _mean(mean: float, error: float | None) -> str:
 
 
 def _margin(margin: Margin) -> str:
-    """A difference of accuracies in percentage points, with its interval."""
-    text = f"{100 * margin.value:+.2f} points"
-    if margin.low is None or margin.high is None:
-        return text
-    return f"{text} [{100 * margin.low:+.2f}, {100 * margin.high:+.2f}]"
+    """``0.42 points [-0.70, +1.53] above``: a difference of accuracies with its interval."""
+    text = f"{100 * abs(margin.value):.2f} points"
+    if margin.low is not None and margin.high is not None:
+        text += f" [{100 * margin.low:+.2f}, {100 * margin.high:+.2f}]"
+    return f"{text} {'above' if margin.value >= 0 else 'below'}"

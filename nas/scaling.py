@@ -252,16 +252,20 @@ def _nearest_factor(architecture: Architecture, factors: dict[str, float], error
     )
 
 
-def efficientnet_family(architecture: Architecture) -> list[ScaledNetwork]:
+def efficientnet_family(architecture: Architecture, *, as_far_as_built: bool = False) -> list[ScaledNetwork]:
     """The published factors of B0 to B7 on any baseline.
 
     On a baseline of another resolution than 224 the family's resolutions are the table's divided by 224,
     times the baseline's, rounded to a pixel.
 
+    Args:
+        architecture: the baseline.
+        as_far_as_built: end with the largest member that can be built, instead of refusing.
+
     Raises:
-        FieldError: a member would be too large to describe.
+        FieldError: a member would be too large to describe; with the largest that can be built.
     """
-    members = []
+    members: list[ScaledNetwork] = []
     base = architecture.name.removesuffix("_b0")
     for member, factors in EFFICIENTNET_FAMILY.items():
         try:
@@ -274,7 +278,11 @@ def efficientnet_family(architecture: Architecture) -> list[ScaledNetwork]:
                 name=f"{base}_{member}",
             )
         except FieldError as error:
-            raise FieldError(member, f"of the published family cannot be built: {error}") from None
+            if members and as_far_as_built:
+                break
+            largest = f"; the largest that can be built is {list(EFFICIENTNET_FAMILY)[len(members) - 1]}"
+            rule = f"of the published family cannot be built: {error}{largest if members else ''}"
+            raise FieldError(member, rule) from None
         resolution = scaled.image_size / architecture.image_size
         members.append(
             ScaledNetwork(
@@ -361,6 +369,6 @@ def rounding_note(
         found.append((alone / nominal, f"{words} (x {alone:.2f} instead of {nominal:.2f})"))
     reasons = [text for excess, text in found if excess > 1.05] or [max(found)[1]]
     return (
-        f"{scaled.name} takes {true:.2f} x the baseline's MACs where the formula says "
+        f"{scaled.name} takes {true:.2f} x the baseline's MACs where its factors say "
         f"{member.nominal:.2f}: {'; '.join(reasons)}"
     )

@@ -53,12 +53,22 @@ def grid_points(
 
     Args:
         baseline: what is scaled.
-        settings: the grid and how far from the budget a point may be.
+        settings: the grid, how far from the budget a point may be, and how many are taken at most.
         num_classes, in_channels: of the networks, for their cost.
 
     Raises:
         InputError: there are none, with the rule and the nearest point.
     """
+    kept = within_budget(baseline, settings, num_classes, in_channels)
+    if settings.points is not None and settings.points < len(kept):
+        kept = _spread(kept, settings)
+    return sorted(kept, key=lambda point: (point.macs, point.nominal))
+
+
+def within_budget(
+    baseline: Architecture, settings: GridSettings, num_classes: int, in_channels: int
+) -> list[GridPoint]:
+    """All points that keep to the budget, whatever `points` says; see `grid_points`."""
     base = cost(baseline, num_classes, in_channels).macs
     near = _nominal(settings)
     points: dict[str, GridPoint] = {}
@@ -126,23 +136,45 @@ def _rule(settings: GridSettings) -> str:
 
 
 def _within_budget(points: list[GridPoint], settings: GridSettings) -> list[GridPoint]:
-    """The points whose true MACs are near enough, by rising MACs."""
-
-    def off(point: GridPoint) -> float:
-        return abs(point.macs_factor / settings.factor - 1.0)
-
-    kept = [point for point in points if off(point) <= settings.macs_tolerance + 1e-9]
+    """The points whose true MACs are near enough."""
+    kept = [point for point in points if _off(point, settings) <= settings.macs_tolerance + 1e-9]
     if not kept:
-        best = min(points, key=off)
+        best = min(points, key=lambda point: _off(point, settings))
         raise InputError(
             f"scaling: of {len(points)} networks with {_rule(settings)} none has true MACs within "
             f"{100 * settings.macs_tolerance:g} % of {settings.factor:g} times the baseline's, since layers "
             f"and channels are rounded; the nearest is {best.text} with {best.macs_factor:.3f} times, "
-            f"{_mended('macs_tolerance', off(best))}"
+            f"{_mended('macs_tolerance', _off(best, settings))}"
         )
-    if settings.points is not None:
-        kept = sorted(kept, key=lambda point: (off(point), point.macs))[: settings.points]
-    return sorted(kept, key=lambda point: (point.macs, point.nominal))
+    return kept
+
+
+def _off(point: GridPoint, settings: GridSettings) -> float:
+    """How far a point's true MACs are from the budget, as a share of it."""
+    return abs(point.macs_factor / settings.factor - 1.0)
+
+
+def _spread(points: list[GridPoint], settings: GridSettings) -> list[GridPoint]:
+    """So many points that lie far apart: that nearest the budget, then each time the farthest from all taken.
+
+    Distances are of what each dimension adds to the logarithm of MACs: alpha, beta^2, gamma^2. The nearest
+    few to the budget may all be one direction, which compares nothing.
+    """
+    rest = sorted(points, key=lambda point: (_off(point, settings), point.macs))
+    taken = [rest.pop(0)]
+    while len(taken) < (settings.points or 0):
+        # of equally far ones the first is the nearest to the budget
+        rest.remove(farthest := max(rest, key=lambda point: min(_apart(point, other) for other in taken)))
+        taken.append(farthest)
+    return taken
+
+
+def _apart(one: GridPoint, other: GridPoint) -> float:
+    return math.dist(_shares(one), _shares(other))
+
+
+def _shares(point: GridPoint) -> tuple[float, float, float]:
+    return math.log(point.alpha), 2 * math.log(point.beta), 2 * math.log(point.gamma)
 
 
 def _mended(name: str, off: float) -> str:

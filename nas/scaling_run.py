@@ -158,10 +158,10 @@ def run_scaling(
                     reuse=known,
                     more=rows.more,
                 )
-                for listener in listeners:
-                    listener.on_start(journal.counts())
                 outcome = trainings.outcome()
                 if outcome == "interrupted":
+                    for listener in listeners:
+                        listener.on_start(journal.counts())
                     with trainings.session():
                         trainings.train(evaluator)
                     outcome = trainings.outcome()
@@ -259,6 +259,9 @@ def _check_same(run: Run, config: ScalingConfig) -> None:
     """
     check_scaling(run)
     before = load_scaling_config(run.config_path)
+    if (before.dimensions is None) != (config.dimensions is None):
+        what = "a grid search" if before.dimensions is None else "an experiment on dimensions"
+        raise InputError(f"{run.path}: holds {what}; choose another name with --run NAME")
     changed = [field for field in differences(config, before) if _matters(field)]
     if config.baseline != before.baseline and (
         config.baseline is None

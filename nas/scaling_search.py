@@ -76,13 +76,20 @@ class GridFindings:
         return self.measured.margin(0, 1) if len(self.points) > 1 else None
 
     @property
+    def gain(self) -> Margin | None:
+        """The chosen point's margin over the baseline, by the noise of all; None without a baseline."""
+        if not self.alone:
+            return None
+        return repeated([self.alone, *self.measured.accuracies]).margin(1, 0)
+
+    @property
     def close(self) -> list[GridPoint]:
         """The points that cannot be told apart from the chosen."""
         return [self.points[index] for index in self.measured.close()]
 
     def to_json(self) -> dict[str, Any]:
         """All of it as plain data."""
-        margin, chances = self.margin, self.measured.chances()
+        margin, gain, chances = self.margin, self.gain, self.measured.chances()
         return {
             "baseline": {
                 "name": self.baseline.name,
@@ -110,9 +117,8 @@ class GridFindings:
                 for index, point in enumerate(self.points)
             ],
             "chosen": {"alpha": self.chosen.alpha, "beta": self.chosen.beta, "gamma": self.chosen.gamma},
-            "margin": None
-            if margin is None
-            else {"value": margin.value, "low": margin.low, "high": margin.high, "certain": margin.certain},
+            "margin": None if margin is None else margin.to_json(),
+            "gain": None if gain is None else gain.to_json(),
             "close": len(self.close),
             "deviation": self.measured.deviation,
             "left_out": self.left_out,

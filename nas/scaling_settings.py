@@ -26,7 +26,7 @@ class GridSettings:
         tolerance: how far alpha * beta^2 * gamma^2 may be from it.
         macs_tolerance: how far the true MACs, after rounding, may be from so many times the baseline's, as a
             share of those.
-        points: networks to train at most, those whose true MACs are nearest; None is all.
+        points: networks to train at most, spread over the directions there are; None is all.
         seeds: trainings of each.
         max_seeds: trainings at most of those that cannot be told apart from the best.
     """

@@ -18,6 +18,11 @@ def percent(share: float | None) -> str:
     return "-" if share is None else f"{100 * share:.2f} %"
 
 
+def count_of(number: int, one: str, many: str | None = None) -> str:
+    """``1 seed``, ``3 seeds``, ``10,000 classes``."""
+    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
+
+
 def networks(number: int) -> str:
     """10000 as ``10,000 networks``."""
-    return f"{number:,} network{'' if number == 1 else 's'}"
+    return count_of(number, "network")

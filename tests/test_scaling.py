@@ -236,7 +236,7 @@ def test_the_note_says_which_rounding_made_a_network_larger() -> None:
     b0 = load_architecture("efficientnet_b0")
     b1 = efficientnet_family(b0)[1]
     assert rounding_note(b0, b1) == (
-        "efficientnet_b1 takes 1.78 x the baseline's MACs where the formula says 1.26: layers round up, "
+        "efficientnet_b1 takes 1.78 x the baseline's MACs where its factors say 1.26: layers round up, "
         "one layer becomes 2 in 2 of 7 stages (x 1.48 instead of 1.10)"
     )
     narrow = scale_dimensions(b0, width=0.3)
