@@ -105,7 +105,8 @@ def search_grid(
     console.err.print(
         f"{networks(there)} of the grid keep to {settings.factor:g} times the MACs of "
         f"{baseline.name}{taken}; with it {len(plan.members)} are trained, "
-        f"{count_of(settings.seeds, 'seed')} each{again}, the largest with {count(max(point.macs for point in points))} MACs",
+        f"{count_of(settings.seeds, 'seed')} each{again}, the largest with "
+        f"{count(max(point.macs for point in points))} MACs",
         soft_wrap=True,
     )
     end = _run(config, plan, evaluator, reuse, options.address)

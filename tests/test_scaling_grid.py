@@ -127,11 +127,15 @@ def test_the_baseline_itself_is_no_point() -> None:
         grid_points(B0, replace(wide, alpha=[1.0]), 10, 3)
 
 
-def test_points_keeps_those_whose_true_macs_are_nearest() -> None:
+def test_few_points_are_spread_over_the_directions_from_the_nearest_to_the_budget_on() -> None:
     every = grid_points(B0, GridSettings(), 1000, 3)
-    few = grid_points(B0, GridSettings(points=3), 1000, 3)
-    off = sorted(abs(p.macs_factor / 2 - 1) for p in every)
-    assert sorted(abs(p.macs_factor / 2 - 1) for p in few) == off[:3]
+    few = grid_points(B0, GridSettings(points=4), 1000, 3)
+    nearest = min(every, key=lambda p: abs(p.macs_factor / 2 - 1))
+    assert len(few) == 4
+    assert nearest in few
+    assert all(p in every for p in few)
+    for extreme in ("beta", "gamma"):  # all that is to be had of one dimension alone is among them
+        assert max(getattr(p, extreme) for p in few) == max(getattr(p, extreme) for p in every)
     assert [p.macs for p in few] == sorted(p.macs for p in few)
     assert grid_points(B0, GridSettings(points=10_000), 1000, 3) == every
 

@@ -71,7 +71,7 @@ def original(tmp_path_factory) -> Path:
     before = Path.cwd()
     os.chdir(folder)
     try:
-        grid(Scripted(folder / "g.diary", acts={7: "raise"}))
+        grid(Scripted(folder / "g.diary", acts={8: "raise"}))
         dimensions(Scripted(folder / "d.diary"))
         (folder / "runs/g/scaling.png").write_text("a figure")
         run_search(config("s", search={"candidates": 2}), evaluator=Scripted(folder / "s.diary"))
@@ -158,7 +158,7 @@ def test_trials_have_columns_for_what_was_scaled(runs: Path, capsys) -> None:
 
 
 def test_best_is_what_the_grid_search_itself_chooses(in_tmp: Path) -> None:
-    points, end = grid(Scripted(in_tmp / "diary", acts={7: "raise"}))
+    points, end = grid(Scripted(in_tmp / "diary", acts={8: "raise"}))
     base = load_architecture(NETWORK)
     found = grid_findings(base, points, end.accuracies, end.failed, CLASSES, CHANNELS)
     best = find_architecture("g@best")
@@ -180,7 +180,7 @@ def test_show_export_and_compare_take_a_trial(runs: Path, capsys) -> None:
     assert nas(capsys, "show", "g@2")[1].splitlines()[1].startswith("trial 2 of the scaling run g, alpha ")
     assert "2 seeds" in nas(capsys, "show", "g@best")[1]
     assert "reward" not in nas(capsys, "show", "g@best")[1]
-    assert "(failed)" in nas(capsys, "show", "g@7")[1]
+    assert "(failed)" in nas(capsys, "show", "g@8")[1]
     assert nas(capsys, "show", "a@1")[1].splitlines()[1].startswith("trial 1 of the audit a: validation")
     code, out, _ = nas(capsys, "export", "g@2", "-o", "x.yaml")
     assert (code, "trial 2 has no weights: a run of scaling keeps none" in out) == (0, True)
@@ -260,7 +260,7 @@ def test_an_interrupted_run_says_so_and_knows_who_is_ahead(in_tmp: Path, capsys)
     assert "* is ahead so far: " in out
     assert "1 done, 1 to come" in out
     assert nas(capsys, "show", "g@best")[0] == 0
-    assert nas(capsys, "show", "g@7")[1].splitlines()[1].endswith("(pending)")
+    assert nas(capsys, "show", "g@8")[1].splitlines()[1].endswith("(pending)")
     assert errors(examine(end.run)) == {}
     (in_tmp / "runs").rename("before")
     grid(evaluator, listeners=[Interrupting(after=1)])
