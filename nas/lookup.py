@@ -74,7 +74,8 @@ class Found:
         """The same of a training of an audit or of scaling."""
         what = f"trial {trial.id} of the {'audit' if self.kind == 'audit' else 'scaling run'} {run.name}"
         if self.kind == "scaling":
-            what += f", {words_of(trial.choices)}{' (the best point by mean accuracy)' if self.recommended else ''}"
+            best = " (the best point by mean accuracy)" if self.recommended else ""
+            what += f", {words_of(trial.choices)}{best}"
         if trial.accuracy is None:
             return f"{what} ({trial.status})"
         its = f"validation accuracy {trial.accuracy:.4f}"

@@ -175,7 +175,12 @@ def test_a_search_trains_chooses_and_scales(place: Path, capsys, drawn: Scores) 
         "(scaling.points); with it 5 are trained, 2 seeds each, up to 3 where noise demands, the largest with "
         in err
     )
-    for words in ("grid search at phi = 1 on mine", "the baseline has ", "chosen: alpha ", "mine-phi2"):
+    for words in (
+        "grid search at phi = 1 on mine",
+        "the baseline, which has ",
+        "chosen: alpha ",
+        "mine-phi2",
+    ):
         assert words in out
     assert out.splitlines()[-1] == "wrote runs/grid/scaling.png"
     assert Path("runs/grid/scaling.png").read_bytes().startswith(b"\x89PNG")

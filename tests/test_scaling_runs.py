@@ -123,7 +123,7 @@ def test_status_shows_networks_by_their_means_and_marks_the_chosen(runs: Path, c
     assert f"* is chosen: {best.words}" in out
     assert "2 done" in out
     assert "1 done, 1 failed" in out
-    assert "trial 7 failed: RuntimeError" in out
+    assert "trial 8 failed: RuntimeError" in out
     assert "trainings an hour" in out
     document = json.loads(nas(capsys, "status", "g", "--json")[1])
     assert (document["best"], document["budget"], len(document["networks"])) == (None, 8, 4)
