@@ -126,9 +126,7 @@ def test_a_network_without_an_accuracy_is_no_network(accuracies: list[list[float
 
 def test_of_equal_means_of_unlike_many_seeds_the_first_is_the_best() -> None:
     def network(alpha: float, number: int) -> ScaledTrials:
-        trial: Any = SimpleNamespace(
-            accuracy=291 / 300
-        )  # three of them added up and divided come out above it
+        trial: Any = SimpleNamespace(accuracy=291 / 300)  # three times it, divided by three, is above it
         return ScaledTrials(choices={"alpha": alpha, "beta": 1.0, "gamma": 1.0}, trials=(trial,) * number)
 
     cheaper = network(1.1, 2)
