@@ -106,6 +106,7 @@ def check_run(config: ScalingConfig, address: str | None = None) -> Run:
     if run.path.exists():
         _check_same(run, config)
     check_executor(config.executor, address)
+    executor_of(config.executor, run.path, address)
     return run
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,9 +31,8 @@ class ScaledTrials:
 
     @property
     def mean(self) -> float | None:
-        """Mean accuracy of those; None where there is none."""
-        accuracies = self.accuracies
-        return sum(accuracies) / len(accuracies) if accuracies else None
+        """Mean accuracy of those, exact as that of `nas.repeated.Repeated`; None where there is none."""
+        return statistics.mean(self.accuracies) if self.accuracies else None
 
     @property
     def is_baseline(self) -> bool:

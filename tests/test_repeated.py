@@ -1,5 +1,8 @@
 """Networks trained with several seeds: what the noise between seeds leaves open."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,6 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from nas.repeated import Repeated, repeated
+from results import ScaledTrials, chosen_of
 
 ACCURACIES = st.lists(
     st.lists(st.integers(0, 1000).map(lambda n: n / 1000), min_size=1, max_size=5), min_size=1, max_size=6
@@ -118,3 +122,13 @@ def test_the_interval_of_a_margin_covers_the_truth_about_95_times_of_100(seeds: 
 def test_a_network_without_an_accuracy_is_no_network(accuracies: list[list[float]]) -> None:
     with pytest.raises(ValueError, match="each network needs at least one accuracy"):
         repeated(accuracies)
+
+
+def test_of_equal_means_of_unlike_many_seeds_the_first_is_the_best() -> None:
+    def network(alpha: float, number: int) -> ScaledTrials:
+        trial: Any = SimpleNamespace(accuracy=291 / 300)  # three times it, divided by three, is above it
+        return ScaledTrials(choices={"alpha": alpha, "beta": 1.0, "gamma": 1.0}, trials=(trial,) * number)
+
+    cheaper = network(1.1, 2)
+    assert repeated([cheaper.accuracies, network(1.2, 3).accuracies]).order() == [0, 1]
+    assert chosen_of([cheaper, network(1.2, 3)]) is cheaper

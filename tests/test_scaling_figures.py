@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -316,6 +317,15 @@ def test_all_ways_of_scaling_stand_in_one_panel_with_compound_in_red(whole: Figu
     assert not {"width", "depth", "resolution"} & set(red)
     assert len({line_of(axes, name).get_marker() for name in FACTORS}) == 4
     assert [text.get_text()[1:] for text in axes.texts] == ["=1", "=2"]
+
+
+def test_without_the_baselines_accuracy_no_other_network_is_drawn_as_it() -> None:
+    lines = [replace(line, points=line.points[1:]) for line in ALL]
+    figure = dimensions_figure(lines, [], "own")
+    for axes in figure.axes:
+        assert "baseline" not in [line.get_label() for line in axes.get_lines()]
+    together = figure.axes[-1]
+    assert {"φ=1", "φ=2"} <= {text.get_text() for text in together.texts}
 
 
 def test_width_is_drawn_under_each_pair_of_depth_and_resolution(whole: Figure) -> None:

@@ -63,11 +63,18 @@ class ScaledLine:
 
     Attributes:
         name: what is scaled.
-        points: the baseline first, then its scaled networks in any order.
+        points: the baseline, whose factor is 1 (0 of compound), first, then its scaled networks in any order;
+            without it where it has no accuracy.
     """
 
     name: Dimension
     points: tuple[ScaledPoint, ...]
+
+    @property
+    def baseline(self) -> ScaledPoint | None:
+        """What is scaled; None where it is not there."""
+        unscaled = 0.0 if self.name == "compound" else 1.0
+        return self.points[0] if self.points and self.points[0].factor == unscaled else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,12 +186,11 @@ def _together(axes: Axes, lines: Sequence[ScaledLine], unit: float) -> list[_Nam
     axes.set_title("compound scaling" if only else "all ways of scaling", fontsize=10)
     axes.set_ylabel("accuracy, %")
     _room(axes, [point for line in lines for point in line.points])
-    _legend(axes, len(lines) + 1)
-    return [
-        (axes, [_Name(point, _factor("compound", point), RED) for point in line.points[1:]])
-        for line in lines
-        if line.name == "compound" and len(line.points) > 1
-    ]
+    _legend(axes, len(lines) + (lines[0].baseline is not None))
+    own = [point for line in lines if line.name == "compound" for point in line.points]
+    start = [line.baseline for line in lines if line.name == "compound"]
+    named = [_Name(point, _factor("compound", point), RED) for point in own if point not in start]
+    return [(axes, named)] if named else []
 
 
 def _widths(axes: Axes, lines: Sequence[WidthLine], unit: float) -> list[_Named]:
@@ -261,8 +267,10 @@ def _draw(
 
 
 def _start(axes: Axes, line: ScaledLine, unit: float) -> None:
-    """The baseline, which all lines begin with."""
-    first = line.points[0]
+    """The baseline, which all lines begin with where it has an accuracy."""
+    first = line.baseline
+    if first is None:
+        return
     axes.plot(
         [first.macs / unit],
         [100 * first.accuracy],
