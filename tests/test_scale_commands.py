@@ -172,8 +172,8 @@ def test_a_search_trains_chooses_and_scales(place: Path, capsys, drawn: Scores) 
     assert code == 0, err
     assert (
         "networks of the grid keep to 2 times the MACs of mine; 4 of them, spread out, are taken "
-        "(scaling.points); with it 5 are trained, 2 seeds each, up to 3 where noise demands, the largest with "
-        in err
+        "(scaling.points); with it 5 are trained, 2 seeds each, up to 3 where noise demands, the "
+        "largest with " in err
     )
     for words in (
         "grid search at phi = 1 on mine",
