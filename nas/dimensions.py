@@ -119,6 +119,12 @@ def experiment_of(
             Scaled(architecture=start.architecture, factor=least, macs=start.macs),
             *(_nearest(makers[dimension], least, dimension, f * start.macs) for f in settings.factors),
         ]
+        for factor, point in zip(settings.factors, points[1:], strict=True):
+            if point.architecture.key == start.architecture.key:
+                raise InputError(
+                    f"dimensions.factors: at {factor:g} times the MACs the nearest network by {dimension} is "
+                    "the baseline itself, so coarse is rounding; give larger factors"
+                )
         lines.append(Line(dimension=dimension, points=tuple(points)))
     widths = []
     for depth, resolution in settings.pairs if settings.widths else ():

@@ -66,11 +66,11 @@ def test_macs_are_the_nearest_on_a_grid_of_a_hundredth(experiment: Experiment, n
         assert point.factor == min(f for f, macs in every.items() if macs == point.macs)
 
 
-def test_a_target_nearer_to_the_network_below_takes_that() -> None:
-    near = made(replace(SETTINGS, factors=[1.02], widths=[]))
-    depth = near.lines[0].points[1]  # one layer more is too much
-    assert (depth.factor, depth.macs) == (1.0, macs_of(BASELINE))
-    assert len(near.members) < 5
+def test_a_target_that_rounds_to_the_baseline_itself_is_refused() -> None:
+    with pytest.raises(
+        InputError, match=r"at 1.02 times the MACs the nearest network by depth is the baseline"
+    ):
+        made(replace(SETTINGS, factors=[1.02], widths=[]))
 
 
 def test_every_network_is_trained_once_the_baseline_first(experiment: Experiment) -> None:
