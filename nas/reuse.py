@@ -9,7 +9,7 @@ may have been the machine's.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,25 +47,15 @@ def measurements(runs: Sequence[Run], fingerprint: str, seed: int) -> dict[Ident
     Raises:
         InputError: a run cannot be read.
     """
-    found: dict[Identity, Measured] = {}
-    for run in runs:
-        with run.journal() as journal:
-            done = [trial for trial in journal.trials() if trial.status == "done"]
-        same = [trial for trial in done if trial.protocol.startswith(f"{fingerprint} dropout ")]
-        fit = [trial for trial in same if trial.seed == seed]  # see `measured_by`
-        logger.info("%s: %d of %d measurements fit", run.path, len(fit), len(done))
-        if done and not fit:
-            other = "another seed (see training_seed)" if same else _OTHERWISE
-            logger.warning(
-                "%s: none of its %d measurements can be reused, they were made with %s; all is trained",
-                run.path,
-                len(done),
-                other,
-            )
-        for trial in fit:
-            weights = run.weights_path(trial.id)
-            found.setdefault(identity(trial), Measured(run=str(run.path), trial=trial, weights=weights))
-    return found
+
+    def alike(trial: Trial) -> bool:
+        return trial.protocol.startswith(f"{fingerprint} dropout ")  # see `measured_by`
+
+    def why(done: Sequence[Trial]) -> str:
+        seeds = any(alike(trial) for trial in done)
+        return f"they were made with {'another seed (see training_seed)' if seeds else _OTHERWISE}"
+
+    return _collected(runs, lambda trial: alike(trial) and trial.seed == seed, why)
 
 
 def measurements_of(runs: Sequence[Run], wanted: Sequence[NewTrial]) -> dict[Identity, Measured]:
@@ -79,20 +69,23 @@ def measurements_of(runs: Sequence[Run], wanted: Sequence[NewTrial]) -> dict[Ide
         InputError: a run cannot be read.
     """
     known = {(row.key, row.protocol, row.seed) for row in wanted}
+    why = f"they are of other networks or seeds, or were made with {_OTHERWISE}"
+    return _collected(runs, lambda trial: identity(trial) in known, lambda done: why)
+
+
+def _collected(
+    runs: Sequence[Run], fits: Callable[[Trial], bool], why: Callable[[Sequence[Trial]], str]
+) -> dict[Identity, Measured]:
+    """The measurements that fit; of a run of which none does, a warning that says why."""
     found: dict[Identity, Measured] = {}
     for run in runs:
         with run.journal() as journal:
             done = [trial for trial in journal.trials() if trial.status == "done"]
-        fit = [trial for trial in done if identity(trial) in known]
+        fit = [trial for trial in done if fits(trial)]
         logger.info("%s: %d of %d measurements fit", run.path, len(fit), len(done))
         if done and not fit:
-            logger.warning(
-                "%s: none of its %d measurements can be reused: they are of other networks or seeds, or were "
-                "made with %s",
-                run.path,
-                len(done),
-                _OTHERWISE,
-            )
+            text = "%s: none of its %d measurements can be reused, %s; all is trained"
+            logger.warning(text, run.path, len(done), why(done))
         for trial in fit:
             weights = run.weights_path(trial.id)
             found.setdefault(identity(trial), Measured(run=str(run.path), trial=trial, weights=weights))

@@ -335,7 +335,7 @@ def test_what_was_measured_otherwise_is_not_taken_over(in_tmp: Path, caplog) -> 
     end, _ = search(settings_of("t"), scores, reuse=[open_run("s")])
     assert [trial.reused for trial in end.run.trials()] == [None] * len(scores.diary)
     assert (
-        "runs/s: none of its 14 measurements can be reused: they are of other networks or seeds"
+        "runs/s: none of its 14 measurements can be reused, they are of other networks or seeds"
         in caplog.text
     )
 
