@@ -62,7 +62,7 @@ class ScaledTrials:
 def words_of(choices: Mapping[str, Any]) -> str:
     """Choices in short: ``alpha 1, beta 1.1``; of the experiment on dimensions its name for it, ``d2``."""
     if set(choices) == {"scaled"}:
-        return str(choices["scaled"]).removeprefix("-")
+        return str(choices["scaled"])
     return ", ".join(f"{name} {f'{v:g}' if isinstance(v, float) else v}" for name, v in choices.items())
 
 
