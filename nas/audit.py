@@ -16,11 +16,10 @@ from nas.audit_findings import Findings, findings_of, part_names
 from nas.audit_plan import Part, fingerprint_of, parts_of, rows_of, sample
 from nas.config import SearchConfig, load_config, resumable
 from nas.config_reading import differences
-from nas.interrupts import handled_interrupts
 from nas.launch import check_executor, create_evaluator, executor_of
 from nas.search import Listener
-from nas.trainings import Outcome, Trainings
-from results import EvaluatorFacts, Journal, Run, create_run, run_path, write_whole
+from nas.trainings import Outcome, Trainings, open_to_train
+from results import EvaluatorFacts, Run, create_run, run_path, write_whole
 from search_space import FieldError, InputError, StageSpace, load_space
 from trainers import Evaluator, ProxyProtocol
 
@@ -88,26 +87,20 @@ def run_audit(
     executor = executor_of(config.executor, run.path)
     points = sample(space, settings.architectures, config.seed)
     run = run if exists else create_run(config.name, config.to_yaml())
-    with run.lock(), handled_interrupts() as interrupts:
-        journal = Journal.open(run.journal_path)
-        try:
-            journal.give_up = lambda: interrupts.aborting
-            journal.bind_evaluator(facts)
-            if not journal.trials():  # else it goes on with what was drawn
-                journal.add_trials(rows_of(parts, space, points))
-            write_whole(run.config_path, lambda path: path.write_text(config.to_yaml(), encoding="utf-8"))
-            trainings = Trainings(
-                journal=journal,
-                executor=executor,
-                max_attempts=config.search.max_attempts,
-                max_failures=config.search.max_failures,
-                interrupts=interrupts,
-                listeners=listeners,
-            )
-            outcome = _train(trainings, parts, listeners)
-            trials = journal.trials()
-        finally:
-            journal.close()
+    with open_to_train(run, facts) as (journal, interrupts):
+        if not journal.trials():  # else it goes on with what was drawn
+            journal.add_trials(rows_of(parts, space, points))
+        write_whole(run.config_path, lambda path: path.write_text(config.to_yaml(), encoding="utf-8"))
+        trainings = Trainings(
+            journal=journal,
+            executor=executor,
+            max_attempts=config.search.max_attempts,
+            max_failures=config.search.max_failures,
+            interrupts=interrupts,
+            listeners=listeners,
+        )
+        outcome = _train(trainings, parts, listeners)
+        trials = journal.trials()
     findings = findings_of(parts, trials, settings.target) if outcome == "finished" else None
     return AuditEnd(run=run, outcome=outcome, findings=findings)
 

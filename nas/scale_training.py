@@ -83,9 +83,9 @@ def search_grid(
             `run_scaling`.
         Exit: interrupted, or every training fails; what to do about it is told.
     """
-    from nas.scaling_grid import within_budget
+    from nas.scaling_grid import taken_of, within_budget
     from nas.scaling_run import check_run, evaluator_for
-    from nas.scaling_search import grid_findings, grid_plan, grid_points
+    from nas.scaling_search import grid_findings, grid_plan
 
     baseline = found.architecture
     config = options.load(baseline)
@@ -96,11 +96,12 @@ def search_grid(
     with console.ItemProgress() as progress:
         alone = evaluator_for(config, [baseline], progress)  # tells classes and channels
         check_baseline(baseline, limits or Limits(), alone.num_classes, alone.in_channels)
-        points = grid_points(baseline, settings, alone.num_classes, alone.in_channels)
+        feasible = within_budget(baseline, settings, alone.num_classes, alone.in_channels)
+        points = taken_of(feasible, settings)
         plan = grid_plan(baseline, points, settings)
         evaluator = evaluator_for(config, [member.architecture for member in plan.members], progress)
     again = f", up to {settings.max_seeds} where noise demands" if settings.max_seeds > settings.seeds else ""
-    there = len(within_budget(baseline, settings, alone.num_classes, alone.in_channels))
+    there = len(feasible)
     taken = "" if there == len(points) else f"; {len(points)} of them, spread out, are taken (scaling.points)"
     console.err.print(
         f"{networks(there)} of the grid keep to {settings.factor:g} times the MACs of "

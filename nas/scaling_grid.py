@@ -59,10 +59,14 @@ def grid_points(
     Raises:
         InputError: there are none, with the rule and the nearest point.
     """
-    kept = within_budget(baseline, settings, num_classes, in_channels)
-    if settings.points is not None and settings.points < len(kept):
-        kept = _spread(kept, settings)
-    return sorted(kept, key=lambda point: (point.macs, point.nominal))
+    return taken_of(within_budget(baseline, settings, num_classes, in_channels), settings)
+
+
+def taken_of(points: list[GridPoint], settings: GridSettings) -> list[GridPoint]:
+    """Of the points that keep to the budget those to train, by rising true MACs; see `GridSettings`."""
+    if settings.points is not None and settings.points < len(points):
+        points = _spread(points, settings)
+    return sorted(points, key=lambda point: (point.macs, point.nominal))
 
 
 def within_budget(

@@ -12,19 +12,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from nas.config_reading import differences
-from nas.interrupts import handled_interrupts
 from nas.launch import check_executor, executor_of
 from nas.reuse import measurements_of
 from nas.scaling_config import ScalingConfig, load_scaling_config
+from nas.scaling_settings import MOST_SEEDS
 from nas.search import Listener, measured_by
 from nas.sized_data import sized_evaluator
-from nas.trainings import Outcome, Trainings
-from results import HISTORY, EvaluatorFacts, Journal, NewTrial, Run, Trial, create_run, run_path, write_whole
+from nas.trainings import Outcome, Trainings, open_to_train
+from results import HISTORY, EvaluatorFacts, NewTrial, Run, Trial, create_run, run_path, write_whole
 from search_space import Architecture, InputError, cost
 from trainers import Evaluator, joined
 from trainers.prepare import PrepareProgress
-
-MOST_SEEDS = 1000  # that a configuration may ask for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,33 +140,27 @@ def run_scaling(
     known = measurements_of(reuse, [*rows.first(), *rows.further()])
     with joined(address):
         run = run if exists else create_run(config.name, config.to_yaml())
-        with run.lock(), handled_interrupts() as interrupts:
-            journal = Journal.open(run.journal_path)
-            try:
-                journal.give_up = lambda: interrupts.aborting
-                journal.bind_evaluator(facts)
-                journal.add_trials(rows.first())
-                write_whole(run.config_path, lambda path: path.write_text(config.to_yaml(), encoding="utf-8"))
-                trainings = Trainings(
-                    journal=journal,
-                    executor=executor,
-                    max_attempts=config.search.max_attempts,
-                    max_failures=config.search.max_failures,
-                    interrupts=interrupts,
-                    listeners=listeners,
-                    reuse=known,
-                    more=rows.more,
-                )
+        with open_to_train(run, facts) as (journal, interrupts):
+            journal.add_trials(rows.first())
+            write_whole(run.config_path, lambda path: path.write_text(config.to_yaml(), encoding="utf-8"))
+            trainings = Trainings(
+                journal=journal,
+                executor=executor,
+                max_attempts=config.search.max_attempts,
+                max_failures=config.search.max_failures,
+                interrupts=interrupts,
+                listeners=listeners,
+                reuse=known,
+                more=rows.more,
+            )
+            outcome = trainings.outcome()
+            if outcome == "interrupted":
+                for listener in listeners:
+                    listener.on_start(journal.counts())
+                with trainings.session():
+                    trainings.train(evaluator)
                 outcome = trainings.outcome()
-                if outcome == "interrupted":
-                    for listener in listeners:
-                        listener.on_start(journal.counts())
-                    with trainings.session():
-                        trainings.train(evaluator)
-                    outcome = trainings.outcome()
-                accuracies, failed = rows.results(journal.trials())
-            finally:
-                journal.close()
+            accuracies, failed = rows.results(journal.trials())
     return ScalingEnd(run=run, outcome=outcome, accuracies=accuracies, failed=failed)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from search_space import FieldError
 from search_space.fields import as_floats, check_float, check_int
 
+MOST_SEEDS = 1000
 MOST_TRAININGS = 100_000
 MOST_POINTS = 100_000  # of a grid
 LARGEST_TOLERANCE = 10.0
@@ -55,8 +56,8 @@ class GridSettings:
         as_floats(self, "factor", "tolerance", "macs_tolerance")
         if self.points is not None:
             check_int("points", self.points, 1, MOST_TRAININGS)
-        check_int("seeds", self.seeds, 1, 1000)
-        check_int("max_seeds", self.max_seeds, 1, 1000)
+        check_int("seeds", self.seeds, 1, MOST_SEEDS)
+        check_int("max_seeds", self.max_seeds, 1, MOST_SEEDS)
         if self.max_seeds < self.seeds:
             raise FieldError("max_seeds", f"must be at least seeds, {self.seeds}, got {self.max_seeds}")
 
@@ -99,7 +100,7 @@ class DimensionSettings:
         object.__setattr__(self, "pairs", tuple(pairs))
         widths = () if self.widths in ([], ()) else _factors("widths", self.widths, 0.01)
         object.__setattr__(self, "widths", widths)
-        check_int("seeds", self.seeds, 1, 1000)
+        check_int("seeds", self.seeds, 1, MOST_SEEDS)
 
 
 def _factor(name: str, value: object, least: float) -> float:

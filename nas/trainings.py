@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Literal
 
-from nas.interrupts import Interrupts
+from nas.interrupts import Interrupts, handled_interrupts
 from nas.launch import environment
 from nas.reuse import Identity, Measured, identity
 from nas.search import Listener, settled
-from results import Journal, NewTrial, Trial
+from results import EvaluatorFacts, Journal, NewTrial, Run, Trial
 from trainers import Candidate, Evaluator, Executor, Result
 
 Outcome = Literal["finished", "failing", "interrupted"]
@@ -23,6 +23,27 @@ Outcome = Literal["finished", "failing", "interrupted"]
 
 def _no_more(trials: Sequence[Trial]) -> Sequence[NewTrial]:
     return ()
+
+
+@contextmanager
+def open_to_train(run: Run, facts: EvaluatorFacts) -> Iterator[tuple[Journal, Interrupts]]:
+    """A run's journal to write, with the folder locked and signals handled while the body runs.
+
+    Args:
+        run: its folder.
+        facts: what measures the trainings, for good.
+
+    Raises:
+        InputError: the run is in use, its journal cannot be written, or it was measured otherwise.
+    """
+    with run.lock(), handled_interrupts() as interrupts:
+        journal = Journal.open(run.journal_path)
+        try:
+            journal.give_up = lambda: interrupts.aborting
+            journal.bind_evaluator(facts)
+            yield journal, interrupts
+        finally:
+            journal.close()
 
 
 class Trainings:
