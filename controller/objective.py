@@ -18,6 +18,8 @@ import numpy.typing as npt
 from search_space import FieldError
 from search_space.fields import as_floats, check_choice, check_float
 
+COSTS = ("macs", "params", "latency_ms")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Objective:
@@ -25,7 +27,7 @@ class Objective:
 
     Attributes:
         target: T, in the unit of the cost.
-        cost: which cost: ``macs`` or ``params``.
+        cost: which cost: ``macs``, ``params``, or ``latency_ms``, which is measured or predicted.
         form: ``product`` (MnasNet's) or ``absolute`` (TuNAS's).
         alpha: exponent at or below the target; the absolute form does not use it.
         beta: exponent above the target; the absolute form's weight.
@@ -35,14 +37,14 @@ class Objective:
     """
 
     target: float
-    cost: Literal["macs", "params"] = "macs"
+    cost: Literal["macs", "params", "latency_ms"] = "macs"
     form: Literal["product", "absolute"] = "product"
     alpha: float = -0.07
     beta: float = -0.07
 
     def __post_init__(self) -> None:
         check_float("target", self.target, 1e-9, 1e18)
-        check_choice("cost", self.cost, ("macs", "params"))
+        check_choice("cost", self.cost, COSTS)
         check_choice("form", self.form, ("product", "absolute"))
         check_float("alpha", self.alpha, -10.0, 0.0)
         check_float("beta", self.beta, -10.0, 0.0)

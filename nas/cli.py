@@ -24,6 +24,7 @@ from nas.console import out, print_json
 from nas.data_commands import data_app
 from nas.doctor_commands import doctor_app
 from nas.figure_commands import figure_app
+from nas.latency_commands import latency_app
 from nas.options import AddressOption, JsonOption, ReuseOption, SetOption
 from nas.pareto_commands import pareto_app
 from nas.proxy_commands import proxy_app
@@ -63,6 +64,7 @@ app.add_typer(scale_app)
 app.add_typer(space_app, name="space")
 app.add_typer(data_app, name="data")
 app.add_typer(proxy_app, name="proxy")
+app.add_typer(latency_app, name="latency")
 
 
 def _version(wanted: bool) -> None:

@@ -62,6 +62,13 @@ class Trial:
             return f"candidate {self.id}"
         return f"trial {self.id}" if self.baseline is None else f"baseline {self.baseline}"
 
+    def cost(self, name: str) -> float | None:
+        """A cost by name: ``macs`` and ``params`` are arithmetic, others a metric of its last measurement;
+        None where nothing was measured."""
+        if name in ("macs", "params"):
+            return float(getattr(self, name))
+        return self.curve[-1].get(name) if self.curve else None
+
     def network(self) -> Architecture:
         """The architecture itself."""
         return Architecture.from_dict(self.architecture)
