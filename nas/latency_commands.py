@@ -1,0 +1,9 @@
+"""``nas latency``: how long networks take on a device, and a model that predicts it."""
+
+from __future__ import annotations
+
+import typer
+
+latency_app = typer.Typer(
+    no_args_is_help=True, help="Measure how long networks take on a device, or predict it."
+)
