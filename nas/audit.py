@@ -80,7 +80,7 @@ def run_audit(
         fingerprint_of(parts), parts[0].evaluator.num_classes, parts[0].evaluator.in_channels
     )
     try:
-        space = space.limited(config.limits, facts.num_classes, facts.in_channels)
+        space = space_of(config, facts)
     except FieldError as error:
         raise InputError(str(error)) from None
     check_executor(config.executor)
@@ -115,7 +115,7 @@ def _filled(config: SearchConfig, own: ProxyProtocol) -> tuple[SearchConfig, Aud
 
 def _trainer(config: SearchConfig, space: StageSpace) -> Callable[[ProxyProtocol], Evaluator]:
     """What trains under a protocol on the configuration's data."""
-    return lambda protocol: create_evaluator(config.model_copy(update={"protocol": protocol}), space)
+    return lambda protocol: create_evaluator(config.model_copy(update={"protocol": protocol, "latency": None}), space)
 
 
 def _check_same(run: Run, config: SearchConfig) -> None:

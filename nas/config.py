@@ -31,6 +31,7 @@ from nas.config_sections import (
     specification,
     unknown,
 )
+from nas.latency_config import LatencyConfig, check_latency
 from nas.scaling_settings import GridSettings
 from search_space import Architecture, Document, FieldError, InputError, Limits, resolve_space
 from search_space.errors import suggestion
@@ -85,6 +86,7 @@ class SearchConfig(Section):
             configuration gives names of published ones, and architecture files (relative to its own).
         data, protocol: what the accuracy of proxy training means; None where a table is replayed.
         objective: what is maximised.
+        latency: where the latency of networks comes from, if it is wanted.
         controller: who proposes.
         search: how long.
         executor: where.
@@ -106,6 +108,7 @@ class SearchConfig(Section):
     data: DataConfig | None = None
     protocol: ProtocolSection = None
     objective: Annotated[Objective, specification(Objective), PlainSerializer(asdict)]
+    latency: LatencyConfig | None = None
     controller: ControllerConfig = ControllerConfig()
     search: BudgetConfig = BudgetConfig()
     executor: ExecutorConfig = ExecutorConfig()
@@ -181,6 +184,7 @@ def load_config(
         data["baselines"] = resolved_baselines(data["baselines"], document, folder, typed)
     given.resolve_data()
     given.resolve("evaluator", "path")
+    given.resolve("latency", "model")
     return parse_config(data, document, given.overridden)
 
 
@@ -209,6 +213,7 @@ def _check(config: SearchConfig) -> None:
     """What pydantic cannot see."""
     _check_names(config)
     _check_audit(config)
+    check_latency(config)
 
 
 def _check_names(config: SearchConfig) -> None:

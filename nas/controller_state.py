@@ -15,7 +15,9 @@ def outcome_of(trial: Trial, objective: Objective) -> Outcome | None:
     """What the controller is told; None of a trial that failed or was stopped early."""
     if trial.accuracy is None or trial.reward is None:
         return None
-    return Outcome(trial.accuracy, float(getattr(trial, objective.cost)), trial.reward)
+    cost = trial.cost(objective.cost)
+    assert cost is not None  # it has a reward
+    return Outcome(trial.accuracy, cost, trial.reward)
 
 
 def saved(controller: Controller) -> bytes:

@@ -420,7 +420,7 @@ def _fingerprint(config: SearchConfig, content: Content) -> str:
     space = load_space(config.space)
 
     def trainer(protocol: Any) -> Any:
-        return create_evaluator(config.model_copy(update={"protocol": protocol}), space)
+        return create_evaluator(config.model_copy(update={"protocol": protocol, "latency": None}), space)
 
     if content.kind == "audit" and config.protocol is not None:
         settings = (config.audit or AuditSettings()).filled(config.protocol)

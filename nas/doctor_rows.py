@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from nas.config import SearchConfig
 from nas.doctor_scaling import Members, check_scaled_trials
+from nas.latency_config import predicted
 from nas.replay import space_of
 from nas.scaling_config import ScalingConfig
 from results import EvaluatorFacts, ProposalRow, Trial
@@ -247,6 +248,18 @@ def _check_measurement(trial: Trial, findings: Findings) -> None:
         findings.error("curve", f"{place}: accuracy is {accuracy}, its curve ends at {last}")
 
 
+def _check_latency(trial: Trial, content: Content, config: SearchConfig, findings: Findings) -> None:
+    """Whether a predicted latency is the model's."""
+    assert content.facts is not None
+    facts = content.facts
+    right = predicted(config.latency, trial.network(), facts.num_classes, facts.in_channels)
+    given = trial.cost("latency_ms")
+    if right is not None and (given is None or not math.isclose(given, right, rel_tol=1e-9)):
+        findings.error(
+            "latency", f"trial {trial.id}: latency_ms is {given}, the run's latency model gives {right}"
+        )
+
+
 def _check_candidate(
     trial: Trial, content: Content, config: SearchConfig, space: SearchSpace, findings: Findings
 ) -> None:
@@ -254,12 +267,14 @@ def _check_candidate(
     place = f"trial {trial.id}"
     if trial.status == "done" and content.kind != "audit":
         assert trial.accuracy is not None
-        reward = config.objective.reward(trial.accuracy, getattr(trial, config.objective.cost))
+        its = trial.cost(config.objective.cost)
+        reward = None if its is None else config.objective.reward(trial.accuracy, its)
         # powers differ in their last bit from one machine to the other
-        if trial.reward is None or not math.isclose(trial.reward, reward, rel_tol=1e-12):
+        if reward is None or trial.reward is None or not math.isclose(trial.reward, reward, rel_tol=1e-12):
             findings.error(
                 "reward", f"{place}: reward is {trial.reward}, its accuracy and cost give {reward}"
             )
+        _check_latency(trial, content, config, findings)
     if content.kind != "audit":
         assert content.facts is not None
         if trial.seed != config.seed_of_trainings:

@@ -3,15 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from dataclasses import replace
 
 from controller import Objective
 from results import Trial
+from trainers import Measurement
 
 
-def score_of(trial: Trial, objective: Objective) -> Callable[[float], float] | None:
-    """The reward at an accuracy and the trial's cost. A baseline is not compared, and never stopped."""
-    return partial(_reward, objective, getattr(trial, objective.cost)) if trial.proposed else None
+def score_of(
+    trial: Trial, objective: Objective, latency: float | None = None
+) -> Callable[[Measurement], float] | None:
+    """The reward at a measurement's accuracy. A baseline is not compared, and never stopped.
+
+    Args:
+        trial: that is measured.
+        objective: makes the reward.
+        latency: in ms, where it is predicted; else a measurement brings its own.
+    """
+    if not trial.proposed:
+        return None
+
+    def score(measurement: Measurement) -> float:
+        metrics = dict(measurement.metrics)
+        if latency is not None:
+            metrics["latency_ms"] = latency
+        return _reward(objective, replace(trial, curve=[metrics]), measurement.accuracy)
+
+    return score
 
 
 def past_scores(trials: Sequence[Trial], objective: Objective) -> list[list[float]]:
@@ -22,10 +40,12 @@ def past_scores(trials: Sequence[Trial], objective: Objective) -> list[list[floa
     ]
     arrived.sort(key=lambda trial: trial.arrival or 0)
     return [
-        [objective.reward(epoch["accuracy"], getattr(trial, objective.cost)) for epoch in trial.curve]
+        [_reward(objective, replace(trial, curve=[epoch]), epoch["accuracy"]) for epoch in trial.curve]
         for trial in arrived
     ]
 
 
-def _reward(objective: Objective, cost: float, accuracy: float) -> float:
-    return objective.reward(accuracy, cost)
+def _reward(objective: Objective, trial: Trial, accuracy: float) -> float:
+    """With the costs of a trial's last measurement; without the objective's cost it is worth nothing."""
+    cost = trial.cost(objective.cost)
+    return 0.0 if cost is None else objective.reward(accuracy, cost)

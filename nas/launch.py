@@ -20,6 +20,8 @@ from nas.config_reading import differences
 from nas.config_sections import DataConfig, ExecutorConfig
 from nas.early_stopping import past_scores
 from nas.interrupts import handled_interrupts
+from nas.latency_config import LatencyConfig
+from nas.replay import space_of
 from nas.reuse import measurements
 from nas.search import Listener, Search
 from results import HISTORY, EvaluatorFacts, Journal, Run, check_new, create_run, run_path, write_whole
@@ -76,7 +78,8 @@ def load_data(data: DataConfig, image_size: int) -> Dataset:
 
 
 def create_evaluator(config: SearchConfig, space: SearchSpace) -> Evaluator:
-    """The evaluator that a configuration describes: a table, or proxy training on its data.
+    """The evaluator that a configuration describes: a table, or proxy training on its data, perhaps with
+    the latency of each network measured.
 
     Raises:
         InputError: the table, or the data, cannot be used.
@@ -101,7 +104,21 @@ def create_evaluator(config: SearchConfig, space: SearchSpace) -> Evaluator:
     if protocol.subset == len(data.train):
         protocol = replace(protocol, subset=None)
     check_fit(network, protocol, data)
-    return ProxyEvaluator(protocol, data)
+    return timed(config.latency, ProxyEvaluator(protocol, data))
+
+
+def timed(latency: LatencyConfig | None, evaluator: Evaluator) -> Evaluator:
+    """An evaluator that measures latency too, where that is wanted; else the same."""
+    if latency is None or latency.measured is None:
+        return evaluator
+    from trainers.timed import TimedEvaluator
+
+    return TimedEvaluator(
+        inner=evaluator,
+        protocol=latency.measured,
+        device_name=latency.device_name or "",
+        reference_ms=latency.reference_ms,
+    )
 
 
 def executor_of(config: ExecutorConfig, folder: Path, address: str | None = None) -> Executor:
@@ -159,9 +176,9 @@ def run_search(
         check_new(config.name)  # before data are read
     space = load_space(config.space)
     run = _existing(config) if resume else None
-    evaluator = evaluator or create_evaluator(config, space)
+    evaluator = timed(config.latency, evaluator) if evaluator else create_evaluator(config, space)
     try:  # also without limits: controllers then know the costs of the networks that are trained
-        space = space.limited(config.limits, evaluator.num_classes, evaluator.in_channels)
+        space = space_of(config, evaluator)
     except FieldError as error:
         raise InputError(str(error)) from None
     controller = _controller(config, space)
@@ -187,6 +204,7 @@ def run_search(
                 controller=controller,
                 objective=config.objective,
                 evaluator=evaluator,
+                latency=None if config.latency is None else config.latency.model,
                 seed=config.seed_of_trainings,
                 budget=config.search.candidates,
                 patience=config.search.patience,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from nas.console import reward_text
 from nas.reference_standing import SAMPLE
-from results.wording import count, percent
+from results.wording import cost_of_unit, count, percent
 
 if TYPE_CHECKING:
     from nas.random_control import RandomControl
@@ -74,7 +74,7 @@ def _protocol(found: Rediscovery) -> list[str]:
 
 
 def _networks(found: Rediscovery) -> list[str]:
-    target = f"{count(found.target)} {_unit(found.cost)}"
+    target = cost_of_unit(found.target, found.cost)
     bet = " (recommended)" if found.network.candidate == found.recommended.candidate else ""
     named = ((f"{found.network_name}{bet}", found.network), (found.reference_name, found.reference))
     sentences = [f"{name}: {_standing(standing)}." for name, standing in named]
@@ -82,11 +82,14 @@ def _networks(found: Rediscovery) -> list[str]:
         whose = " and of ".join(found.predicted)
         sentences.append(f"The accuracy of {whose} is a regressor's prediction, not a training's result.")
     if found.unknown is not None:
-        cost = float(getattr(found.reference, found.cost))
-        sentences.append(
-            f"{found.reference_name} has {cost / found.target:.2f} x the cost that the objective aims at "
-            f"({target}); its accuracy and reward under this protocol are not known."
-        )
+        name, cost = found.reference_name, found.reference.cost
+        if cost is None:
+            sentences.append(f"The accuracy, cost and reward of {name} under this protocol are not known.")
+        else:
+            sentences.append(
+                f"{name} has {cost / found.target:.2f} x the cost that the objective aims at ({target}); its "
+                "accuracy and reward under this protocol are not known."
+            )
     return sentences
 
 
@@ -95,10 +98,6 @@ def _standing(standing: Standing) -> str:
     if standing.accuracy is None:
         return f"no accuracy; {cost}"
     return f"accuracy {percent(standing.accuracy)}, reward {reward_text(standing.reward)}, {cost}"
-
-
-def _unit(cost: str) -> str:
-    return "MACs" if cost == "macs" else "parameters"
 
 
 def _reached(found: Rediscovery) -> list[str]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from controller import Objective
 from nas.config import SearchConfig
+from nas.latency_config import predicted
 from nas.standing import Records, Standing, standing_of
 from results import EvaluatorFacts, Trial
 from search_space import (
@@ -88,7 +89,7 @@ def find_reference(
         fitted="" if trial is None else trial.adapted or "",
         excluded=""
         if indices is None
-        else _excluded(config.limits, table or records.evaluator, architecture),
+        else _excluded(config, table or records.evaluator, architecture),
         predicted=table is not None and unknown is None and not _in_table(table, architecture),
     )
 
@@ -104,16 +105,20 @@ def _trained(records: Records, space: StageSpace, architecture: Architecture) ->
 
 
 def _excluded(
-    limits: Limits, evaluator: TableEvaluator | EvaluatorFacts | None, architecture: Architecture
+    config: SearchConfig, evaluator: TableEvaluator | EvaluatorFacts | None, architecture: Architecture
 ) -> str:
     """The limits that a network exceeds; see `Reference`."""
     if evaluator is None:
         return ""
+    limits = config.limits
     macs, params = cost(architecture, evaluator.num_classes, evaluator.in_channels)
     needed = memory(architecture, evaluator.num_classes, evaluator.in_channels)
-    values = {"macs": macs, "params": params, "memory": needed}
+    values: dict[str, float] = {"macs": macs, "params": params, "memory": needed}
+    if limits.latency_ms is not None:
+        latency = predicted(config.latency, architecture, evaluator.num_classes, evaluator.in_channels)
+        values["latency_ms"] = 0.0 if latency is None else latency
     return ", ".join(
-        f"{name} must be at most {most:,.0f}, got {values[name]:,}"
+        f"{name} must be at most {most:,.6g}, got {values[name]:,.6g}"
         for name, most in limits.given().items()
         if values[name] > most
     )
@@ -137,12 +142,17 @@ def _looked_up(
         accuracy = found if np.isfinite(found) else None
     if accuracy is None and unknown is None:
         unknown = f"{name} is not in the table, and surrogate: false gives no other accuracy"
-    reward = None
-    if accuracy is not None:
-        reward = config.objective.reward(accuracy, float(getattr(costs, config.objective.cost)))
+    reward, its = None, _known_cost(config, architecture, table.num_classes, table.in_channels)
+    if accuracy is not None and its is not None:
+        reward = config.objective.reward(accuracy, its)
     candidate = trial.id if trial is not None and trial.status == "done" else None
     standing = Standing(
-        accuracy=accuracy, macs=costs.macs, params=costs.params, reward=reward, candidate=candidate
+        accuracy=accuracy,
+        macs=costs.macs,
+        params=costs.params,
+        cost=its,
+        reward=reward,
+        candidate=candidate,
     )
     return standing, unknown
 
@@ -157,12 +167,29 @@ def _measured(
             return standing, None
         return standing, f"it is {trial.title} of this run, which is {trial.status}"
     facts = records.evaluator
-    costs = cost(architecture) if facts is None else cost(architecture, facts.num_classes, facts.in_channels)
-    standing = Standing(accuracy=None, macs=costs.macs, params=costs.params, reward=None, candidate=None)
+    classes, channels = (1000, 3) if facts is None else (facts.num_classes, facts.in_channels)
+    costs = cost(architecture, classes, channels)
+    standing = Standing(
+        accuracy=None,
+        macs=costs.macs,
+        params=costs.params,
+        cost=_known_cost(config, architecture, classes, channels),
+        reward=None,
+        candidate=None,
+    )
     return (
         standing,
         f"{name} was not trained under this protocol; list it under baselines: to have it trained alike",
     )
+
+
+def _known_cost(
+    config: SearchConfig, architecture: Architecture, classes: int, channels: int
+) -> float | None:
+    """What the objective counts, where it is known without measuring it."""
+    if config.objective.cost == "latency_ms":
+        return predicted(config.latency, architecture, classes, channels)
+    return float(getattr(cost(architecture, classes, channels), config.objective.cost))
 
 
 def _in_table(table: TableEvaluator, architecture: Architecture) -> bool:
@@ -182,15 +209,15 @@ def percentile(
         reward: to rank; None where it is not known.
 
     Returns:
-        None where one of the above is, or where some of the networks are not known to the table.
+        None where one of the above is, or where some of the networks are not known to the table, or their
+        cost is not known without measuring it.
     """
     if table is None or reward is None:
         return None
     rng = np.random.default_rng(0)
     points = np.stack([rng.integers(len(d.choices), size=SAMPLE) for d in space.decisions], axis=1)
     accuracy, costs = table.accuracies(points), space.known_cost(points, objective.cost)
-    assert costs is not None
-    if not np.isfinite(accuracy).all():
+    if costs is None or not np.isfinite(accuracy).all():
         return None
     rewards = [objective.reward(float(a), float(c)) for a, c in zip(accuracy, costs, strict=True)]
     return 100.0 * float(np.mean(np.array(rewards) < reward))

@@ -40,13 +40,15 @@ class Replay:
         return saved(self.controller)
 
 
-def space_of(config: SearchConfig, facts: EvaluatorFacts) -> SearchSpace:
-    """The space of a search as its controller saw it.
+def space_of(config: SearchConfig, facts: EvaluatorFacts | Evaluator) -> SearchSpace:
+    """The space of a search as its controller sees it: with its limits, and with the costs that are known
+    without training, for networks with these classes and image channels.
 
     Raises:
         FieldError: the limits leave nothing of it.
     """
-    return load_space(config.space).limited(config.limits, facts.num_classes, facts.in_channels)
+    model = None if config.latency is None else config.latency.model
+    return load_space(config.space).limited(config.limits, facts.num_classes, facts.in_channels, model)
 
 
 def replay(

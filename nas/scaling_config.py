@@ -36,6 +36,7 @@ _OF_SEARCHES = (
     "controller",
     "baselines",
     "limits",
+    "latency",
     "audit",
     "training_seed",
 )

@@ -19,10 +19,12 @@ from nas.early_stopping import score_of
 from nas.interrupts import Interrupts
 from nas.reuse import Identity, Measured, identity
 from results import Journal, NewTrial, ProposalRow, Run, TensorBoardLog, Trial, ranked, write_whole
-from search_space import Adapted, Architecture, InputError, SearchSpace, cost
+from search_space import Adapted, Architecture, FieldError, InputError, SearchSpace, cost
+from search_space.latency_model import LatencyModel
 from trainers import Candidate, Evaluator, Result
 from trainers.proxy import ProxyEvaluator
 from trainers.sized import SizedEvaluator
+from trainers.timed import TimedEvaluator
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +50,7 @@ class Search:
         objective: what they are rewarded for.
         evaluator: how they are measured, for its fingerprint and its networks' inputs and outputs.
         seed: of every training.
+        latency: predicts the latency of every network; None where it is measured, or not wanted.
         budget: candidates to train in all.
         patience: proposals in a row that bring no new network before the search ends.
         max_attempts: tries a candidate has whose workers die.
@@ -70,6 +73,7 @@ class Search:
         objective: Objective,
         evaluator: Evaluator,
         seed: int,
+        latency: LatencyModel | None = None,
         budget: int,
         patience: int = 160,
         max_attempts: int = 3,
@@ -83,6 +87,7 @@ class Search:
         self.run, self.journal, self.space = run, journal, space
         self.controller, self.objective, self.evaluator = controller, objective, evaluator
         self.seed, self.budget, self.patience = seed, budget, patience
+        self.latency = latency
         self.max_attempts, self.max_failures = max_attempts, max_failures
         self.keep_weights, self.reuse = keep_weights, reuse or {}
         self.interrupts = interrupts or Interrupts()
@@ -158,7 +163,7 @@ class Search:
             trial = self._next_trial()
             if trial is None:
                 return None
-            known = self.reuse.get(identity(trial))
+            known = self._known(trial)
             if known is None:
                 self._open.add(trial.id)
                 weights = self.run.weights_path(trial.id) if self.keep_weights else None
@@ -167,7 +172,7 @@ class Search:
                     architecture=trial.network(),
                     seed=trial.seed,
                     weights_path=weights,
-                    score=score_of(trial, self.objective),
+                    score=score_of(trial, self.objective, self._predicted(trial)),
                 )
             self._take_over(trial, known)
         return None
@@ -190,8 +195,8 @@ class Search:
         news = settled(self.journal, result, self.max_attempts, self._open)
         if news is None:
             return
-        trial, result = news
-        self._finish(trial, result)
+        self._finish(*news)
+        trial = news[0]
         self._after(trial)
 
     def _after(self, trial: Trial) -> None:
@@ -249,16 +254,31 @@ class Search:
     def _finish(self, trial: Trial, result: Result) -> None:
         """Commit a result. Of what failed or was stopped early there is no accuracy, only its curve."""
         assert result.status in ("done", "failed", "stopped")
-        accuracy = result.curve[-1].accuracy if result.status == "done" else None
+        curve = self._with_latency(trial, [{"accuracy": m.accuracy, **m.metrics} for m in result.curve])
+        status, error, accuracy, reward = result.status, result.error, None, None
+        if status == "done":
+            accuracy = result.curve[-1].accuracy
+            try:
+                reward = self._reward(replace(trial, curve=curve), accuracy)
+            except FieldError as wrong:
+                status, error, accuracy = "failed", f"the measurement has no reward: {wrong}", None
         self.journal.finish(
             trial.id,
-            result.status,
+            status,
             accuracy=accuracy,
-            reward=self._reward(trial, accuracy),
-            error=result.error,
-            curve=[{"accuracy": m.accuracy, **m.metrics} for m in result.curve],
+            reward=reward,
+            error=error,
+            curve=curve,
             seconds=result.seconds,
         )
+
+    def _known(self, trial: Trial) -> Measured | None:
+        """What another run measured of it, the objective's cost among it."""
+        known = self.reuse.get(identity(trial))
+        if known is None:
+            return None
+        curve = self._with_latency(trial, known.trial.curve)
+        return known if replace(trial, curve=curve).cost(self.objective.cost) is not None else None
 
     def _take_over(self, trial: Trial, known: Measured) -> None:
         """Commit a measurement that another run made; its seconds were spent there."""
@@ -268,21 +288,44 @@ class Search:
                 write_whole(path, lambda unfinished: shutil.copyfile(known.weights, unfinished))
             except InputError as error:  # the other run may have dropped them just now
                 logger.warning("%s of %s: are not taken over: %s", known.weights, trial.title, error)
+        assert known.trial.accuracy is not None
+        curve = self._with_latency(trial, known.trial.curve)
         self.journal.finish(
             trial.id,
             "done",
             accuracy=known.trial.accuracy,
-            reward=self._reward(trial, known.trial.accuracy),
-            curve=known.trial.curve,
+            reward=self._reward(replace(trial, curve=curve), known.trial.accuracy),
+            curve=curve,
             reused=known.run,
         )
         self._after(trial)
 
-    def _reward(self, trial: Trial, accuracy: float | None) -> float | None:
-        """The reward is made here and nowhere else."""
-        return (
-            None if accuracy is None else self.objective.reward(accuracy, getattr(trial, self.objective.cost))
+    def _with_latency(self, trial: Trial, curve: list[dict[str, float]]) -> list[dict[str, float]]:
+        """The measurements of a trial, with its predicted latency where that is known."""
+        latency = self._predicted(trial)
+        if latency is None:
+            return curve
+        return [{**measurement, "latency_ms": latency} for measurement in curve]
+
+    def _predicted(self, trial: Trial) -> float | None:
+        """Its latency in ms, where a model predicts it."""
+        if self.latency is None:
+            return None
+        return self.latency.predict(
+            trial.network(), self.evaluator.num_classes, self.evaluator.in_channels
         )
+
+    def _reward(self, trial: Trial, accuracy: float) -> float:
+        """The reward is made here and nowhere else.
+
+        Raises:
+            FieldError: the cost was not measured, or is not positive.
+        """
+        name = self.objective.cost
+        cost = trial.cost(name)
+        if cost is None:
+            raise FieldError(name, "is the objective's cost, and was not measured")
+        return self.objective.reward(accuracy, cost)
 
     def _learn(self) -> bool:
         """Tell the controller every result it has not heard, in order of arrival; then ask for its bet.
@@ -379,7 +422,10 @@ def measured_by(evaluator: Evaluator, architecture: Architecture) -> str:
     """
     if isinstance(evaluator, SizedEvaluator):
         evaluator = evaluator.of(architecture)
-    words = f"{evaluator.fingerprint} dropout {architecture.dropout:g} drop_path {architecture.drop_path:g}"
+    fingerprint = evaluator.fingerprint
+    if isinstance(evaluator, TimedEvaluator):
+        evaluator = evaluator.inner
+    words = f"{fingerprint} dropout {architecture.dropout:g} drop_path {architecture.drop_path:g}"
     trained = evaluator.trained(architecture) if isinstance(evaluator, ProxyEvaluator) else architecture
     same = replace(trained, image_size=architecture.image_size).key == architecture.key
     return words if same else f"{words} trained as {trained.key}"

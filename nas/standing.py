@@ -44,6 +44,7 @@ class Standing:
         accuracy: 0 to 1, without noise where a table is replayed, as measured otherwise; None where it is not
             known.
         macs, params: of the network as the search counts it.
+        cost: what the objective counts; None where that was not measured.
         reward: of accuracy and cost; None where the accuracy is not known.
         candidate: its number in the run, if it is there.
     """
@@ -51,6 +52,7 @@ class Standing:
     accuracy: float | None
     macs: int
     params: int
+    cost: float | None
     reward: float | None
     candidate: int | None
 
@@ -89,12 +91,13 @@ def results_in_order(records: Records, objective: Objective) -> list[Result]:
         standing = standing_of(trial, objective)
         assert standing.accuracy is not None
         assert standing.reward is not None
+        assert standing.cost is not None
         found.append(
             Result(
                 id=trial.id,
                 accuracy=standing.accuracy,
                 macs=trial.macs,
-                cost=float(getattr(trial, objective.cost)),
+                cost=standing.cost,
                 reward=standing.reward,
             )
         )
@@ -106,14 +109,15 @@ def standing_of(trial: Trial, objective: Objective) -> Standing:
     accuracy = trial.accuracy
     if accuracy is not None and trial.curve:
         accuracy = trial.curve[-1].get("exact_accuracy", accuracy)
-    reward = None
-    if accuracy is not None:
-        reward = objective.reward(accuracy, float(getattr(trial, objective.cost)))
+    reward, cost = None, trial.cost(objective.cost)
+    if accuracy is not None and cost is not None:
+        reward = objective.reward(accuracy, cost)
     return Standing(
         accuracy=accuracy,
         macs=trial.macs,
         params=trial.params,
         reward=reward,
+        cost=cost,
         candidate=trial.id if trial.proposed else None,
     )
 

@@ -28,7 +28,7 @@ class SearchCurves:
         hypervolume: of accuracy over the cost until then.
         hours: of evaluation until then, added up over all workers; failed and stopped candidates count.
         reference: of the hypervolume: accuracy 0 and this cost.
-        cost: which: ``macs`` or ``params``.
+        cost: which: ``macs``, ``params`` or a metric.
         gpus: of a worker; 0 where candidates trained on processors.
     """
 
@@ -58,7 +58,7 @@ def search_curves(
     Args:
         trials: candidates of a run, in any order.
         reference_cost: a network at or above it counts nothing for the hypervolume.
-        cost: ``macs`` or ``params``.
+        cost: ``macs``, ``params`` or a metric that every finished trial has.
         gpus: of a worker, perhaps a share of one; hours are GPU-hours then.
     """
     arrived = sorted((t for t in trials if t.arrival is not None), key=lambda t: t.arrival or 0)
@@ -67,7 +67,7 @@ def search_curves(
     done = [arrived[i] for i in places]
     reward = _floats([t.reward for t in done])
     accuracy = _floats([t.accuracy for t in done])
-    costs = _floats([getattr(t, cost) for t in done])
+    costs = _floats([t.cost(cost) for t in done])
     ids = np.array([t.id for t in done], dtype=np.int64)
     order = np.argsort(np.lexsort((-ids, reward)))  # its place among all: no two are equal
     return SearchCurves(

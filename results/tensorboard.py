@@ -47,7 +47,7 @@ class TensorBoardLog:
     Args:
         folder: for TensorBoard's ``--logdir``.
         name: of the run, for the figure's title.
-        cost: ``macs`` or ``params``, of front and hypervolume.
+        cost: ``macs``, ``params`` or a metric, of front and hypervolume.
         reference: a network of this cost counts nothing for the hypervolume; None writes none.
         figure_every: results between two figures of the front; 0 draws none.
         past: candidates of earlier sessions.
@@ -157,7 +157,7 @@ class TensorBoardLog:
         began, self._undrawn = time.monotonic(), 0
         try:
             candidates, baselines = self._trials()
-            costs = (getattr(trial, self._cost) for trial in candidates)
+            costs = (trial.cost(self._cost) or 0.0 for trial in candidates)
             reference = self._reference or 2.0 * max(costs, default=1.0)
             png = _pareto_png(candidates, baselines, self._cost, reference, self._name)
             self._write(lambda: self._events.add_image("search/pareto", png, self._step))
@@ -176,7 +176,7 @@ class _Tally:
     """What the results of a search come to so far.
 
     Args:
-        cost: ``macs`` or ``params``.
+        cost: ``macs``, ``params`` or a metric.
         reference: see `TensorBoardLog`.
     """
 
@@ -190,8 +190,9 @@ class _Tally:
         if trial.status not in self._counts:
             return
         self._counts[trial.status] += 1
-        if trial.accuracy is not None and math.isfinite(trial.accuracy):
-            point = [[trial.accuracy], [float(getattr(trial, self._cost))]]
+        cost = trial.cost(self._cost)
+        if trial.accuracy is not None and math.isfinite(trial.accuracy) and cost is not None:
+            point = [[trial.accuracy], [cost]]
             points = np.concatenate([self._front, point], axis=1)
             self._front = points[:, pareto_front(points[0], points[1])]
 

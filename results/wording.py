@@ -13,6 +13,16 @@ def count(number: float | None) -> str:
     return f"{number:g}"
 
 
+COST_NAMES = {"macs": "MACs", "params": "parameters", "latency_ms": "latency"}
+
+
+def cost_of_unit(value: float | None, cost: str) -> str:
+    """A cost with its unit: ``300 M MACs``, ``4.1 M parameters``, ``21.3 ms``."""
+    if cost == "latency_ms":
+        return "-" if value is None else f"{value:.3g} ms"
+    return f"{count(value)} {COST_NAMES.get(cost, cost)}"
+
+
 def percent(share: float | None) -> str:
     """0.9633 as ``96.33 %``."""
     return "-" if share is None else f"{100 * share:.2f} %"

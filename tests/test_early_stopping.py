@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from nas import InputError, load_config
+from results import Trial
 from search_space import FieldError
 from tests.test_executors import Book
 from trainers import Candidate, EarlyStopping, Measurement, Result, create_executor
@@ -73,9 +74,9 @@ class Unpicklable:
     def __init__(self, factor: float) -> None:
         self.factor, self.calls = factor, 0
 
-    def __call__(self, accuracy: float) -> float:
+    def __call__(self, measurement: Measurement) -> float:
         self.calls += 1
-        return accuracy * self.factor
+        return measurement.accuracy * self.factor
 
     def __reduce__(self):
         raise TypeError("a score does not travel")
@@ -126,9 +127,20 @@ def test_the_worse_are_stopped_on_the_rungs_by_their_scores(in_tmp: Path) -> Non
 def test_of_earlier_sessions_what_they_measured_counts_in_order_of_arrival() -> None:
     from nas.early_stopping import past_scores
 
-    def trial(arrival: int | None, reused: str | None, *accuracies: float) -> Any:
-        curve = [{"accuracy": accuracy} for accuracy in accuracies]
-        return SimpleNamespace(arrival=arrival, reused=reused, curve=curve, macs=1)
+    def trial(arrival: int | None, reused: str | None, *accuracies: float) -> Trial:
+        return Trial(
+            id=1,
+            key="k",
+            protocol="p",
+            seed=0,
+            choices={},
+            architecture={},
+            macs=1,
+            params=1,
+            arrival=arrival,
+            reused=reused,
+            curve=[{"accuracy": accuracy} for accuracy in accuracies],
+        )
 
     objective: Any = SimpleNamespace(cost="macs", reward=lambda accuracy, cost: accuracy)
     trials = [trial(3, None, 0.3), trial(None, None, 0.9), trial(1, "other", 0.8), trial(2, None, 0.1, 0.2)]
@@ -148,7 +160,7 @@ def test_what_was_measured_before_moves_the_rungs() -> None:
 
         def score(self, trial_id: str, result: dict[str, float]) -> float:
             assert candidate.score is not None
-            return candidate.score(result["accuracy"])
+            return candidate.score(Measurement(accuracy=result["accuracy"]))
 
         def on_stop(self, trial_id: str) -> None:
             self.stopped.append(trial_id)

@@ -22,8 +22,8 @@ from trainers.measurement import Evaluator, Measurement
 logger = logging.getLogger(__name__)
 
 
-def _accuracy_itself(accuracy: float) -> float:
-    return accuracy
+def _accuracy_itself(measurement: Measurement) -> float:
+    return measurement.accuracy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +35,7 @@ class Candidate:
         architecture: what to evaluate.
         seed: of the training.
         weights_path: where the worker leaves the trained weights, if anywhere.
-        score: what the candidate would be worth with an accuracy; where candidates are stopped early, this is
+        score: what the candidate would be worth by a measurement; where candidates are stopped early, this is
             compared. Called in the search's process only. None is not compared, and never stopped.
     """
 
@@ -43,7 +43,7 @@ class Candidate:
     architecture: Architecture
     seed: int
     weights_path: Path | None = None
-    score: Callable[[float], float] | None = _accuracy_itself
+    score: Callable[[Measurement], float] | None = _accuracy_itself
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -111,7 +111,7 @@ class CandidateSearcher(Live, Searcher):  # type: ignore[misc]
         """An epoch ended; the last one brings the whole curve."""
 
     def score(self, trial_id: str, result: dict[str, Any]) -> float | None:
-        """What the candidate would be worth with the accuracy of this epoch.
+        """What the candidate would be worth by the measurement of this epoch.
 
         Returns:
             None where it is not compared, or its report carries no measurement.
@@ -120,7 +120,7 @@ class CandidateSearcher(Live, Searcher):  # type: ignore[misc]
         if candidate is None or candidate.score is None or not result.get("epoch"):
             return None
         try:
-            return candidate.score(measured(result["epoch"])[0].accuracy)
+            return candidate.score(measured(result["epoch"])[0])
         except BaseException as error:
             self.error = self.error or error
             return None

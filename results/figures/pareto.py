@@ -29,6 +29,7 @@ _WORDS = {
     "macs": "multiply-adds of one image",
     "params": "parameters",
     "seconds": "seconds of evaluation",
+    "latency_ms": "latency, ms",
 }
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from results.figures.labels import log_ticks, name_legend, plain
 from results.figures.style import BLUE, RED, unit_of
 from results.progress import Floats, SearchCurves
-from results.wording import count
+from results.wording import cost_of_unit, count
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -165,8 +165,7 @@ def _whose(labels: set[str]) -> str:
 
 def _references(curves: Sequence[tuple[str, SearchCurves]]) -> str:
     """What the hypervolume is measured from; runs with different points do not compare."""
-    words = {"macs": "multiply-adds", "params": "parameters"}
     points = sorted({(found.reference, found.cost) for _, found in curves})
     if len(points) > 1:
         return "reference points differ: curves do not compare"
-    return "".join(f"from accuracy 0, {count(cost)} {words[name]}" for cost, name in points)
+    return "".join(f"from accuracy 0, {cost_of_unit(cost, name)}" for cost, name in points)

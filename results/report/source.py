@@ -10,6 +10,7 @@ from results.run import Run
 from results.schema import EvaluatorFacts, Event, Session
 from results.status import state_of
 from results.trial import Trial, ranked
+from results.wording import COST_NAMES
 from search_space import Decision, InputError
 
 _IMAGENET = EvaluatorFacts("", 1000, 3)
@@ -28,7 +29,7 @@ class Read:
         best: the best observed; None before the first result.
         facts: of the evaluator.
         proposals: (P, D) indices in order.
-        cost: what fronts are drawn over: ``macs`` or ``params``, the objective's.
+        cost: what fronts are drawn over, the objective's: ``macs``, ``params`` or ``latency_ms``.
         front: of the candidates.
     """
 
@@ -72,7 +73,7 @@ def read(run: Run) -> Read:
         sessions, events = journal.sessions(), journal.events()
         recommended, facts = journal.recommended(), journal.evaluator()
         proposals = [row.indices for row in journal.proposals()]
-    cost = next((name for name in targets_of(config) if name in ("macs", "params")), "macs")
+    cost = next((name for name in targets_of(config) if name in COST_NAMES), "macs")
     reference = reference_point(candidates, (cost,), targets_of(config))[cost]
     return Read(
         name=run.path.resolve().name,

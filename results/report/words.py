@@ -11,7 +11,7 @@ from typing import Any
 
 from results.report.source import Read
 from results.trial import Trial
-from results.wording import count, percent
+from results.wording import COST_NAMES, cost_of_unit, count, percent
 
 _STATES = {
     "running": "is running; this page shows what is known so far",
@@ -25,7 +25,6 @@ _STATES = {
 }
 _DASH = "-"
 _SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
-_NAMES = {"macs": "MACs", "params": "parameters"}
 
 
 def summary(found: Read) -> list[str]:
@@ -78,16 +77,20 @@ def _found(found: Read) -> str:
             "allows for that. "
         )
     front = found.front.trials
-    cost = _NAMES[found.cost]
+    cost = COST_NAMES[found.cost]
     if len(front) == 1:
         return f"{text}One network alone is on the Pareto front of accuracy and {cost}."
     least, most = front[0], front[-1]
+
+    def of_unit(trial: Trial) -> str:
+        return cost_of_unit(trial.cost(found.cost), found.cost)
+
     return (
         f"{text}{len(front)} of {len(found.done):,} networks are on the Pareto front of accuracy and {cost}, "
-        f"from {percent(least.accuracy)} at {count(getattr(least, found.cost))} to "
-        f"{percent(most.accuracy)} at {count(getattr(most, found.cost))}; it covers "
-        f"{100 * found.front.hypervolume:.1f} % of the box up to {count(found.front.reference[found.cost])} "
-        f"{cost} (hypervolume)."
+        f"from {percent(least.accuracy)} at {of_unit(least)} to "
+        f"{percent(most.accuracy)} at {of_unit(most)}; it covers "
+        f"{100 * found.front.hypervolume:.1f} % of the box up to "
+        f"{cost_of_unit(found.front.reference[found.cost], found.cost)} (hypervolume)."
     )
 
 
@@ -123,7 +126,7 @@ def _objective(objective: Mapping[str, Any]) -> str:
     target = objective.get("target")
     if not target:
         return ""
-    cost = _NAMES.get(str(objective.get("cost", "macs")), "cost")
+    cost = COST_NAMES.get(str(objective.get("cost", "macs")), "cost")
     alpha, beta = objective.get("alpha", -0.07), objective.get("beta", -0.07)
     if objective.get("form") == "absolute":
         return f"The reward is accuracy {_signed(beta)} · |{cost} / T - 1| with T = {count(target)}."
@@ -173,7 +176,7 @@ def tiles(found: Read) -> list[dict[str, str]]:
             ("reward", f"{trial.reward:.4f}" if trial.reward is not None else _DASH, named),
         ]
         if found.best is not None and found.best.reward is not None:
-            of = f"networks, accuracy and {_NAMES[found.cost]}"
+            of = f"networks, accuracy and {COST_NAMES[found.cost]}"
             shown.append(("Pareto front", f"{len(found.front.trials):,}", of))
     seconds = [session.elapsed for session in found.sessions if session.elapsed is not None]
     if seconds:

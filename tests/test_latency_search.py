@@ -1,0 +1,188 @@
+"""Latency in a search: measured where a network is trained, or predicted before."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import trainers.timed
+from controller import Objective
+from nas import InputError, load_config, parse_config, run_search
+from nas.early_stopping import past_scores, score_of
+from nas.search import measured_by
+from results import Run, ranked
+from search_space import Architecture, load_architecture
+from nas.doctor import examine
+from tests.doctoring import errors
+from tests.scripted import Scripted
+from tests.searching import config
+from trainers import LatencyProtocol, Measurement
+from trainers.timed import TimedEvaluator
+
+MEASURED: dict[str, Any] = {
+    "objective": {"cost": "latency_ms", "target": 0.5, "alpha": 0.0, "beta": -1.0},
+    "latency": {"measured": {"repeats": 5}},
+}
+
+
+def milliseconds(architecture: Architecture) -> float:
+    """A latency that MACs do not tell."""
+    return 0.1 * architecture.depth
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Measures without a clock; keys of what was measured. The reference takes 2 ms here."""
+    keys: list[str] = []
+
+    def measure(architecture: Architecture, protocol: LatencyProtocol, classes: int, channels: int) -> Any:
+        assert (classes, channels) == (10, 1)
+        keys.append(architecture.key)
+        median = milliseconds(architecture)
+        return SimpleNamespace(median_ms=median, p95_ms=2 * median, ratio=median / 2.0)
+
+    monkeypatch.setattr(trainers.timed, "measure_latency", measure)
+    monkeypatch.setattr(trainers.timed, "device_name", lambda device: "Model X 3000")
+    return keys
+
+
+def latencies(run: Run) -> dict[int, float | None]:
+    return {trial.id: trial.cost("latency_ms") for trial in run.trials()}
+
+
+def test_the_reward_is_of_the_latency_that_was_measured(in_tmp: Path, clock: list[str]) -> None:
+    run = run_search(config(**MEASURED), evaluator=Scripted(in_tmp / "diary")).run
+    trials = run.trials()
+    assert len(trials) == len(clock) == 6
+    for trial in trials:
+        latency = milliseconds(trial.network())
+        assert trial.accuracy is not None
+        assert trial.cost("latency_ms") == latency
+        assert trial.curve[-1]["latency_p95_ms"] == 2 * latency
+        wanted = trial.accuracy if latency <= 0.5 else trial.accuracy * 0.5 / latency
+        assert trial.reward == pytest.approx(wanted)
+    assert len({trial.cost("latency_ms") for trial in trials}) > 1
+    assert not errors(examine(run))  # the doctor makes the rewards again
+
+
+def test_a_search_for_latency_goes_on_where_it_was_interrupted(in_tmp: Path, clock: list[str]) -> None:
+    ppo = {"controller": {"name": "dyna", "options": {"first": 4}}}
+    whole = run_search(
+        config("whole", **MEASURED, **ppo, search={"candidates": 12}), evaluator=Scripted(in_tmp / "a")
+    ).run
+    for budget in (5, 12):
+        settings = config("parts", **MEASURED, **ppo, search={"candidates": budget})
+        parts = run_search(settings, resume=budget > 5, evaluator=Scripted(in_tmp / "b")).run
+    assert [t.key for t in parts.trials()] == [t.key for t in whole.trials()]
+    assert latencies(parts) == latencies(whole)
+
+
+def test_beside_a_reference_its_quiet_time_makes_milliseconds(in_tmp: Path, clock: list[str]) -> None:
+    latency = {"measured": {}, "reference_ms": 20.0}
+    run = run_search(config(latency=latency), evaluator=Scripted(in_tmp / "diary")).run
+    trial = run.trials()[0]
+    median = milliseconds(trial.network())
+    assert trial.cost("latency_ms") == pytest.approx(10.0 * median)
+    assert trial.curve[-1]["latency_ratio"] == pytest.approx(median / 2.0)
+
+
+def test_another_device_measures_nothing(in_tmp: Path, clock: list[str]) -> None:
+    latency = {"measured": {}, "device_name": "Y 4000"}
+    end = run_search(
+        config(latency=latency, search={"candidates": 5, "max_failures": 2}),
+        evaluator=Scripted(in_tmp / "diary"),
+    )
+    assert end.outcome == "failing"
+    text = "latency is to be measured on a device named like 'Y 4000', and this is 'Model X 3000'"
+    assert {trial.error for trial in end.run.trials()} == {f"InputError: {text}"}
+    assert not clock
+
+
+def test_a_measurement_without_the_objectives_cost_fails(in_tmp: Path) -> None:
+    """An evaluator of a user's own, which reports no latency."""
+    settings = config(objective=MEASURED["objective"], latency=MEASURED["latency"])
+    settings = settings.model_copy(update={"latency": None})
+    end = run_search(settings, evaluator=Scripted(in_tmp / "diary"))
+    trials = end.run.trials()
+    assert {trial.status for trial in trials} == {"failed"}
+    assert trials[0].error == (
+        "the measurement has no reward: latency_ms is the objective's cost, and was not measured"
+    )
+    assert {trial.accuracy for trial in trials} == {None}
+
+
+def test_how_latency_is_measured_is_part_of_what_a_result_is_known_by(in_tmp: Path) -> None:
+    inner = Scripted(in_tmp / "diary")
+    network = load_architecture("efficientnet_b0")
+    timed = [
+        TimedEvaluator(inner=inner, protocol=LatencyProtocol(batch=batch), device_name=name, reference_ms=ms)
+        for batch, name, ms in ((1, "", None), (8, "", None), (1, "X", None), (1, "", 3.0))
+    ]
+    assert len({evaluator.fingerprint for evaluator in [inner, *timed]}) == 5
+    assert measured_by(timed[0], network).startswith(f"{timed[0].fingerprint} dropout ")
+
+
+def test_measurements_of_latency_are_taken_over_with_it(in_tmp: Path, clock: list[str]) -> None:
+    first = run_search(config("first", **MEASURED), evaluator=Scripted(in_tmp / "a")).run
+    again = run_search(config("again", **MEASURED), evaluator=Scripted(in_tmp / "b"), reuse=[first]).run
+    assert latencies(again) == latencies(first)
+    assert {trial.reused for trial in again.trials()} == {"runs/first"}
+    assert not (in_tmp / "b").exists()
+    assert len(clock) == 6
+
+
+def test_stopping_early_compares_rewards_of_the_latency(in_tmp: Path, clock: list[str]) -> None:
+    run = run_search(config(**MEASURED), evaluator=Scripted(in_tmp / "diary")).run
+    trial = ranked(run.trials())[0]
+    objective = Objective(**MEASURED["objective"])
+    score = score_of(trial, objective)
+    assert score is not None
+    assert score(Measurement(accuracy=0.8, metrics={"latency_ms": 1.0})) == pytest.approx(0.4)
+    assert past_scores([trial], objective)[0][-1] == pytest.approx(trial.reward)
+
+
+@pytest.mark.parametrize(
+    ("sections", "words"),
+    [
+        ({"objective": {"cost": "latency_ms"}}, "objective.cost is latency_ms, and a section latency must say"),
+        ({"latency": {}}, "latency.model is one way and measured another to know latency; neither is given"),
+        ({"latency": {"model": "x.json", "measured": {}}}, "x.json"),
+        ({"latency": {"measured": {"backend": "egaer"}}}, "latency.measured.backend must be one of"),
+        ({"latency": {"measured": {"batches": 1}}}, "latency.measured.batches is an unknown key"),
+        ({"latency": {"measured": {}, "reference_ms": 0.0}}, "latency.reference_ms must be greater than 0"),
+        (
+            {"latency": {"measured": {"reference": ""}, "reference_ms": 1.0}},
+            "latency.reference_ms needs measured.reference",
+        ),
+        ({"latency": {"measured": {}}, "limits": {"latency_ms": 5}}, "limits.latency_ms needs latency.model"),
+    ],
+)
+def test_what_does_not_fit_is_one_line(in_tmp: Path, sections: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError) as caught:
+        config(**sections)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_table_measures_no_latency(in_tmp: Path) -> None:
+    with pytest.raises(InputError, match=r"latency\.measured is for proxy training"):
+        parse_config(
+            {
+                "name": "t",
+                "space": "digits",
+                "objective": {"target": 1.0},
+                "evaluator": {"kind": "table", "path": "t.csv"},
+                "latency": {"measured": {}},
+            }
+        )
+
+
+def test_a_configuration_with_latency_reads_back_equal(in_tmp: Path) -> None:
+    settings = config(**MEASURED)
+    Path("c.yaml").write_text(settings.to_yaml())
+    assert load_config("c.yaml", name="t") == settings
+    assert math.isclose(settings.objective.target, 0.5)

@@ -1,0 +1,79 @@
+"""Training with the latency of each network measured beside it, where it is trained."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from search_space import Architecture, InputError
+from trainers.latency import LatencyProtocol, device_name, measure_latency
+from trainers.measurement import Evaluator, Measurement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimedEvaluator:
+    """Measures the latency of an architecture, then its accuracy as another evaluator does.
+
+    Every measurement carries ``latency_ms`` and ``latency_p95_ms``, and with a reference network
+    ``latency_ratio``. The latency is that of the architecture itself at its own image size, whatever thinner
+    network a proxy trains for it.
+
+    Attributes:
+        inner: what trains.
+        protocol: how latency is measured.
+        device_name: text that the device's name must hold; empty takes any device.
+        reference_ms: what the reference takes on a quiet device; see `nas.latency_config.LatencyConfig`.
+    """
+
+    inner: Evaluator
+    protocol: LatencyProtocol
+    device_name: str = ""
+    reference_ms: float | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """See `Evaluator`: of the training and of how latency is measured."""
+        how = [asdict(self.protocol), self.device_name, self.reference_ms]
+        words = f"{self.inner.fingerprint} latency {json.dumps(how, sort_keys=True)}"
+        return hashlib.sha256(words.encode()).hexdigest()
+
+    @property
+    def num_classes(self) -> int:
+        """See `Evaluator`."""
+        return self.inner.num_classes
+
+    @property
+    def in_channels(self) -> int:
+        """See `Evaluator`."""
+        return self.inner.in_channels
+
+    def epochs(
+        self, architecture: Architecture, seed: int, weights_path: Path | None = None
+    ) -> Iterator[Measurement]:
+        """See `Evaluator`.
+
+        Raises:
+            InputError: the device is of another kind than the one that is to be measured, or it or the
+                backend cannot be used.
+        """
+        latency = self._latency(architecture)
+        for measurement in self.inner.epochs(architecture, seed, weights_path):
+            yield replace(measurement, metrics={**measurement.metrics, **latency})
+
+    def _latency(self, architecture: Architecture) -> Mapping[str, float]:
+        here = device_name(self.protocol.device)
+        if self.device_name not in here:
+            raise InputError(
+                f"latency is to be measured on a device named like {self.device_name!r}, and this is {here!r}"
+            )
+        found = measure_latency(architecture, self.protocol, self.num_classes, self.in_channels)
+        factor = 1.0
+        if self.reference_ms is not None:
+            factor = found.ratio * self.reference_ms / found.median_ms
+        metrics = {"latency_ms": factor * found.median_ms, "latency_p95_ms": factor * found.p95_ms}
+        if self.protocol.reference:
+            metrics["latency_ratio"] = found.ratio
+        return metrics
