@@ -41,14 +41,24 @@ def costs_of(architecture: Architecture, num_classes: int = 1000, in_channels: i
 
 def fits(architecture: Architecture, limits: Limits, num_classes: int = 1000, in_channels: int = 3) -> bool:
     """Whether a network keeps to every limit."""
+    _check_arithmetic(limits)
     costs = costs_of(architecture, num_classes, in_channels)
     return all(costs[name] <= most for name, most in limits.given().items())
+
+
+def _check_arithmetic(limits: Limits) -> None:
+    """A family leaves the space and the image size to which a latency model was fitted."""
+    if limits.latency_ms is not None:
+        raise FieldError(
+            "limits.latency_ms", "is for searches: a family is bounded in macs, params and memory"
+        )
 
 
 def over_limits(
     architecture: Architecture, limits: Limits, num_classes: int = 1000, in_channels: int = 3
 ) -> str | None:
     """What breaks a limit, such as ``takes 3.2 G MACs, over the limit of 2 G``; None where nothing does."""
+    _check_arithmetic(limits)
     costs = costs_of(architecture, num_classes, in_channels)
     said = []
     for name, most in limits.given().items():
@@ -88,7 +98,7 @@ def largest_phi(
         The member, with its phi from 0 (the baseline itself) to 100.
 
     Raises:
-        FieldError: a coefficient is out of range, or all are 1.
+        FieldError: a coefficient is out of range, or all are 1; a limit on latency.
         InputError: the baseline itself does not fit.
     """
     check_coefficients(alpha, beta, gamma)

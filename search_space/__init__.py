@@ -4,6 +4,7 @@ from search_space.adaptation import Adapted, Frame, adapt, adapt_to_space, frame
 from search_space.architecture import Architecture
 from search_space.cost import Cost, cost, memory, thop_macs
 from search_space.errors import FieldError, InputError
+from search_space.latency_model import LatencyModel, LatencyQuality, load_latency_model
 from search_space.limits import Limits
 from search_space.loading import load_architecture, load_space, preset_names, resolve_space
 from search_space.reference import EFFICIENTNET_FAMILY, REFERENCES
@@ -28,6 +29,8 @@ __all__ = [
     "Head",
     "Indices",
     "InputError",
+    "LatencyModel",
+    "LatencyQuality",
     "Limits",
     "SearchSpace",
     "Stage",
@@ -39,6 +42,7 @@ __all__ = [
     "cost",
     "frame_of",
     "load_architecture",
+    "load_latency_model",
     "load_space",
     "memory",
     "parse_yaml",

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from search_space.architecture import Architecture
 from search_space.errors import FieldError, suggestion
 from search_space.fields import check_choice, check_float, check_int, check_mapping
+from search_space.latency_model import LatencyModel
 from search_space.limits import Limits
 from search_space.reference import REFERENCES, reference_name
 from search_space.scaling import round_channels
@@ -181,9 +182,15 @@ class StageSpace(SearchSpace):
 
     # --- cost of many points ---------------------------------------------------------------------------
 
-    def tables(self, num_classes: int = 1000, in_channels: int = 3) -> StageTables:
-        """The cost of every stage after every width before it: what batch evaluation adds up."""
-        return StageTables(self.skeleton, self.decoder.stage, self.offered, num_classes, in_channels)
+    def tables(
+        self, num_classes: int = 1000, in_channels: int = 3, latency: LatencyModel | None = None
+    ) -> StageTables:
+        """The cost of every stage after every width before it: what batch evaluation adds up.
+
+        Raises:
+            FieldError: the latency model cannot predict the space's networks.
+        """
+        return StageTables(self.skeleton, self.decoder.stage, self.offered, num_classes, in_channels, latency)
 
     def batch_cost(
         self, indices: npt.ArrayLike, num_classes: int = 1000, in_channels: int = 3
@@ -207,7 +214,11 @@ class StageSpace(SearchSpace):
     # --- limits ----------------------------------------------------------------------------------------
 
     def known_cost(self, points: npt.ArrayLike, cost: str) -> npt.NDArray[np.float64] | None:
-        """MACs or parameters, of networks with the classes and channels given to `limited`."""
+        """MACs, parameters or predicted ``latency_ms``, of networks with the classes and channels given to
+        `limited`; latency with the model given there, without one it is not known."""
+        if cost == "latency_ms":
+            tables = self._own_tables()
+            return tables.latency(points) if tables.has_latency else None
         if cost not in ("macs", "params"):
             return None
         macs, params = self._own_tables().cost(points)
@@ -218,19 +229,29 @@ class StageSpace(SearchSpace):
             self._tables = self.tables()
         return self._tables
 
-    def limited(self, limits: Limits, num_classes: int = 1000, in_channels: int = 3) -> StageSpace:
+    def limited(
+        self,
+        limits: Limits,
+        num_classes: int = 1000,
+        in_channels: int = 3,
+        latency: LatencyModel | None = None,
+    ) -> StageSpace:
         """The same space, of which controllers propose only networks within limits.
 
         Args:
-            limits: on MACs, parameters and memory; none of them is required.
+            limits: on MACs, parameters, memory and latency; none of them is required.
             num_classes, in_channels: of the networks that are meant.
+            latency: predicts ``latency_ms``, for its limit and for `known_cost`.
 
         Raises:
-            FieldError: no network of the space is within them; with the smallest possible value.
+            FieldError: no network of the space is within them, with the smallest possible value; a limit on
+                latency without a model; a model that cannot predict the space's networks.
         """
+        if limits.latency_ms is not None and latency is None:
+            raise FieldError("limits.latency_ms", "needs a latency model")
         space = StageSpace(self.skeleton, self.offered, self.name)
         space.limits = limits
-        space._tables = self.tables(num_classes, in_channels)
+        space._tables = self.tables(num_classes, in_channels, latency)
         if limits.given():
             space._anchor = space._tables.within(limits)
         return space

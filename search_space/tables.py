@@ -8,7 +8,8 @@ look-up a stage. Sums and paths over the tables also give the exact extremes of 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,10 +18,12 @@ import numpy.typing as npt
 from search_space.architecture import Architecture
 from search_space.cost import head_cost, stage_cost, stage_peak, stem_cost, stem_peak
 from search_space.errors import FieldError
+from search_space.latency_model import LatencyModel
 from search_space.limits import Limits
 from search_space.stage import Block, Head, Stage
 
 Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
 _CHUNK = 65_536
 _SHARES = (0.5, 0.0, 1.0, 0.25, 0.75, 0.1, 0.9, 0.02, 0.98)
 
@@ -31,6 +34,7 @@ class _Table(NamedTuple):
     macs: Ints
     params: Ints
     peak: Ints
+    latency: Floats  # ms; zeros without a model
     blocks: list[list[tuple[Block, ...]]]  # what is built, to count distinct networks
     widths: list[int]
     columns: list[int]  # of the stage's decisions in a point
@@ -61,6 +65,10 @@ class StageTables:
         make_stage: stage number and its choices to a stage.
         offered: for each stage the choices on offer.
         num_classes, in_channels: as for `cost`.
+        latency: predicts what stages take; None where no latency is asked for.
+
+    Raises:
+        FieldError: the latency model cannot predict the networks.
     """
 
     def __init__(
@@ -70,6 +78,7 @@ class StageTables:
         offered: Sequence[Mapping[str, tuple[Any, ...]]],
         num_classes: int,
         in_channels: int,
+        latency: LatencyModel | None = None,
     ) -> None:
         self._sizes = [len(values) for stage in offered for values in stage.values()]
         self._stem_macs, self._stem_params, side = stem_cost(skeleton.stem, in_channels, skeleton.image_size)
@@ -78,7 +87,8 @@ class StageTables:
         self._firsts: list[Ints] = []  # made when they are needed
         before, column = [skeleton.stem.channels], 0
         for number, choices in enumerate(offered):
-            table = _table(number, choices, before, side, column, make_stage)
+            timed = _timed(latency, skeleton.activation, number, side)
+            table = _table(number, choices, before, side, column, make_stage, timed)
             self._tables.append(table)
             column += len(choices)
             before = table.widths
@@ -90,6 +100,12 @@ class StageTables:
         self._head_peak = np.array(
             [(width + skeleton.head.channels) * side * side for width in before], dtype=np.int64
         )
+        self.has_latency = latency is not None
+        self._stem_ms, self._head_ms = 0.0, np.zeros(len(before))
+        if latency is not None:
+            self._stem_ms = latency.intercept + latency.stem_ms(skeleton, in_channels)
+            ends_ms = [latency.head_ms(architecture, side, num_classes) for architecture in heads]
+            self._head_ms = np.array(ends_ms, dtype=np.float64)
 
     @property
     def columns(self) -> list[list[int]]:
@@ -113,6 +129,21 @@ class StageTables:
         """Bytes (N,) of points (N, decisions), as `search_space.memory` counts them."""
         _, params, peak = self._evaluate(self._checked(indices), peaks=True)
         return 4 * (params + peak)
+
+    def latency(self, indices: npt.ArrayLike) -> Floats:
+        """Milliseconds (N,) of points (N, decisions), as the latency model predicts them.
+
+        Raises:
+            FieldError: there is no model; the wrong shape, or an index out of range.
+        """
+        if not self.has_latency:
+            raise FieldError("latency_ms", "needs a latency model")
+        points = self._checked(indices)
+        places, last = self._places(points)
+        found = np.full(len(points), self._stem_ms)
+        for table, at in places:
+            found += table.latency.ravel().take(at)
+        return found + self._head_ms[last]
 
     def canonical(self, indices: npt.ArrayLike) -> Ints:
         """For points (N, decisions) the first whose stages build the same, as `StageSpace.encode` gives it.
@@ -145,25 +176,35 @@ class StageTables:
         return points.astype(np.int32, copy=False)
 
     def _evaluate(self, points: npt.NDArray[np.int32], peaks: bool) -> tuple[Ints, Ints, Ints]:
-        columns = np.ascontiguousarray(points.T)  # (decisions, N)
         macs = np.full(len(points), self._stem_macs, dtype=np.int64)
         params = np.full(len(points), self._stem_params, dtype=np.int64)
         peak = np.full(len(points), self._stem_peak, dtype=np.int64)
-        before: npt.NDArray[Any] = np.zeros(len(points), dtype=np.int32)
-        for table in self._tables:
-            at = before * np.int32(table.macs.shape[1])
-            for column, weight in zip(table.columns, table.radix, strict=True):
-                at += columns[column] * np.int32(weight)
+        places, last = self._places(points)
+        for table, at in places:
             macs += table.macs.ravel().take(at)
             params += table.params.ravel().take(at)
             if peaks:
                 np.maximum(peak, table.peak.ravel().take(at), out=peak)
-            before = columns[table.width_column] if table.width_column is not None else np.zeros_like(before)
-        macs += self._head_macs[before]
-        params += self._head_params[before]
+        macs += self._head_macs[last]
+        params += self._head_params[last]
         if peaks:
-            np.maximum(peak, self._head_peak[before], out=peak)
+            np.maximum(peak, self._head_peak[last], out=peak)
         return macs, params, peak
+
+    def _places(
+        self, points: npt.NDArray[np.int32]
+    ) -> tuple[list[tuple[_Table, npt.NDArray[np.int32]]], npt.NDArray[np.int32]]:
+        """Stage after stage its table, and where in it points (N, decisions) stand; the widths at the end."""
+        places = []
+        columns = np.ascontiguousarray(points.T)  # (decisions, N)
+        before = np.zeros(len(points), dtype=np.int32)
+        for table in self._tables:
+            at = before * np.int32(table.macs.shape[1])
+            for column, weight in zip(table.columns, table.radix, strict=True):
+                at += columns[column] * np.int32(weight)
+            places.append((table, at))
+            before = columns[table.width_column] if table.width_column is not None else np.zeros_like(before)
+        return places, before
 
     # --- exact extremes --------------------------------------------------------------------------------
 
@@ -190,6 +231,17 @@ class StageTables:
                 best = min(best, (4 * (params + self._stem_params + level), at))
         return int(best[0]), best[1]
 
+    def smallest_latency(self) -> tuple[float, tuple[int, ...]]:
+        """The smallest predicted latency of the space in ms, exact, and a point that has it.
+
+        Raises:
+            FieldError: there is no latency model.
+        """
+        if not self.has_latency:
+            raise FieldError("latency_ms", "needs a latency model")
+        _, at = self._path([table.latency for table in self._tables], self._head_ms)
+        return float(self.latency([at])[0]), at  # added up in the order in which points are
+
     def _peak_levels(self) -> Ints:
         """Every value that the most activations of a network can have, rising."""
         parts = [self._head_peak, *(table.peak for table in self._tables)]
@@ -197,14 +249,18 @@ class StageTables:
         return np.unique(np.maximum(values, self._stem_peak))
 
     def _below(
-        self, level: float, per_mac: float, per_param: float
-    ) -> tuple[list[npt.NDArray[np.float64]], npt.NDArray[np.float64]]:
-        """Weighted sums of MACs and parameters, infinite where activations exceed a level."""
+        self, level: float, per_mac: float, per_param: float, per_ms: float = 0.0
+    ) -> tuple[list[Floats], Floats]:
+        """Weighted sums of MACs, parameters and latency, infinite where activations exceed a level."""
         tables = [
-            np.where(table.peak <= level, per_mac * table.macs + per_param * table.params, np.inf)
+            np.where(
+                table.peak <= level,
+                per_mac * table.macs + per_param * table.params + per_ms * table.latency,
+                np.inf,
+            )
             for table in self._tables
         ]
-        head = per_mac * self._head_macs + per_param * self._head_params
+        head = per_mac * self._head_macs + per_param * self._head_params + per_ms * self._head_ms
         return tables, np.where(self._head_peak <= level, head, np.inf)
 
     def _path(self, tables: list[npt.NDArray[Any]], head: npt.NDArray[Any]) -> tuple[float, tuple[int, ...]]:
@@ -230,7 +286,8 @@ class StageTables:
         """The largest cost over its limit of points (N, decisions); at most 1 is within the limits."""
         macs, params, peak = self._evaluate(self._checked(indices), peaks=limits.memory is not None)
         costs = {"macs": macs, "params": params, "memory": 4 * (params + peak)}
-        ratios = [costs[name] / limit for name, limit in limits.given().items()]
+        ratios = [self.latency(indices) / limits.latency_ms] if limits.latency_ms is not None else []
+        ratios += [costs[name] / limit for name, limit in limits.given().items() if name in costs]
         return np.max(ratios, axis=0) if ratios else np.zeros(len(macs))
 
     def within(self, limits: Limits) -> tuple[int, ...]:
@@ -241,26 +298,30 @@ class StageTables:
         """
         given = limits.given()
         for name, limit in given.items():
-            smallest, at = self.smallest_memory() if name == "memory" else self._smallest(name)
+            smallest, at = self._smallest(name)
             if smallest > limit:
+                least, got = f"{smallest:,}", f"{limit:,.0f}"
+                if name == "latency_ms":  # rounded up, so that the value can be given
+                    least, got = f"{math.ceil(1e3 * smallest) / 1e3:,}", f"{limit:g}"
                 raise FieldError(
-                    f"limits.{name}",
-                    f"must be at least {smallest:,}, the least in this space, got {limit:,.0f}",
+                    f"limits.{name}", f"must be at least {least}, the least in this space, got {got}"
                 )
             if self.excess([at], limits)[0] <= 1.0:
                 return at
         for level in self._levels_within(given.get("memory")):
-            for share in _SHARES:  # between fewest MACs and fewest parameters
-                per_mac = (1.0 - share) / given.get("macs", np.inf)
-                per_param = share / given.get("params", given.get("memory", np.inf))
-                total, at = self._path(*self._below(level, per_mac, per_param))
+            for per_mac, per_param, per_ms in _weights(given):
+                total, at = self._path(*self._below(level, per_mac, per_param, per_ms))
                 if np.isfinite(total) and self.excess([at], limits)[0] <= 1.0:
                     return at
         raise FieldError(
             "limits", f"are met one by one, but no network was found that meets all of them: {given}"
         )
 
-    def _smallest(self, cost: str) -> tuple[int, tuple[int, ...]]:
+    def _smallest(self, cost: str) -> tuple[float, tuple[int, ...]]:
+        if cost == "memory":
+            return self.smallest_memory()
+        if cost == "latency_ms":
+            return self.smallest_latency()
         ends = self.extremes(cost)
         return ends.smallest, ends.smallest_at
 
@@ -301,6 +362,25 @@ class StageTables:
         return True
 
 
+def _timed(
+    latency: LatencyModel | None, activation: str, number: int, side: int
+) -> Callable[[Stage, int], float]:
+    """What one stage takes in ms after a width; 0 without a model."""
+    if latency is None:
+        return lambda stage, width: 0.0
+    model, path = latency, f"stages[{number}]"
+    return lambda stage, width: model.stage_ms(stage, width, side, activation, path)
+
+
+def _weights(given: Mapping[str, float]) -> Iterator[tuple[float, float, float]]:
+    """Prices of a MAC, a parameter and a ms to look for small points with: all shares between the limits."""
+    for slow in _SHARES if "latency_ms" in given else (0.0,):
+        for share in _SHARES:  # between fewest MACs and fewest parameters
+            per_mac = (1.0 - slow) * (1.0 - share) / given.get("macs", np.inf)
+            per_param = (1.0 - slow) * share / given.get("params", given.get("memory", np.inf))
+            yield per_mac, per_param, slow / given.get("latency_ms", np.inf)
+
+
 def _table(
     number: int,
     choices: Mapping[str, tuple[Any, ...]],
@@ -308,6 +388,7 @@ def _table(
     side: int,
     column: int,
     make_stage: Callable[[int, Sequence[Any]], Stage],
+    timed: Callable[[Stage, int], float],
 ) -> _Table:
     stages = [make_stage(number, values) for values in itertools.product(*choices.values())]
     costs = [[stage_cost(stage, width, side) for stage in stages] for width in before]
@@ -319,6 +400,7 @@ def _table(
         macs=np.array([[c[0] for c in row] for row in costs], dtype=np.int64),
         params=np.array([[c[1] for c in row] for row in costs], dtype=np.int64),
         peak=np.array([[stage_peak(s, width, side) for s in stages] for width in before], dtype=np.int64),
+        latency=np.array([[timed(stage, width) for stage in stages] for width in before], dtype=np.float64),
         blocks=[[tuple(stage.blocks(width)) for stage in stages] for width in before],
         widths=widths,
         columns=list(range(column, column + len(names))),
@@ -345,4 +427,5 @@ def _headed(skeleton: Architecture, width: int) -> Architecture:
         stem=skeleton.stem,
         stages=(last,),
         head=Head(channels=skeleton.head.channels),
+        activation=skeleton.activation,
     )
