@@ -17,6 +17,7 @@ from nas.audit_plan import Part, fingerprint_of, parts_of, rows_of, sample
 from nas.config import SearchConfig, load_config, resumable
 from nas.config_reading import differences
 from nas.launch import check_executor, create_evaluator, executor_of
+from nas.replay import space_of
 from nas.search import Listener
 from nas.trainings import Outcome, Trainings, open_to_train
 from results import EvaluatorFacts, Run, create_run, run_path, write_whole
@@ -115,7 +116,9 @@ def _filled(config: SearchConfig, own: ProxyProtocol) -> tuple[SearchConfig, Aud
 
 def _trainer(config: SearchConfig, space: StageSpace) -> Callable[[ProxyProtocol], Evaluator]:
     """What trains under a protocol on the configuration's data."""
-    return lambda protocol: create_evaluator(config.model_copy(update={"protocol": protocol, "latency": None}), space)
+    return lambda protocol: create_evaluator(
+        config.model_copy(update={"protocol": protocol, "latency": None}), space
+    )
 
 
 def _check_same(run: Run, config: SearchConfig) -> None:

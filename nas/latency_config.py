@@ -41,9 +41,9 @@ class LatencyConfig(Section):
             None takes the times as they are measured.
     """
 
-    model: Annotated[LatencyModel | None, PlainValidator(_model), PlainSerializer(lambda m: m and m.to_dict())] = (
-        None
-    )
+    model: Annotated[
+        LatencyModel | None, PlainValidator(_model), PlainSerializer(lambda m: m and m.to_dict())
+    ] = None
     measured: Annotated[
         LatencyProtocol | None, optional(LatencyProtocol), PlainSerializer(lambda p: p and asdict(p))
     ] = None
@@ -63,7 +63,9 @@ class LatencyConfig(Section):
         return self
 
 
-def predicted(latency: LatencyConfig | None, architecture: Architecture, classes: int, channels: int) -> float | None:
+def predicted(
+    latency: LatencyConfig | None, architecture: Architecture, classes: int, channels: int
+) -> float | None:
     """The latency (ms) that is known without measuring; None where it is not."""
     if latency is None or latency.model is None:
         return None
@@ -80,8 +82,11 @@ def check_latency(config: Any) -> None:
     if latency is not None and latency.measured is not None and table:
         raise FieldError("latency.measured", "is for proxy training, and the evaluator is a table")
     if latency is None and config.objective.cost == "latency_ms" and not table:
-        raise FieldError("objective.cost", "is latency_ms, and a section latency must say where that comes from")
+        raise FieldError(
+            "objective.cost", "is latency_ms, and a section latency must say where that comes from"
+        )
     if config.limits.latency_ms is not None and (latency is None or latency.model is None):
         raise FieldError(
-            "limits.latency_ms", "needs latency.model: a measured latency is not known before a network is trained"
+            "limits.latency_ms",
+            "needs latency.model: a measured latency is not known before a network is trained",
         )

@@ -16,7 +16,6 @@ from search_space import (
     Architecture,
     FieldError,
     Indices,
-    Limits,
     StageSpace,
     adapt_to_space,
     cost,
@@ -87,9 +86,7 @@ def find_reference(
         outside=outside,
         unknown=unknown,
         fitted="" if trial is None else trial.adapted or "",
-        excluded=""
-        if indices is None
-        else _excluded(config, table or records.evaluator, architecture),
+        excluded="" if indices is None else _excluded(config, table or records.evaluator, architecture),
         predicted=table is not None and unknown is None and not _in_table(table, architecture),
     )
 

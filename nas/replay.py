@@ -16,7 +16,8 @@ from controller import Controller, Objective, Proposal, create_controller
 from nas.config import SearchConfig
 from nas.controller_state import outcome_of, saved
 from results import EvaluatorFacts, ProposalRow, Trial
-from search_space import SearchSpace, load_space
+from search_space import SearchSpace, StageSpace, load_space
+from trainers import Evaluator
 
 Progress = Callable[[int, int], object]
 
@@ -40,7 +41,7 @@ class Replay:
         return saved(self.controller)
 
 
-def space_of(config: SearchConfig, facts: EvaluatorFacts | Evaluator) -> SearchSpace:
+def space_of(config: SearchConfig, facts: EvaluatorFacts | Evaluator) -> StageSpace:
     """The space of a search as its controller sees it: with its limits, and with the costs that are known
     without training, for networks with these classes and image channels.
 

@@ -311,9 +311,7 @@ class Search:
         """Its latency in ms, where a model predicts it."""
         if self.latency is None:
             return None
-        return self.latency.predict(
-            trial.network(), self.evaluator.num_classes, self.evaluator.in_channels
-        )
+        return self.latency.predict(trial.network(), self.evaluator.num_classes, self.evaluator.in_channels)
 
     def _reward(self, trial: Trial, accuracy: float) -> float:
         """The reward is made here and nowhere else.

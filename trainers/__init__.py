@@ -6,6 +6,7 @@ from trainers.digits import DATASETS, load_dataset
 from trainers.early_stopping import EarlyStopping
 from trainers.executor import Candidate, Executor, InlineExecutor, Result, available_cpus
 from trainers.factory import check_address, create_executor, joined
+from trainers.latency_protocol import LatencyProtocol
 from trainers.measurement import CallableEvaluator, Evaluator, Measurement, evaluate
 from trainers.protocol import ProxyProtocol
 from trainers.table import TableEvaluator, TableSource, load_table_evaluator
@@ -22,6 +23,7 @@ __all__ = [
     "Executor",
     "ImageSet",
     "InlineExecutor",
+    "LatencyProtocol",
     "Measurement",
     "ProxyProtocol",
     "Result",

@@ -22,8 +22,6 @@ from torch import Tensor, nn
 from search_space import Architecture, InputError
 from trainers.executor import available_cpus
 
-DEVICES = ("cpu", "cuda")
-BACKENDS = ("eager", "compile", "onnxruntime")
 EXPORT_HINT = "pip install 'nas-road[export]'"
 _ONNX_PACKAGES = ("onnxruntime", "onnx", "onnxscript")  # to run it, and two that torch's exporter wants
 _SEED = 0  # of weights and inputs

@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from search_space import Architecture, InputError
-from trainers.latency import LatencyProtocol, device_name, measure_latency
+from trainers.latency import device_name, measure_latency
+from trainers.latency_protocol import LatencyProtocol
 from trainers.measurement import Evaluator, Measurement
 
 
@@ -70,10 +71,10 @@ class TimedEvaluator:
                 f"latency is to be measured on a device named like {self.device_name!r}, and this is {here!r}"
             )
         found = measure_latency(architecture, self.protocol, self.num_classes, self.in_channels)
-        factor = 1.0
-        if self.reference_ms is not None:
-            factor = found.ratio * self.reference_ms / found.median_ms
-        metrics = {"latency_ms": factor * found.median_ms, "latency_p95_ms": factor * found.p95_ms}
-        if self.protocol.reference:
+        metrics = {"latency_ms": found.median_ms, "latency_p95_ms": found.p95_ms}
+        if found.ratio is not None:
             metrics["latency_ratio"] = found.ratio
+            if self.reference_ms is not None:
+                quiet = found.ratio * self.reference_ms / found.median_ms
+                metrics |= {"latency_ms": quiet * found.median_ms, "latency_p95_ms": quiet * found.p95_ms}
         return metrics
