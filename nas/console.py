@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from results import Trial
-from results.wording import count, percent
+from results.wording import cost_of_unit, count, percent
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -105,6 +105,12 @@ def trial_row(trial: Trial) -> list[str]:
 TRIAL_COLUMNS = ("candidate", "accuracy", "reward", "MACs", "params", "architecture")
 
 
+def costs_in_words(trial: Trial) -> str:
+    """``2.25 M MACs``; with its latency, where that is known."""
+    words, latency = cost_of_unit(trial.macs, "macs"), trial.cost("latency_ms")
+    return words if latency is None else f"{words}, {cost_of_unit(latency, 'latency_ms')}"
+
+
 @contextmanager
 def stdout_to_stderr() -> Iterator[None]:
     """Send what libraries' processes print on standard output to standard error; ours comes after."""
@@ -188,14 +194,14 @@ class SearchProgress(_Bar):
         if self._bar is not None:
             self._bar.update(self._task, completed=self._over, description=f"{trial.title}: {text}")
         else:
-            err.print(f"{trial.title}: {text}, {count(trial.macs)} MACs", soft_wrap=True)
+            err.print(f"{trial.title}: {text}, {costs_in_words(trial)}", soft_wrap=True)
 
     def _text(self, best: Trial | None, failed: int) -> str:
         rate = (self._over - self._first) / max(1e-9, time.monotonic() - self._began)
         left = duration((self._budget - self._over) / rate) if rate else "-"
         text = ""
         if best is not None:
-            text = f"best {reward_text(best.reward)}: {percent(best.accuracy)}, {count(best.macs)} MACs; "
+            text = f"best {reward_text(best.reward)}: {percent(best.accuracy)}, {costs_in_words(best)}; "
         failures = f"{failed} failed; " if failed else ""
         return f"{text}{failures}{hourly(3600 * rate)}/h; {left} left"
 

@@ -38,7 +38,8 @@ class LatencyConfig(Section):
             device a candidate fails. None takes any.
         reference_ms: what the reference network takes on a quiet device of this kind, ms. The latency is then
             the ratio to the reference, measured beside it, times this: other work on the device slows both.
-            None takes the times as they are measured.
+            None measures it when the run begins, on this machine. Without a reference the times are taken as
+            they are measured.
     """
 
     model: Annotated[

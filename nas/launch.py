@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import logging
 import os
 import platform
 import shutil
@@ -38,6 +39,8 @@ from trainers import (
     open_cache,
     read_facts,
 )
+
+logger = logging.getLogger(__name__)
 
 Outcome = Literal["finished", "exhausted", "failing", "interrupted"]
 
@@ -121,6 +124,39 @@ def timed(latency: LatencyConfig | None, evaluator: Evaluator) -> Evaluator:
     )
 
 
+def calibrated(config: SearchConfig, run: Run | None, address: str | None) -> SearchConfig:
+    """The configuration with what the reference of measured latency takes here, while no worker computes.
+
+    Args:
+        config: as the user gave it.
+        run: that is resumed, which knows it; None begins one.
+        address: of a cluster, whose machines may be others than this one.
+
+    Raises:
+        InputError: it is not known for a cluster; or latency cannot be measured here.
+    """
+    latency = config.latency
+    if latency is None or latency.measured is None or latency.reference_ms is not None:
+        return config
+    if not latency.measured.reference:
+        return config
+    if run is not None:
+        known = load_config(run.config_path).latency
+        milliseconds = None if known is None else known.reference_ms
+    elif address is not None:
+        raise InputError(
+            "latency.reference_ms must be said on a cluster: what latency.measured.reference takes on a "
+            f"quiet machine of it, as nas latency measure {latency.measured.reference} prints there"
+        )
+    else:
+        from trainers.timed import reference_latency
+
+        milliseconds = reference_latency(latency.measured)
+        logger.info("%s takes %.4g ms here", latency.measured.reference, milliseconds)
+    known_latency = latency.model_copy(update={"reference_ms": milliseconds})
+    return config.model_copy(update={"latency": known_latency})
+
+
 def executor_of(config: ExecutorConfig, folder: Path, address: str | None = None) -> Executor:
     """The executor that a configuration describes, with its temporary files in a run's folder.
 
@@ -176,6 +212,7 @@ def run_search(
         check_new(config.name)  # before data are read
     space = load_space(config.space)
     run = _existing(config) if resume else None
+    config = calibrated(config, run, address)
     evaluator = timed(config.latency, evaluator) if evaluator else create_evaluator(config, space)
     try:  # also without limits: controllers then know the costs of the networks that are trained
         space = space_of(config, evaluator)
@@ -313,7 +350,10 @@ def _existing(config: SearchConfig) -> Run:
             ("a run of scaling", "nas scale") if kind == "scaling" else ("an audit", "nas proxy audit")
         )
         raise InputError(f"{run.path}: holds {what}, no search; the same {again} command goes on with it")
-    changed = [field for field in differences(config, load_config(run.config_path)) if not resumable(field)]
+    stored = load_config(run.config_path)
+    changed = [field for field in differences(config, stored) if not resumable(field)]
+    if changed == ["latency.reference_ms"] and config.latency and config.latency.reference_ms is None:
+        changed = []  # it was measured when the run began, see `calibrated`
     measured = [*run.trials(), *run.baselines()]
     if changed == ["executor.cpus"] and not any(trial.status == "done" for trial in measured):
         changed = []  # no accuracy that another number of threads would not give

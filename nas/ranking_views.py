@@ -5,6 +5,7 @@ from __future__ import annotations
 from nas import console
 from nas.console import out, print_table
 from results import Run, Trial
+from results.wording import cost_of_unit
 
 
 def print_ranking(
@@ -24,11 +25,15 @@ def print_ranking(
     recommended = bet or best
     if trials is None:
         trials = [recommended] if recommended.id == best.id else [recommended, best]
-    print_table(
-        ("", *console.TRIAL_COLUMNS),
-        [["*" if trial.id == recommended.id else "", *console.trial_row(trial)] for trial in trials],
-        title,
-    )
+    *columns, last = console.TRIAL_COLUMNS
+    latencies = [trial.cost("latency_ms") for trial in trials]
+    timed = any(latency is not None for latency in latencies)
+    rows = []
+    for trial, latency in zip(trials, latencies, strict=True):
+        *facts, architecture = console.trial_row(trial)
+        facts += [cost_of_unit(latency, "latency_ms")] if timed else []
+        rows.append(["*" if trial.id == recommended.id else "", *facts, architecture])
+    print_table(("", *columns, *(["latency"] if timed else []), last), rows, title)
     if bet is None:
         text = (
             f"candidate {best.id} has the best observed reward; nothing is recommended, so {typed}@best is it"

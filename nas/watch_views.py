@@ -13,7 +13,7 @@ import numpy.typing as npt
 from rich.cells import cell_len
 from rich.text import Text
 
-from nas.console import duration, hourly, over, printable, reward_text
+from nas.console import costs_in_words, duration, hourly, over, printable, reward_text
 from results import Status, Trial, chosen_of, words_of
 from results.wording import count, percent
 
@@ -234,7 +234,7 @@ def _network(label: str, trial: Trial, width: int, rank: int) -> _Part:
 def _facts(trial: Trial, short: bool) -> list[str]:
     reward = reward_text(trial.reward)
     facts = [str(trial.id), percent(trial.accuracy), reward if short else f"reward {reward}"]
-    return [*facts, f"{count(trial.macs)} MACs", *([] if short else [f"{count(trial.params)} params"])]
+    return [*facts, costs_in_words(trial), *([] if short else [f"{count(trial.params)} params"])]
 
 
 def _curves(status: Status, width: int, blocks: str) -> list[_Part]:

@@ -44,6 +44,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     keys: list[str] = []
 
     def measure(architecture: Architecture, protocol: LatencyProtocol, classes: int, channels: int) -> Any:
+        if not protocol.reference:  # the reference itself, before the search
+            return SimpleNamespace(median_ms=2.0)
         assert (classes, channels) == (10, 1)
         keys.append(architecture.key)
         median = milliseconds(architecture)
@@ -110,6 +112,25 @@ def test_beside_a_reference_its_quiet_time_makes_milliseconds(in_tmp: Path, cloc
     median = milliseconds(trial.network())
     assert trial.cost("latency_ms") == pytest.approx(10.0 * median)
     assert trial.curve[-1]["latency_ratio"] == pytest.approx(median / 2.0)
+
+
+def test_what_the_reference_takes_is_measured_when_a_run_begins(in_tmp: Path, clock: list[str]) -> None:
+    run = run_search(config(**MEASURED, search={"candidates": 2}), evaluator=Scripted(in_tmp / "d")).run
+    assert load_config(run.config_path).latency.reference_ms == 2.0  # type: ignore[union-attr]
+    again = run_search(
+        config(**MEASURED, search={"candidates": 3}), resume=True, evaluator=Scripted(in_tmp / "d")
+    )
+    assert again.outcome == "finished"
+    other = {**MEASURED, "latency": {"measured": {"repeats": 5}, "reference_ms": 3.0}}
+    with pytest.raises(InputError, match=r"was made with another latency\.reference_ms"):
+        run_search(config(**other), resume=True, evaluator=Scripted(in_tmp / "d"))
+
+
+def test_on_a_cluster_what_the_reference_takes_must_be_said(in_tmp: Path, clock: list[str]) -> None:
+    settings = config(**MEASURED, executor={"kind": "ray"})
+    with pytest.raises(InputError, match=r"latency\.reference_ms must be said on a cluster"):
+        run_search(settings, evaluator=Scripted(in_tmp / "d"), address="127.0.0.1:1")
+    assert not Path("runs").exists()
 
 
 def test_another_device_measures_nothing(in_tmp: Path, clock: list[str]) -> None:

@@ -274,8 +274,9 @@ def test_the_command_says_it_in_words_and_in_json(folder, space, capsys) -> None
     assert facts["rediscovered"] is False
     assert (facts["trainings_to_reward"], facts["rank"], facts["of"]) == (None, 1, 5)
     network = space.decode((3, 1))
+    macs, params = cost(network)
     reference = {
-        "accuracy": 0.72, "macs": cost(network).macs, "params": cost(network).params, "reward": 0.72,
+        "accuracy": 0.72, "macs": macs, "params": params, "cost": float(macs), "reward": 0.72,
         "candidate": None,
     }  # fmt: skip
     assert facts["reference"] == reference

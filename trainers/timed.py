@@ -8,10 +8,20 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from search_space import Architecture, InputError
+from search_space import Architecture, InputError, load_architecture
 from trainers.latency import device_name, measure_latency
 from trainers.latency_protocol import LatencyProtocol
 from trainers.measurement import Evaluator, Measurement
+
+
+def reference_latency(protocol: LatencyProtocol) -> float:
+    """What the reference network takes here, ms: to be measured while nothing else computes.
+
+    Raises:
+        InputError: the device or the backend is not to be had here.
+    """
+    reference = load_architecture(protocol.reference)
+    return measure_latency(reference, replace(protocol, reference=""), 1000, 3).median_ms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
