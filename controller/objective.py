@@ -107,6 +107,17 @@ class Objective:
         exponent = self.alpha if ratio <= 1.0 else self.beta
         return float(accuracy * ratio**exponent)
 
+    def matching(self, accuracy: float, cost: float, others: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """The accuracies (N,) that at other costs (N,) are rewarded as this accuracy is at this cost.
+
+        They may be above 1, which no network has, and in the absolute form below 0.
+
+        Raises:
+            FieldError: as `reward`.
+        """
+        reward, ceiling = self.reward(accuracy, cost), self.ceiling(others)
+        return reward + 1.0 - ceiling if self.form == "absolute" else reward / ceiling
+
     def ceiling(self, cost: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """The rewards (N,) that a perfect accuracy would have at costs (N,): no network can have more."""
         ratio = np.asarray(cost, dtype=np.float64) / self.target

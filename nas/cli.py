@@ -25,6 +25,7 @@ from nas.data_commands import data_app
 from nas.doctor_commands import doctor_app
 from nas.figure_commands import figure_app
 from nas.latency_commands import latency_app
+from nas.objective_commands import objective_app
 from nas.options import AddressOption, JsonOption, ReuseOption, SetOption
 from nas.pareto_commands import pareto_app
 from nas.proxy_commands import proxy_app
@@ -59,6 +60,7 @@ app.add_typer(pareto_app)
 app.add_typer(doctor_app)
 app.add_typer(query_app)
 app.add_typer(figure_app)
+app.add_typer(objective_app)
 app.add_typer(report_app)
 app.add_typer(scale_app)
 app.add_typer(space_app, name="space")
