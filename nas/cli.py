@@ -35,9 +35,10 @@ from nas.report_commands import report_app
 from nas.scale_commands import scale_app
 from nas.space_commands import space_app
 from nas.status_commands import status_app
-from nas.status_views import status_json
+from nas.status_views import print_target, status_json
 from results import (
     check_new,
+    drift_of,
     open_run,
     ranked,
 )
@@ -176,7 +177,9 @@ def _print_end(name: str, outcome: str, patience: int) -> None:
         )
     if order:
         print_ranking(run, name, order[0])
-        print_comparison(run, run.recommended())
+        bet = run.recommended()
+        print_target(name, drift_of(run.config(), len(order), order[0], bet), order[0], bet)
+        print_comparison(run, bet)
         out.print(
             f"next: nas pareto {name} --plot pareto.png; nas export {name}@best -o network; "
             f"nas scale {name}@best",

@@ -13,7 +13,7 @@ from nas.figure_commands import check_plot
 from nas.lookup import search_of
 from nas.options import JsonOption, PlotOption, SetOption
 from results import Run
-from results.wording import percent
+from results.wording import amount, percent
 from search_space import InputError
 
 if TYPE_CHECKING:
@@ -51,12 +51,8 @@ def objective(
     run = None if _is_file(what) else search_of(what)
     config = _config(what if run is None else run.config_path, overrides)
     other = asked(config.objective, form, target, doubling_gain)
-    own = (
-        []
-        if other is not None and other.target != config.objective.target
-        else [("of the configuration" if run is None else "of the run", config.objective)]
-    )
-    shown = forms([*own, *([] if other is None or (own and other == own[0][1]) else [("asked for", other)])])
+    own = ("this configuration" if run is None else "this run", config.objective)
+    shown = forms(own, other)
     networks = _of_config(config) if run is None else _of_run(run, config)
     choices = [None if networks is None else choice_of(its.objective, networks) for its in shown]
     if plot is not None:
@@ -89,12 +85,12 @@ def _of_run(run: Run, config: SearchConfig) -> Networks:
 
     cost = config.objective.cost
     found = [
-        (f"candidate {trial.id}", trial.accuracy, its)
+        (trial.id, trial.accuracy, its)
         for trial in run.trials()
         if trial.status == "done" and trial.accuracy is not None and (its := trial.cost(cost))
     ]
     return Networks(
-        names=[name for name, _, _ in found],
+        name=lambda place: f"candidate {found[place][0]}",
         accuracy=np.array([accuracy for _, accuracy, _ in found]),
         cost=np.array([its for _, _, its in found], dtype=np.float64),
         source=f"candidates of {run.name} by their measured accuracy",
@@ -123,8 +119,9 @@ def _of_config(config: SearchConfig) -> Networks | None:
     if cost is None:
         raise InputError(f"{source.path}: has no column {config.objective.cost!r}, the objective's cost")
     kept = space.allowed(table.points) & np.isfinite(cost) & (cost > 0)
+    points = table.points[kept]
     return Networks(
-        names=[f"row {number}" for number in np.flatnonzero(kept)],
+        name=lambda place: space.decode(tuple(int(index) for index in points[place])).summary(),
         accuracy=table.accuracy[kept],
         cost=cost[kept],
         source=f"networks of {Path(source.path).name}",
@@ -140,25 +137,21 @@ def _document(
         "name": config.name,
         "cost": shown[-1].objective.cost,
         "target": shown[-1].objective.target,
-        "networks": None if networks is None else len(networks.names),
+        "networks": None if networks is None else len(networks),
         "forms": [form_json(form, choice) for form, choice in zip(shown, choices, strict=True)],
     }
 
 
 def _print_exchange(shown: list[Form]) -> None:
     """What each objective takes for more cost, and gives for less."""
-    from nas.objective_forms import amount
-
     last = shown[-1].objective
     rows = []
     for form in shown:
         cells = [_change(form, value) for value in form.exchange().values()]
         rows.append([form.name, form.formula, *cells])
-    print_table(
-        ("objective", "reward", "T/2 to T", "T to 2 T", "2 T to 4 T", "T to T/2"),
-        rows,
-        title=f"what a step in cost must bring (+) or may lose (-); T is {amount(last.target, last.cost)}",
-    )
+    text = f"what a step in cost must bring (+) or may lose (-); T is {amount(last.target, last.cost)}"
+    out.print(text, soft_wrap=True)
+    print_table(("objective", "reward", "T/2 to T", "T to 2 T", "2 T to 4 T", "T to T/2"), rows)
     out.print("%: of the accuracy, relatively; points: of accuracy, whatever it is", soft_wrap=True)
 
 
@@ -171,25 +164,20 @@ def _print_choices(
     shown: list[Form], choices: list[Choice | None], networks: Networks | None, config: SearchConfig
 ) -> None:
     """The network that each objective would choose."""
-    from nas.objective_forms import amount
-
     if networks is None:
         out.print(f"what each would choose is known when {printable(config.name)} has run", soft_wrap=True)
         return
-    if not networks.names:
+    if not networks:
         out.print("no network has finished with its cost known, so nothing can be chosen yet")
         return
     rows = []
     for form, choice in zip(shown, choices, strict=True):
         assert choice is not None  # there are networks
         cost = amount(choice.cost, form.objective.cost)
-        rows.append([form.name, choice.name, percent(choice.accuracy), cost, f"{choice.drift:.2f} x"])
+        rows.append([form.name, percent(choice.accuracy), cost, f"{choice.drift:.2f} x", choice.name])
     out.print()
-    print_table(
-        ("objective", "chooses", "accuracy", "cost", "of T"),
-        rows,
-        title=f"the best of {len(networks.names):,} {networks.source}",
-    )
+    out.print(f"the best of {len(networks):,} {printable(networks.source)}", soft_wrap=True)
+    print_table(("objective", "accuracy", "cost", "of T", "it chooses"), rows)
 
 
 def _plot(
@@ -198,13 +186,13 @@ def _plot(
     """Write the figure."""
     import numpy as np
 
-    from nas.objective_forms import amount, at_target, curves
+    from nas.objective_forms import at_target, curves
     from results import save_figure
     from results.figures import objective_figure
 
     last = shown[-1].objective
     points = np.empty((0, 2))
-    if networks is not None and networks.names:
+    if networks:
         points = np.stack([networks.cost / last.target, networks.accuracy], axis=1)
     middle = at_target(last, networks)
     figure = objective_figure(

@@ -6,7 +6,7 @@ whose accuracies are known.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -15,10 +15,8 @@ import numpy.typing as npt
 
 from controller import Objective
 from results.figures.objective_figure import RewardCurve
-from results.wording import count
 
 Floats = npt.NDArray[np.float64]
-UNITS = {"macs": "MACs", "params": "parameters", "latency_ms": "ms"}
 STEPS = {"below": (0.5, 1.0), "at": (1.0, 2.0), "above": (2.0, 4.0), "half": (1.0, 0.5)}  # of T, from and to
 _OTHERS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("soft, w = -0.07", {}),
@@ -74,15 +72,18 @@ class Networks:
     """Networks whose accuracies are known.
 
     Attributes:
-        names: of the N networks.
+        name: what a network is called, by its place.
         accuracy, cost: (N,), 0 to 1, and in the unit of the objective's cost.
         source: what they are, in words.
     """
 
-    names: Sequence[str]
+    name: Callable[[int], str]
     accuracy: Floats
     cost: Floats
     source: str
+
+    def __len__(self) -> int:
+        return len(self.accuracy)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,11 +118,6 @@ def formula(objective: Objective) -> str:
     )
 
 
-def amount(cost: float, name: str) -> str:
-    """A cost with its unit, such as ``300 M MACs`` or ``12.5 ms``."""
-    return f"{cost:.4g} ms" if name == "latency_ms" else f"{count(cost)} {UNITS[name]}"
-
-
 def asked(
     own: Objective, form: str | None, target: float | None, doubling_gain: float | None
 ) -> Objective | None:
@@ -142,14 +138,21 @@ def asked(
     return Objective(target=wanted, cost=own.cost, **values)
 
 
-def forms(own: Sequence[tuple[str, Objective]]) -> list[Form]:
-    """Objectives by name, and the usual others at the target of the last; none is there twice."""
-    found = [Form(name=name, objective=objective, own=True) for name, objective in own]
-    last = own[-1][1]
+def forms(own: tuple[str, Objective], other: Objective | None = None) -> list[Form]:
+    """Objectives by name: a search's own, what was asked for, and the usual others at the same target.
+
+    None is there twice; and its own is left out where another target was asked for.
+    """
+    found = []
+    if other is None or other.target == own[1].target:
+        found.append(Form(name=own[0], objective=own[1], own=True))
+    if other is not None and not any(_same(form.objective, other) for form in found):
+        found.append(Form(name="asked for", objective=other, own=True))
+    last = found[-1].objective
     for name, values in _OTHERS:
-        other = Objective(target=last.target, cost=last.cost, **values)
-        if not any(_same(form.objective, other) for form in found):
-            found.append(Form(name=name, objective=other))
+        usual = Objective(target=last.target, cost=last.cost, **values)
+        if not any(_same(form.objective, usual) for form in found):
+            found.append(Form(name=name, objective=usual))
     return found
 
 
@@ -164,7 +167,7 @@ def _same(one: Objective, other: Objective) -> bool:
 
 def choice_of(objective: Objective, networks: Networks) -> Choice | None:
     """The network with the highest reward, of equals the cheapest; None of none."""
-    if not len(networks.accuracy):
+    if not len(networks):
         return None
     rewards = np.array(
         [objective.reward(float(a), float(c)) for a, c in zip(networks.accuracy, networks.cost, strict=True)]
@@ -172,7 +175,7 @@ def choice_of(objective: Objective, networks: Networks) -> Choice | None:
     place = int(np.lexsort((networks.cost, -rewards))[0])
     cost = float(networks.cost[place])
     return Choice(
-        name=networks.names[place],
+        name=networks.name(place),
         accuracy=float(networks.accuracy[place]),
         cost=cost,
         drift=cost / objective.target,
@@ -194,7 +197,7 @@ def form_json(form: Form, choice: Choice | None) -> dict[str, Any]:
 
 def at_target(objective: Objective, networks: Networks | None) -> float:
     """The accuracy through which curves of equal reward are drawn: the best at most T, or 0.75."""
-    if networks is None or not len(networks.accuracy):
+    if not networks:
         return 0.75
     within = networks.accuracy[networks.cost <= objective.target]
     return float(within.max() if len(within) else networks.accuracy.min())

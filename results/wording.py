@@ -13,6 +13,16 @@ def count(number: float | None) -> str:
     return f"{number:g}"
 
 
+_UNITS = {"macs": "MACs", "params": "parameters"}
+
+
+def amount(cost: float, name: str, *, unit: bool = True) -> str:
+    """A cost by its name: ``300 M MACs``, ``300 M`` without the unit, ``12.5 ms`` in any case."""
+    if name.endswith("_ms"):
+        return f"{cost:.3g} ms"
+    return f"{count(cost)} {_UNITS.get(name, name)}" if unit else count(cost)
+
+
 def percent(share: float | None) -> str:
     """0.9633 as ``96.33 %``."""
     return "-" if share is None else f"{100 * share:.2f} %"

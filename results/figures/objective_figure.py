@@ -65,6 +65,8 @@ def objective_figure(curves: Sequence[RewardCurve], points: Floats, accuracy: fl
     _window(left, points, accuracy, [c.choice for c in curves if c.choice is not None])
     _networks(left, points)
     _curves(left, curves, accuracy)
+    if not chosen:
+        _legend(left, curves)
     figure.suptitle(plain(title, 100), parse_math=False, fontsize=12)
     return figure
 
@@ -88,6 +90,9 @@ def _window(axes: Axes, points: Floats, accuracy: float, choices: Sequence[tuple
     axes.set_ylabel("validation accuracy, %" if len(points) else "accuracy, %")
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
+    words = "along a curve the reward is the same"
+    words += "; a marker is what the objective chooses" if choices else ""
+    axes.set_title(words, fontsize=9, color="0.35")
 
 
 def _networks(axes: Axes, points: Floats) -> None:
@@ -135,10 +140,12 @@ def _curves(axes: Axes, curves: Sequence[RewardCurve], accuracy: float) -> None:
                 zorder=6 + curve.own,
             )
     axes.plot(1.0, 100 * accuracy, marker="+", color="black", markersize=9, markeredgewidth=1.4, zorder=9)
-    handles, _ = axes.get_legend_handles_labels()
-    legend = axes.legend(
-        handles, [str(place) for place in range(len(handles))], loc="lower right", fontsize=8, framealpha=0.9
-    )
+
+
+def _legend(axes: Axes, curves: Sequence[RewardCurve]) -> None:
+    """Names of the curves, where no bars beside them have these."""
+    handles, names = axes.get_legend_handles_labels()
+    legend = axes.legend(handles, names, loc="lower right", fontsize=8, framealpha=0.9)
     name_legend(legend, [curve.name for curve in curves])
     legend.set_zorder(10)
 
@@ -148,31 +155,34 @@ def _drifts(axes: Axes, curves: Sequence[RewardCurve]) -> None:
     ratios = [1.0 if curve.choice is None else curve.choice[0] for curve in curves]
     most = max(1.5, *ratios, *(1.0 / ratio for ratio in ratios))
     axes.set_xscale("log")
-    axes.set_xlim(most**-1.15, most**1.75)
+    axes.set_xlim(most**-1.2, most**1.2)
     axes.axvspan(1 / _NEAR, _NEAR, color="0.93", zorder=0)
     axes.axvline(1.0, color="0.35", linewidth=1.0, linestyle=(0, (4, 3)), zorder=1)
     for place, (curve, ratio) in enumerate(zip(curves, ratios, strict=True)):
         if curve.choice is None:
             continue
         color, marker = _look(place)
-        axes.barh(place, ratio - 1.0, left=1.0, height=0.5, color=color, alpha=0.85, zorder=2)
-        axes.plot(ratio, place, marker=marker, color=color, markersize=7, markeredgecolor="white", zorder=3)
+        axes.barh(place, ratio - 1.0, left=1.0, height=0.45, color=color, alpha=0.8, zorder=2)
+        axes.plot(ratio, place, marker=marker, color=color, markersize=8, markeredgecolor="white", zorder=3)
         axes.annotate(
             f"{ratio:.2f} x, {100 * curve.choice[1]:.1f} %",
-            (max(ratio, 1.0), place),
-            xytext=(8, 0),
+            (1.0, place),
+            xycoords=("axes fraction", "data"),
+            xytext=(6, 0),
             textcoords="offset points",
             va="center",
             fontsize=8.5,
             fontweight="bold" if curve.own else "normal",
+            annotation_clip=False,
         )
-    axes.set_yticks(
-        range(len(curves)), [plain(curve.name, 30) for curve in curves], fontsize=8.5, parse_math=False
-    )
+    names = [plain(curve.name, 30) for curve in curves]
+    axes.set_yticks(range(len(curves)), names, fontsize=9, parse_math=False)
+    for place, label in enumerate(axes.get_yticklabels()):
+        label.set(color=_look(place)[0], fontweight="bold" if curves[place].own else "normal")
     axes.set_ylim(len(curves) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
     log_ticks(axes.xaxis, 6)
-    axes.set_xlabel("cost / T of what it would choose")
+    axes.set_xlabel("cost / T of what it chooses")
     axes.spines[["top", "right", "left"]].set_visible(False)
 
 
