@@ -14,7 +14,7 @@ from nas.lookup import search_of
 from nas.options import JsonOption, PlotOption, SetOption
 from results import Run
 from results.wording import amount, percent
-from search_space import InputError
+from search_space import FieldError, InputError
 
 if TYPE_CHECKING:
     from nas.config import SearchConfig
@@ -50,7 +50,10 @@ def objective(
     check_plot(plot)
     run = None if _is_file(what) else search_of(what)
     config = _config(what if run is None else run.config_path, overrides)
-    other = asked(config.objective, form, target, doubling_gain)
+    try:
+        other = asked(config.objective, form, target, doubling_gain)
+    except FieldError as error:
+        raise InputError(f"--{error.path.replace('_', '-')} {error.rule}") from None
     own = ("this configuration" if run is None else "this run", config.objective)
     shown = forms(own, other)
     networks = _of_config(config) if run is None else _of_run(run, config)
@@ -196,7 +199,7 @@ def _plot(
         points = np.stack([networks.cost / last.target, networks.accuracy], axis=1)
     middle = at_target(last, networks)
     figure = objective_figure(
-        curves(shown, choices, middle),
+        curves(shown, choices, middle, networks),
         points,
         middle,
         f"{name}: what objectives prefer, T = {amount(last.target, last.cost)}",

@@ -203,15 +203,27 @@ def at_target(objective: Objective, networks: Networks | None) -> float:
     return float(within.max() if len(within) else networks.accuracy.min())
 
 
-def curves(shown: Sequence[Form], choices: Sequence[Choice | None], accuracy: float) -> list[RewardCurve]:
-    """Curves of equal reward through an accuracy at the target, and what was chosen, for the figure."""
-    ratios = np.geomspace(1 / 64, 64, 1201)
+def curves(
+    shown: Sequence[Form], choices: Sequence[Choice | None], accuracy: float, networks: Networks | None
+) -> list[RewardCurve]:
+    """Curves of equal reward through an accuracy at the target, and what was chosen, for the figure.
+
+    Args:
+        shown: the objectives.
+        choices: of each, None where nothing is known.
+        accuracy: at the target.
+        networks: whose costs the curves reach.
+    """
+    target = shown[-1].objective.target
+    drifts = networks.cost / target if networks else np.ones(1)
+    low, high = min(1 / 64, float(drifts.min()) / 2), max(64.0, 2 * float(drifts.max()))
+    ratios = np.union1d(np.geomspace(low, high, 2001), [1.0])
     return [
         RewardCurve(
             name=form.name,
             own=form.own,
             ratio=ratios,
-            accuracy=form.objective.matching(accuracy, form.objective.target, ratios * form.objective.target),
+            accuracy=form.objective.matching(accuracy, target, ratios * target),
             choice=None if choice is None else (choice.drift, choice.accuracy),
         )
         for form, choice in zip(shown, choices, strict=True)

@@ -122,6 +122,20 @@ def test_the_ceiling_is_the_reward_of_a_perfect_accuracy(
     assert (objective.ceiling(costs) >= [objective.reward(0.99, cost) for cost in costs]).all()
 
 
+@given(
+    st.sampled_from(["product", "absolute", "hard"]),
+    st.floats(0.1, 0.9),
+    st.floats(1e3, 1e9),
+    st.floats(1e3, 1e9),
+)
+def test_matching_accuracies_are_rewarded_alike(
+    form: Any, accuracy: float, cost: float, other: float
+) -> None:
+    objective = Objective(target=1e6, form=form)
+    (matching,) = objective.matching(accuracy, cost, [other])
+    assert objective.reward(float(matching), other) == pytest.approx(objective.reward(accuracy, cost))
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
