@@ -90,8 +90,8 @@ def _window(axes: Axes, points: Floats, accuracy: float, choices: Sequence[tuple
     axes.set_ylabel("validation accuracy, %" if len(points) else "accuracy, %")
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
-    words = "along a curve the reward is the same"
-    words += "; a marker is what the objective chooses" if choices else ""
+    words = "equal reward along each curve"
+    words += "; the marker is the network it chooses" if choices else ""
     axes.set_title(words, fontsize=9, color="0.35")
 
 
