@@ -41,7 +41,7 @@ FORMS: Mapping[str, Mapping[str, Any]] = {
     "absolute, -0.2": {"form": "absolute", "beta": -0.2},
 }
 LIMITED = "limits and hard"  # no network above T is trained
-SEARCHES = ("soft, -0.07", "hard", LIMITED, "absolute, -0.07", "absolute, -0.1")
+SEARCHES = ("soft, -0.07", "hard", LIMITED, "absolute, -0.07", "absolute, -0.1", "absolute, -0.2")
 
 
 def best_of(objective: Objective, accuracy: Floats, cost: Floats) -> int:

@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from controller import Objective
-from nas import cli, run_search
+from nas import cli, load_config, run_search
+from nas.config_reading import differences
 from nas.objective_forms import Networks, asked, choice_of, forms
 from nas.status_views import print_target
 from nas.watch_views import Sight, draw
@@ -295,6 +297,27 @@ def test_the_live_view_shows_it(place: Path) -> None:
     lines = [line.plain for line in draw(Sight(name="t", at=0.0, status=status), 80, 40)]
     shown = f"target       1 M MACs  best {status.target.best:.2f} x  recommended {status.target.best:.2f} x"
     assert shown in lines
+
+
+@pytest.mark.parametrize(
+    "values", [{"form": "hard"}, {"doubling_gain": 0.05}, {"form": "absolute", "doubling_gain": 0.1}]
+)
+def test_a_resolved_configuration_reads_back_equal(values: dict[str, Any], tmp_path: Path) -> None:
+    settings = config(objective=values)
+    path = tmp_path / "t.yaml"
+    path.write_text(settings.to_yaml())
+    assert load_config(path) == settings
+    assert differences(load_config(path), settings) == []
+
+
+def test_a_run_made_before_there_was_a_gain_goes_on(place: Path) -> None:
+    path = open_run("few").config_path
+    stored = yaml.safe_load(path.read_text())
+    del stored["objective"]["doubling_gain"]
+    path.write_text(yaml.safe_dump(stored))
+    settings = config("few", search={"candidates": 5})
+    end = run_search(settings, evaluator=Scripted(place / "other"), resume=True)
+    assert (end.outcome, len(end.run.trials())) == ("finished", 5)
 
 
 def test_a_hostile_name_is_shown_as_it_is(capsys, place: Path) -> None:
