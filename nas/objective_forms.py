@@ -43,79 +43,17 @@ class Form:
     own: bool = False
 
     @property
-    def formula(self) -> str:
-        """The reward as a formula."""
-        return formula(self.objective)
-
-    def exchange(self) -> dict[str, float]:
-        """What an accuracy must change by to be rewarded alike after a step in cost, by the names of `STEPS`.
-
-        The product and the hard form give a share of the accuracy (0.05 is 5 %), the absolute form accuracy
-        (0.05 is five points); below 0 is what may be lost.
-        """
-        wanted = {}
-        for name, (start, end) in STEPS.items():
-            target = self.objective.target
-            accuracy = float(self.objective.matching(0.5, start * target, [end * target])[0])
-            changed = accuracy - 0.5 if self.absolute else accuracy / 0.5 - 1.0
-            wanted[name] = round(changed, 12) + 0.0  # no -0.0
-        return wanted
-
-    @property
-    def absolute(self) -> bool:
-        """Whether it weighs accuracy itself rather than shares of it."""
-        return self.objective.form == "absolute"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Networks:
-    """Networks whose accuracies are known.
-
-    Attributes:
-        name: what a network is called, by its place.
-        accuracy, cost: (N,), 0 to 1, and in the unit of the objective's cost.
-        source: what they are, in words.
-    """
-
-    name: Callable[[int], str]
-    accuracy: Floats
-    cost: Floats
-    source: str
-
-    def __len__(self) -> int:
-        return len(self.accuracy)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
-    """The network that an objective rewards most.
-
-    Attributes:
-        name: of the network.
-        accuracy: 0 to 1.
-        cost: in the unit of the objective's cost.
-        drift: the cost over the target.
-    """
-
-    name: str
-    accuracy: float
-    cost: float
-    drift: float
-
-
-def formula(objective: Objective) -> str:
+    def formula(objective: Objective) -> str:
     """The reward as a formula, such as ``ACC (MACs/T)^-0.07``."""
     word = {"macs": "MACs", "params": "params", "latency_ms": "latency"}[objective.cost]
-    alpha, beta = f"{objective.alpha:.4g}", f"{objective.beta:.4g}"
+    alpha, beta = objective.alpha, objective.beta
     if objective.form == "absolute":
-        return f"ACC - {-objective.beta:.4g} |{word}/T - 1|"
-    if objective.alpha == objective.beta:
-        return f"ACC ({word}/T)^{alpha}"
-    return (
-        f"ACC up to T, ACC ({word}/T)^{beta} above"
-        if alpha in ("0", "-0")
-        else (f"ACC ({word}/T)^w, w {alpha} up to T, {beta} above")
-    )
+        return f"ACC - {-beta:.4g} |{word}/T - 1|"
+    if alpha == beta:
+        return f"ACC ({word}/T)^{alpha:.4g}"
+    if alpha == 0.0:
+        return f"ACC up to T, ACC ({word}/T)^{beta:.4g} above"
+    return f"ACC ({word}/T)^w, w {alpha:.4g} up to T, {beta:.4g} above"
 
 
 def asked(
