@@ -25,6 +25,7 @@ from nas.data_commands import data_app
 from nas.doctor_commands import doctor_app
 from nas.figure_commands import figure_app
 from nas.latency_commands import latency_app
+from nas.objective_commands import objective_app
 from nas.options import AddressOption, JsonOption, ReuseOption, SetOption
 from nas.pareto_commands import pareto_app
 from nas.proxy_commands import proxy_app
@@ -34,9 +35,10 @@ from nas.report_commands import report_app
 from nas.scale_commands import scale_app
 from nas.space_commands import space_app
 from nas.status_commands import status_app
-from nas.status_views import status_json
+from nas.status_views import print_target, status_json
 from results import (
     check_new,
+    drift_of,
     open_run,
     ranked,
 )
@@ -59,6 +61,7 @@ app.add_typer(pareto_app)
 app.add_typer(doctor_app)
 app.add_typer(query_app)
 app.add_typer(figure_app)
+app.add_typer(objective_app)
 app.add_typer(report_app)
 app.add_typer(scale_app)
 app.add_typer(space_app, name="space")
@@ -174,7 +177,9 @@ def _print_end(name: str, outcome: str, patience: int) -> None:
         )
     if order:
         print_ranking(run, name, order[0])
-        print_comparison(run, run.recommended())
+        bet = run.recommended()
+        print_target(name, drift_of(run.config(), len(order), order[0], bet), order[0], bet)
+        print_comparison(run, bet)
         out.print(
             f"next: nas pareto {name} --plot pareto.png; nas export {name}@best -o network; "
             f"nas scale {name}@best",

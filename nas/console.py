@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from results import Trial
-from results.wording import cost_of_unit, count, percent
+from results.wording import amount, count, percent
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -107,8 +107,8 @@ TRIAL_COLUMNS = ("candidate", "accuracy", "reward", "MACs", "params", "architect
 
 def costs_in_words(trial: Trial) -> str:
     """``2.25 M MACs``; with its latency, where that is known."""
-    words, latency = cost_of_unit(trial.macs, "macs"), trial.cost("latency_ms")
-    return words if latency is None else f"{words}, {cost_of_unit(latency, 'latency_ms')}"
+    words, latency = amount(trial.macs, "macs"), trial.cost("latency_ms")
+    return words if latency is None else f"{words}, {amount(latency, 'latency_ms')}"
 
 
 @contextmanager

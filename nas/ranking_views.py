@@ -5,7 +5,7 @@ from __future__ import annotations
 from nas import console
 from nas.console import out, print_table
 from results import Run, Trial
-from results.wording import cost_of_unit
+from results.wording import amount
 
 
 def print_ranking(
@@ -31,7 +31,7 @@ def print_ranking(
     rows = []
     for trial, latency in zip(trials, latencies, strict=True):
         *facts, architecture = console.trial_row(trial)
-        facts += [cost_of_unit(latency, "latency_ms")] if timed else []
+        facts += [amount(latency, "latency_ms")] if timed else []
         rows.append(["*" if trial.id == recommended.id else "", *facts, architecture])
     print_table(("", *columns, *(["latency"] if timed else []), last), rows, title)
     if bet is None:

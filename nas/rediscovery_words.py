@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from nas.console import reward_text
 from nas.reference_standing import SAMPLE
-from results.wording import cost_of_unit, count, percent
+from results.wording import amount, count, percent
 
 if TYPE_CHECKING:
     from nas.random_control import RandomControl
@@ -74,7 +74,7 @@ def _protocol(found: Rediscovery) -> list[str]:
 
 
 def _networks(found: Rediscovery) -> list[str]:
-    target = cost_of_unit(found.target, found.cost)
+    target = amount(found.target, found.cost)
     bet = " (recommended)" if found.network.candidate == found.recommended.candidate else ""
     named = ((f"{found.network_name}{bet}", found.network), (found.reference_name, found.reference))
     sentences = [f"{name}: {_standing(standing)}." for name, standing in named]

@@ -12,7 +12,7 @@ from nas.baseline_views import print_baselines
 from nas.console import out, print_json, printable
 from nas.options import JsonOption, RunArgument
 from nas.ranking_views import print_ranking
-from nas.status_views import print_runs, print_scaled, print_status, status_json, status_row
+from nas.status_views import print_runs, print_scaled, print_status, print_target, status_json, status_row
 from results import Run, list_runs, open_run, status_of
 from search_space import InputError
 
@@ -82,6 +82,7 @@ def _print_all(found: Run, typed: str) -> None:
     """How a search stands, its best, its baselines and the last that failed."""
     now = status_of(found)
     print_status(found.name, now)
+    print_target(typed, now.target, now.best, now.recommended)
     if now.best is not None:
         print_ranking(found, typed, now.best, title="best so far")
     print_scaled(now)

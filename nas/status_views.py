@@ -6,8 +6,8 @@ from typing import Any
 
 from nas import console
 from nas.console import duration, hourly, out, print_table, printable, reward_text
-from results import Run, Status, Trial, chosen_of, status_of
-from results.wording import count, percent
+from results import Drift, Run, Status, Trial, chosen_of, status_of
+from results.wording import amount, count, percent
 
 RUN_COLUMNS = ("run", "kind", "state", "candidates", "best accuracy", "best reward", "its MACs")
 
@@ -57,6 +57,7 @@ def status_document(name: str, status: Status) -> dict[str, Any]:
         "reused": status.reused,
         "stopped_epochs": None if saved is None else {"saved": saved[0], "of": saved[1]},
         "networks": _networks_json(status),
+        "target": None if status.target is None else status.target.to_json(),
     }
 
 
@@ -93,6 +94,32 @@ def print_status(name: str, status: Status) -> None:
     for error, number in status.failures.items():
         out.print(f"{number} failed: {printable(error)}", soft_wrap=True)
     _print_events(status)
+
+
+def print_target(typed: str, drift: Drift | None, best: Trial | None, recommended: Trial | None) -> None:
+    """How far the best and the recommended network are from the target, and whether the objective holds it.
+
+    Args:
+        typed: what the user calls the run.
+        drift: None where there is no target; nothing is printed then.
+        best, recommended: the two networks, if there are any.
+    """
+    if drift is None or best is None:
+        return
+    line = f"target {amount(drift.target, drift.cost)}: the best so far has {_share(drift, drift.best)}"
+    same = recommended is None or recommended.id == best.id
+    line += f"; it is {typed}@best" if same else f", the recommended {_share(drift, drift.recommended)}"
+    out.print(printable(line), soft_wrap=True)
+    if drift.held is False:
+        line = f"the objective does not hold the target: nas objective {typed} shows what would"
+        out.print(printable(line), soft_wrap=True)
+
+
+def _share(drift: Drift, ratio: float | None) -> str:
+    """A cost, and how many times the target it is."""
+    if ratio is None:
+        return "none that was measured"
+    return f"{amount(ratio * drift.target, drift.cost, unit=False)} ({ratio:.2f} x)"
 
 
 def print_scaled(status: Status) -> None:

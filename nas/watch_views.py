@@ -15,7 +15,7 @@ from rich.text import Text
 
 from nas.console import costs_in_words, duration, hourly, over, printable, reward_text
 from results import Status, Trial, chosen_of, words_of
-from results.wording import count, percent
+from results.wording import amount, count, percent
 
 BLOCKS, ASCII_BLOCKS = "▁▂▃▄▅▆▇█", "_.-~=+*#"
 _LABEL = 13  # cells of the first column
@@ -133,6 +133,7 @@ def draw(sight: Sight, width: int, height: int, *, ascii_only: bool = False) -> 
             _progress(status, width, blocks),
             _numbers(status, width),
             *_networks(status, width),
+            *_target(status),
             *_curves(status, width, blocks),
             _running(sight, status, width),
             _failures(status),
@@ -223,6 +224,17 @@ def _networks(status: Status, width: int) -> list[_Part]:
     elif bet is not None:
         parts.append(_network("recommended", bet, width, 6))
     return parts
+
+
+def _target(status: Status) -> list[_Part]:
+    """How far the best and the recommended are from the target; nothing where there is none."""
+    drift = status.target
+    if drift is None or drift.best is None:
+        return []
+    text = f"{amount(drift.target, drift.cost)}{_GAP}best {drift.best:.2f} x"
+    if drift.recommended is not None:
+        text += f"{_GAP}recommended {drift.recommended:.2f} x"
+    return [_Part(6, 1, [_labelled("target", text, "yellow" if drift.held is False else "")])]
 
 
 def _network(label: str, trial: Trial, width: int, rank: int) -> _Part:

@@ -33,6 +33,7 @@ from results.scaled import ScaledTrials, by_network, chosen_of, words_of
 from results.schema import EvaluatorFacts, Event, NewTrial, ProposalRow, Recommendation, Session
 from results.status import Status, status_of
 from results.table import TrialTable, selected, trial_table
+from results.target import Drift, drift_of
 from results.tensorboard import TensorBoardLog
 from results.trial import STATUSES, Trial, ranked
 
@@ -40,6 +41,7 @@ __all__ = [
     "HISTORY",
     "RUNS",
     "STATUSES",
+    "Drift",
     "EvaluatorFacts",
     "Event",
     "Front",
@@ -65,6 +67,7 @@ __all__ = [
     "create_run",
     "dominated_volume",
     "dominating",
+    "drift_of",
     "export",
     "file_stem",
     "front_by",

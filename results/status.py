@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from results.run import Kind, Run
 from results.scaled import ScaledTrials, by_network
 from results.schema import Event, Session
+from results.target import Drift, drift_of
 from results.trial import Trial, ranked
 
 
@@ -36,6 +37,7 @@ class Status:
         failed: candidates that failed, in the order of their ids.
         results: candidates that have come to their end, in the order of arrival.
         scaled: the networks of a run of scaling; of other runs none.
+        target: how far the search is from the target of its objective; None where it has none, as audits.
     """
 
     state: str
@@ -57,6 +59,7 @@ class Status:
     failed: list[Trial]
     results: list[Trial]
     scaled: tuple[ScaledTrials, ...] = ()
+    target: Drift | None = None
 
 
 def status_of(run: Run) -> Status:
@@ -98,7 +101,14 @@ def status_of(run: Run) -> Status:
         failed=failed,
         results=sorted((t for t in trials if t.arrival is not None), key=lambda trial: trial.arrival or 0),
         scaled=by_network(trials) if kind == "scaling" else (),
+        target=_target(run, trials, best, recommended) if kind == "search" else None,
     )
+
+
+def _target(run: Run, trials: list[Trial], best: Trial | None, recommended: Trial | None) -> Drift | None:
+    """How far a search is from its target."""
+    done = sum(trial.status == "done" for trial in trials)
+    return drift_of(run.config(), done, best, recommended or best)
 
 
 def _budget(run: Run) -> int | None:

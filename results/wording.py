@@ -16,11 +16,11 @@ def count(number: float | None) -> str:
 COST_NAMES = {"macs": "MACs", "params": "parameters", "latency_ms": "latency"}
 
 
-def cost_of_unit(value: float | None, cost: str) -> str:
-    """A cost with its unit: ``300 M MACs``, ``4.1 M parameters``, ``21.3 ms``."""
-    if cost == "latency_ms":
-        return "-" if value is None else f"{value:.3g} ms"
-    return f"{count(value)} {COST_NAMES.get(cost, cost)}"
+def amount(cost: float | None, name: str, *, unit: bool = True) -> str:
+    """A cost by its name: ``300 M MACs``, ``300 M`` without the unit, ``12.5 ms`` in any case."""
+    if cost is not None and name.endswith("_ms"):
+        return f"{cost:.3g} ms"
+    return f"{count(cost)} {COST_NAMES.get(name, name)}" if unit else count(cost)
 
 
 def percent(share: float | None) -> str:

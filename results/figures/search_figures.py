@@ -10,7 +10,7 @@ import numpy as np
 from results.figures.labels import log_ticks, name_legend, plain
 from results.figures.style import BLUE, RED, unit_of
 from results.progress import Floats, SearchCurves
-from results.wording import cost_of_unit, count
+from results.wording import amount, count
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -168,4 +168,4 @@ def _references(curves: Sequence[tuple[str, SearchCurves]]) -> str:
     points = sorted({(found.reference, found.cost) for _, found in curves})
     if len(points) > 1:
         return "reference points differ: curves do not compare"
-    return "".join(f"from accuracy 0, {cost_of_unit(cost, name)}" for cost, name in points)
+    return "".join(f"from accuracy 0, {amount(cost, name)}" for cost, name in points)

@@ -11,7 +11,7 @@ from typing import Any
 
 from results.report.source import Read
 from results.trial import Trial
-from results.wording import COST_NAMES, cost_of_unit, count, percent
+from results.wording import COST_NAMES, amount, count, percent
 
 _STATES = {
     "running": "is running; this page shows what is known so far",
@@ -83,14 +83,14 @@ def _found(found: Read) -> str:
     least, most = front[0], front[-1]
 
     def of_unit(trial: Trial) -> str:
-        return cost_of_unit(trial.cost(found.cost), found.cost)
+        return amount(trial.cost(found.cost), found.cost)
 
     return (
         f"{text}{len(front)} of {len(found.done):,} networks are on the Pareto front of accuracy and {cost}, "
         f"from {percent(least.accuracy)} at {of_unit(least)} to "
         f"{percent(most.accuracy)} at {of_unit(most)}; it covers "
         f"{100 * found.front.hypervolume:.1f} % of the box up to "
-        f"{cost_of_unit(found.front.reference[found.cost], found.cost)} (hypervolume)."
+        f"{amount(found.front.reference[found.cost], found.cost)} (hypervolume)."
     )
 
 
