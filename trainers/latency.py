@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -179,11 +179,11 @@ def measure_latency(
 def measure_latencies(
     architectures: Sequence[Architecture],
     protocol: LatencyProtocol,
-    num_classes: int = 1000,
-    in_channels: int = 3,
+    num_classes: int | Sequence[int] = 1000,
+    in_channels: int | Sequence[int] = 3,
     on_round: Callable[[int, int], None] | None = None,
-    on_failure: Callable[[Architecture, Exception], None] | None = None,
-    on_ready: Callable[[Architecture], None] | None = None,
+    on_failure: Callable[[int, Exception], None] | None = None,
+    on_ready: Callable[[int], None] | None = None,
 ) -> list[Latency]:
     """The latencies of networks that take turns; all of them are in memory at once.
 
@@ -193,10 +193,13 @@ def measure_latencies(
     Args:
         architectures: each at its own image size.
         protocol: how.
-        num_classes, in_channels: of all of them and of the reference.
+        num_classes, in_channels: of the networks, one for all or one each. The reference has always 1000
+            and 3, so that a ratio means the same everywhere.
         on_round: called after each round with the rounds done and all rounds.
-        on_failure: called with each network that cannot be run, which is then left out of the results.
-        on_ready: called with each network when it has been built, compiled and warmed up.
+        on_failure: called with the place of each network that cannot be run and the reason; it is then left
+            out of the results.
+        on_ready: called with the place of each network when it has been built, compiled and warmed up, or has
+            failed.
 
     Returns:
         One latency for each network, in the order given.
@@ -207,32 +210,40 @@ def measure_latencies(
         LatencyInterrupted: Ctrl-C after `LEAST_ROUNDS` rounds; it holds the results so far.
     """
     check_backend(protocol.device, protocol.backend, protocol.threads)
+    tasks = [
+        _Task(*task)
+        for task in zip(
+            architectures,
+            _each(num_classes, len(architectures)),
+            _each(in_channels, len(architectures)),
+            strict=True,
+        )
+    ]
     failures: list[tuple[Architecture, Exception]] = []
 
-    def fail(architecture: Architecture, error: Exception) -> None:
-        failures.append((architecture, error))
+    def fail(number: int, error: Exception) -> None:
+        failures.append((architectures[number], error))
         if on_failure is not None:
-            on_failure(architecture, error)
+            on_failure(number, error)
 
     with device_settings(protocol.device, protocol.threads):
-        ready = _Ready(protocol, num_classes, in_channels)
+        ready = _Ready(protocol)
         reference = ready.reference()
         networks: dict[int, Prepared] = {}
-        for number, architecture in enumerate(architectures):
+        for number, task in enumerate(tasks):
             try:
-                networks[number] = ready.of(architecture)
+                networks[number] = ready.of(task)
             except Exception as error:
-                fail(architecture, error)
-            else:
-                if on_ready is not None:
-                    on_ready(architecture)
+                fail(number, error)
+            if on_ready is not None:
+                on_ready(number)
         rounds = _Rounds(networks, reference)
         interrupted = False
         with _no_collection():
             try:
                 while rounds.networks and rounds.done < protocol.repeats:
                     for number, problem in rounds.run():
-                        fail(architectures[number], problem)
+                        fail(number, problem)
                     if on_round is not None:
                         on_round(rounds.done, protocol.repeats)
             except KeyboardInterrupt:
@@ -240,7 +251,7 @@ def measure_latencies(
                     raise
                 interrupted = True
         latencies = [
-            _summary(architectures[number], network, rounds, number, protocol, num_classes, in_channels)
+            _summary(tasks[number], network, rounds.seconds(number), protocol)
             for number, network in rounds.networks.items()
         ]
     if interrupted:
@@ -250,30 +261,43 @@ def measure_latencies(
     return latencies
 
 
+class _Task(NamedTuple):
+    """A network to measure, as it is built."""
+
+    architecture: Architecture
+    num_classes: int = 1000
+    in_channels: int = 3
+
+
+def _each(value: int | Sequence[int], number: int) -> Sequence[int]:
+    return [value] * number if isinstance(value, int) else value
+
+
 class _Ready:
     """Networks as calls; equal ones are built once."""
 
-    def __init__(self, protocol: LatencyProtocol, num_classes: int, in_channels: int) -> None:
-        self._protocol, self._classes, self._channels = protocol, num_classes, in_channels
-        self._known: dict[str, Prepared] = {}
+    def __init__(self, protocol: LatencyProtocol) -> None:
+        self._protocol = protocol
+        self._known: dict[tuple[str, int, int], Prepared] = {}
 
-    def of(self, architecture: Architecture) -> Prepared:
+    def of(self, task: _Task) -> Prepared:
         """The network, warmed up."""
-        if architecture.key not in self._known:
+        same = (task.architecture.key, task.num_classes, task.in_channels)
+        if same not in self._known:
             how = self._protocol
             made = prepare(
-                architecture,
+                task.architecture,
                 device=how.device,
                 backend=how.backend,
                 batch=how.batch,
                 threads=how.threads,
-                num_classes=self._classes,
-                in_channels=self._channels,
+                num_classes=task.num_classes,
+                in_channels=task.in_channels,
             )
             for _ in range(how.warmup):
                 made.call()
-            self._known[architecture.key] = made
-        return self._known[architecture.key]
+            self._known[same] = made
+        return self._known[same]
 
     def reference(self) -> Prepared | None:
         """The reference, warmed up."""
@@ -281,7 +305,7 @@ class _Ready:
         if not name:
             return None
         try:
-            return self.of(REFERENCES[name]())
+            return self.of(_Task(REFERENCES[name]()))
         except Exception as error:
             raise InputError(f"the reference {name} cannot be run: {error}") from error
 
@@ -291,7 +315,6 @@ class _Rounds:
 
     Attributes:
         networks: those that have not failed, by number.
-        done: complete rounds.
     """
 
     def __init__(
@@ -301,12 +324,16 @@ class _Rounds:
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.networks = dict(networks)
-        self.done = 0
         self._reference, self._clock = reference, clock
         self._order = random.Random(_SEED)
         self._times: list[
             dict[int, tuple[float, float]]
         ] = []  # a round: network -> (own, reference's) seconds
+
+    @property
+    def done(self) -> int:
+        """Complete rounds."""
+        return len(self._times)
 
     def run(self) -> list[tuple[int, Exception]]:
         """One round; the networks that failed in it, which have no further turns."""
@@ -325,7 +352,6 @@ class _Rounds:
             times[number] = (own, (before + after) / 2)
             before = after
         self._times.append(times)
-        self.done += 1
         return failed
 
     def seconds(self, number: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
@@ -342,20 +368,19 @@ class _Rounds:
 
 
 def _summary(
-    architecture: Architecture,
+    task: _Task,
     network: Prepared,
-    rounds: _Rounds,
-    number: int,
+    seconds: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]],
     protocol: LatencyProtocol,
-    num_classes: int,
-    in_channels: int,
 ) -> Latency:
-    own, reference = rounds.seconds(number)
+    """Percentiles of a network's times (rounds,) and of their ratios to the reference's (rounds,)."""
+    architecture = task.architecture
+    own, reference = seconds
     p5, p25, median, p75, p95 = (1e3 * float(each) for each in np.percentile(own, (5, 25, 50, 75, 95)))
     ratios: list[float | None] = [None, None, None]
     if protocol.reference:
         ratios = [float(each) for each in np.percentile(own / reference, (5, 50, 95))]
-    macs, params = cost(architecture, num_classes, in_channels)
+    macs, params = cost(*task)
     return Latency(
         name=architecture.name,
         key=architecture.key,
@@ -368,7 +393,7 @@ def _summary(
         ratio_p5=ratios[0],
         ratio_p95=ratios[2],
         reference_ms=1e3 * float(np.median(reference)) if protocol.reference else None,
-        repeats=rounds.done,
+        repeats=len(own),
         macs=macs,
         params=params,
         image_size=architecture.image_size,
