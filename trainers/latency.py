@@ -2,8 +2,12 @@
 
 A machine that others use, or that grows warm, changes its speed from second to second, and a median alone
 changes with it. Networks are therefore timed in rounds: in each round every network runs once, in a
-shuffled order, and the reference runs before the first and after each of them. A network's time over the
-mean of the two references next to it is its ratio, from which a drift that is slower than one turn cancels.
+shuffled order, and the reference runs before the first and after each of them. A network's ratio is the
+median of its times over the reference's just before and just after, so that a drift slower than a turn
+cancels. Each time counts by itself: over the mean of both a network would seem faster than itself, since
+delays are rare and long, and a mean of two has more of them than the median of one.
+
+A turn is an untimed call and a timed one: caches hold the network's own weights, whichever was before it.
 
 Networks have untrained weights from a fixed seed, and batch norm's statistics from a batch of noise, so that
 their numbers are of the size that numbers of trained networks have; the time of a float product does not
@@ -13,11 +17,8 @@ time from the call until the result is there, of the whole batch.
 
 from __future__ import annotations
 
-import gc
-import random
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import traceback
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -38,6 +39,7 @@ from trainers.latency_backends import (
     prepare,
     versions,
 )
+from trainers.latency_turns import LEAST_ROUNDS, Turns
 
 __all__ = [
     "LEAST_ROUNDS",
@@ -50,9 +52,6 @@ __all__ = [
     "measure_latency",
     "versions",
 ]
-
-LEAST_ROUNDS = 5  # of an interrupted measurement, for its rounds to be worth anything
-_SEED = 0  # of the order within rounds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +104,7 @@ class Latency:
         name, key: of the architecture.
         median_ms, p5_ms, p25_ms, p75_ms, p95_ms: of the repeats; percentiles interpolate.
         ratio, ratio_p5, ratio_p95: median and percentiles, over the repeats, of the time over the reference's
-            next to it; None without a reference.
+            just before, and over the one's just after; None without a reference.
         reference_ms: the reference's median time next to this network; None likewise.
         repeats: timed calls.
         macs, params, image_size: of the network, for one image.
@@ -210,14 +209,10 @@ def measure_latencies(
         LatencyInterrupted: Ctrl-C after `LEAST_ROUNDS` rounds; it holds the results so far.
     """
     check_backend(protocol.device, protocol.backend, protocol.threads)
+    number = len(architectures)
     tasks = [
         _Task(*task)
-        for task in zip(
-            architectures,
-            _each(num_classes, len(architectures)),
-            _each(in_channels, len(architectures)),
-            strict=True,
-        )
+        for task in zip(architectures, _each(num_classes, number), _each(in_channels, number), strict=True)
     ]
     failures: list[tuple[Architecture, Exception]] = []
 
@@ -227,38 +222,38 @@ def measure_latencies(
             on_failure(number, error)
 
     with device_settings(protocol.device, protocol.threads):
-        ready = _Ready(protocol)
-        reference = ready.reference()
-        networks: dict[int, Prepared] = {}
-        for number, task in enumerate(tasks):
-            try:
-                networks[number] = ready.of(task)
-            except Exception as error:
-                fail(number, error)
-            if on_ready is not None:
-                on_ready(number)
-        rounds = _Rounds(networks, reference)
-        interrupted = False
-        with _no_collection():
-            try:
-                while rounds.networks and rounds.done < protocol.repeats:
-                    for number, problem in rounds.run():
-                        fail(number, problem)
-                    if on_round is not None:
-                        on_round(rounds.done, protocol.repeats)
-            except KeyboardInterrupt:
-                if rounds.done < LEAST_ROUNDS:
-                    raise
-                interrupted = True
-        latencies = [
-            _summary(tasks[number], network, rounds.seconds(number), protocol)
-            for number, network in rounds.networks.items()
-        ]
-    if interrupted:
+        turns = _turns(tasks, protocol, fail, on_ready)
+        complete = turns.run_all(protocol.repeats, fail, on_round)
+    latencies = [
+        _summary(tasks[number], network, turns.seconds(number), protocol)
+        for number, network in turns.networks.items()
+    ]
+    if not complete:
         raise LatencyInterrupted(latencies)
     if failures and on_failure is None:
         raise LatencyError(latencies, failures) from failures[0][1]
     return latencies
+
+
+def _turns(
+    tasks: Sequence[_Task],
+    protocol: LatencyProtocol,
+    fail: Callable[[int, Exception], None],
+    on_ready: Callable[[int], None] | None,
+) -> Turns:
+    """The reference and the networks, built and warm; those that cannot be are left out."""
+    ready = _Ready(protocol)
+    reference = ready.reference()
+    networks: dict[int, Prepared] = {}
+    for number, task in enumerate(tasks):
+        try:
+            networks[number] = ready.of(task)
+        except Exception as error:
+            traceback.clear_frames(error.__traceback__)  # which would keep its memory
+            fail(number, error)
+        if on_ready is not None:
+            on_ready(number)
+    return Turns(networks, reference)
 
 
 class _Task(NamedTuple):
@@ -310,70 +305,13 @@ class _Ready:
             raise InputError(f"the reference {name} cannot be run: {error}") from error
 
 
-class _Rounds:
-    """Networks that take turns with their reference.
-
-    Attributes:
-        networks: those that have not failed, by number.
-    """
-
-    def __init__(
-        self,
-        networks: dict[int, Prepared],
-        reference: Prepared | None,
-        clock: Callable[[], float] = time.perf_counter,
-    ) -> None:
-        self.networks = dict(networks)
-        self._reference, self._clock = reference, clock
-        self._order = random.Random(_SEED)
-        self._times: list[
-            dict[int, tuple[float, float]]
-        ] = []  # a round: network -> (own, reference's) seconds
-
-    @property
-    def done(self) -> int:
-        """Complete rounds."""
-        return len(self._times)
-
-    def run(self) -> list[tuple[int, Exception]]:
-        """One round; the networks that failed in it, which have no further turns."""
-        order, failed = list(self.networks), []
-        self._order.shuffle(order)
-        times: dict[int, tuple[float, float]] = {}
-        before = self._seconds(self._reference) if order else 0.0
-        for number in order:
-            try:
-                own = self._seconds(self.networks[number])
-            except Exception as error:
-                failed.append((number, error))
-                del self.networks[number]
-                continue
-            after = self._seconds(self._reference)
-            times[number] = (own, (before + after) / 2)
-            before = after
-        self._times.append(times)
-        return failed
-
-    def seconds(self, number: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """A network's times in the complete rounds and the reference's next to them, seconds (rounds,)."""
-        both = np.array([times[number] for times in self._times], dtype=np.float64).reshape(-1, 2)
-        return both[:, 0], both[:, 1]
-
-    def _seconds(self, network: Prepared | None) -> float:
-        if network is None:
-            return 0.0
-        began = self._clock()
-        network.call()  # returns when the result is there
-        return self._clock() - began
-
-
 def _summary(
     task: _Task,
     network: Prepared,
     seconds: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]],
     protocol: LatencyProtocol,
 ) -> Latency:
-    """Percentiles of a network's times (rounds,) and of their ratios to the reference's (rounds,)."""
+    """Percentiles of a network's times (rounds, 1) and of their ratios to the reference's (rounds, 2)."""
     architecture = task.architecture
     own, reference = seconds
     p5, p25, median, p75, p95 = (1e3 * float(each) for each in np.percentile(own, (5, 25, 50, 75, 95)))
@@ -400,16 +338,3 @@ def _summary(
         device_name=device_name(protocol.device),
         compile_seconds=network.compile_seconds,
     )
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Keep the garbage collector from running in the middle of a call."""
-    was = gc.isenabled()
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from matplotlib.transforms import Bbox
 
 _INK = "0.25"
-_GUIDES = (1.0, 3.0)  # multiply-adds a second, times powers of ten
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +40,7 @@ class LatencyPoint:
 def latency_figure(points: Sequence[LatencyPoint], title: str) -> Figure:
     """Latency over multiply-adds, both logarithmic; bars are the 5th to the 95th percentile of the repeats.
 
-    Grey lines are constant speeds in multiply-adds a second: networks on one use the device equally well.
+    Dashed lines are constant speeds in multiply-adds a second: networks on one use the device equally well.
 
     Args:
         points: in any order, at least one.
@@ -61,7 +60,7 @@ def latency_figure(points: Sequence[LatencyPoint], title: str) -> Figure:
     _limits(axes, points, unit)
     log_ticks(axes.xaxis)
     log_ticks(axes.yaxis)
-    axes.set_xlabel(f"{word}multiply-adds of a call")
+    axes.set_xlabel(f"{word}multiply-adds of a call; dashed: so many a second")
     axes.set_ylabel("latency, ms (median; bars: 5th to 95th percentile)")
     axes.grid(alpha=0.16)
     axes.spines[["top", "right"]].set_visible(False)
@@ -78,7 +77,7 @@ def latency_figure(points: Sequence[LatencyPoint], title: str) -> Figure:
         name_legend(legend, series)
     settle(figure)  # fixes the layout: names are placed by what is free then
     figure.set_layout_engine("none")
-    _names(axes, points, unit, _guides(axes, unit))
+    _names(axes, points, unit, _guides(axes, points, unit))
     return figure
 
 
@@ -118,36 +117,33 @@ def _limits(axes: Axes, points: Sequence[LatencyPoint], unit: float) -> None:
         put(low / room, high * room)
 
 
-def _guides(axes: Axes, unit: float) -> list[Bbox]:
-    """Lines of constant speed with their names inside the upper or the right edge; where these stand."""
+def _guides(axes: Axes, points: Sequence[LatencyPoint], unit: float) -> list[Bbox]:
+    """Lines of constant speed around the points, named where they leave the axes; where the names stand."""
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
-    slowest, fastest = left * unit * 1e3 / top, right * unit * 1e3 / bottom  # multiply-adds a second
-    speeds = [
-        factor * 10.0**power
-        for power in range(math.floor(math.log10(slowest)), math.ceil(math.log10(fastest)) + 1)
-        for factor in _GUIDES
-        if slowest * 1.15 < factor * 10.0**power < fastest / 1.15
-    ]
+    measured = [point.macs * 1e3 / point.median_ms for point in points]  # multiply-adds a second
     written = []
-    for speed in speeds:
+    for speed in _speeds(min(measured), max(measured)):
         ends = [x * unit * 1e3 / speed for x in (left, right)]  # ms
-        (line,) = axes.plot(
+        axes.plot(
             [left, right], ends, color="0.82", linewidth=0.8, linestyle=(0, (4, 3)), zorder=1, gid="speed"
         )
-        line.set_in_layout(False)
-        to_right = ends[1] <= top
-        place = (right, ends[1]) if to_right else (top * speed / unit / 1e3, top)
+        at = (right, ends[1]) if ends[1] <= top else (top * speed / unit / 1e3, top)
+        if at[0] <= left * 1.3 or at[1] <= bottom * 1.1:
+            continue  # cuts a corner; there is no room for its name
+        (x0, y0), (x1, y1) = axes.transData.transform([(left, ends[0]), (right, ends[1])])
+        slope = math.atan2(y1 - y0, x1 - x0)
+        cosine, sine = math.cos(slope), math.sin(slope)
         scale, word = unit_of([speed])
         text = axes.annotate(
             f"{speed / scale:g} {word}a second",
-            place,
-            xytext=(-3, 3) if to_right else (-3, -2),
+            at,
+            xytext=(-11 * cosine - 1.5 * sine, -11 * sine + 1.5 * cosine),  # points along and across
             textcoords="offset points",
             ha="right",
-            va="bottom" if to_right else "top",
+            va="bottom",
             fontsize=7,
-            color="0.55",
-            rotation=_angle(axes, (left, ends[0]), (right, ends[1])),
+            color="0.5",
+            rotation=math.degrees(slope),
             rotation_mode="anchor",
         )
         written.append(text.get_window_extent())
@@ -156,9 +152,13 @@ def _guides(axes: Axes, unit: float) -> list[Bbox]:
     return written
 
 
-def _angle(axes: Axes, start: tuple[float, float], end: tuple[float, float]) -> float:
-    (x0, y0), (x1, y1) = axes.transData.transform([start, end])
-    return math.degrees(math.atan2(y1 - y0, x1 - x0))
+def _speeds(slowest: float, fastest: float) -> list[float]:
+    """Round speeds from below the slowest to above the fastest; of many decades powers of ten alone."""
+    low, high = slowest / 3.2, fastest * 3.2
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    factors = (1.0, 3.0) if high / low < 1e4 else (1.0,)
+    speeds = [factor * 10.0**power for power in powers for factor in factors]
+    return [speed for speed in speeds if low <= speed <= high]
 
 
 def _names(axes: Axes, points: Sequence[LatencyPoint], unit: float, taken: Sequence[Bbox]) -> None:
