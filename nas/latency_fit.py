@@ -8,6 +8,7 @@ measured a second time, which tells how well anything could predict.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from trainers.latency import Latency
 
 Floats = npt.NDArray[np.float64]
-Measure = Callable[[Architecture], "Latency"]
+Measure = Callable[[Sequence[Architecture]], "Sequence[Latency | Exception]"]
+"""Of networks that take turns: the latency of each, or why it cannot be run."""
 _DRAWS = 50  # for each network that is wanted, before a space is held to have no more
 _FAILURES = 5  # in a row
 
@@ -80,6 +82,7 @@ def collect(
     plan: FitPlan,
     measure: Measure,
     on_sample: Callable[[], None] | None = None,
+    group: int = 1,
 ) -> None:
     """Measure what the plan still lacks, each into the file at once.
 
@@ -87,9 +90,9 @@ def collect(
         space: whose networks are drawn.
         file: within its `SampleFile.writing`.
         plan: how many.
-        measure: of one network; an exception other than `InputError` means that this network cannot be run,
-            which is recorded, and another is drawn.
+        measure: of a group; a network that cannot be run is recorded as such, and another is drawn.
         on_sample: called after each measurement that succeeded.
+        group: networks that are measured together, and are lost together when the process is killed.
 
     Raises:
         InputError: the space holds too few networks, or several in a row cannot be run.
@@ -98,21 +101,24 @@ def collect(
     missing = plan.networks + plan.held_out - len(first_measurements(file.samples))
     failed = 0
     while missing > 0:
-        sample = _measured(next(drawn), measure, retest=False)
-        file.append(sample)
-        if sample.error:
-            failed += 1
-            if failed == _FAILURES:
-                raise InputError(f"{failed} networks in a row cannot be run; the last: {sample.error}")
-            continue
-        missing, failed = missing - 1, 0
-        if on_sample is not None:
-            on_sample()
+        networks = list(itertools.islice(drawn, min(group, missing)))
+        for sample in _measured(networks, measure, retest=False):
+            file.append(sample)
+            if sample.error:
+                failed += 1
+                if failed == _FAILURES:
+                    raise InputError(f"{failed} networks in a row cannot be run; the last: {sample.error}")
+                continue
+            missing, failed = missing - 1, 0
+            if on_sample is not None:
+                on_sample()
     _, held_out = divide(file.samples, plan)
     again = {sample.architecture.key for sample in file.samples if sample.retest}
-    for sample in held_out[: plan.retests]:
-        if sample.architecture.key not in again:
-            file.append(_measured(sample.architecture, measure, retest=True))
+    rest = [sample.architecture for sample in held_out[: plan.retests]]
+    rest = [network for network in rest if network.key not in again]
+    for start in range(0, len(rest), group):
+        for sample in _measured(rest[start : start + group], measure, retest=True):
+            file.append(sample)
             if on_sample is not None:
                 on_sample()
 
@@ -252,24 +258,22 @@ def _draws(space: StageSpace, plan: FitPlan, known: set[str]) -> Iterator[Archit
     raise InputError(f"{wanted} different networks are wanted, and {space.name!r} gave only {len(seen)}")
 
 
-def _measured(architecture: Architecture, measure: Measure, retest: bool) -> Sample:
-    try:
-        found = measure(architecture)
+def _measured(networks: Sequence[Architecture], measure: Measure, retest: bool) -> Iterator[Sample]:
+    for network, found in zip(networks, measure(networks), strict=True):
+        if isinstance(found, Exception):  # such as too little memory
+            text = " ".join(str(found).split()) or type(found).__name__
+            yield Sample(architecture=network, retest=retest, error=text)
+            continue
         if found.ratio is None or found.reference_ms is None:
-            raise FieldError("reference", "must be a network: a model is fitted to ratios")
-    except (InputError, FieldError):
-        raise
-    except Exception as error:  # of this network, such as too little memory
-        text = " ".join(str(error).split()) or type(error).__name__
-        return Sample(architecture=architecture, retest=retest, error=text)
-    return Sample(
-        architecture=architecture,
-        ratio=found.ratio,
-        reference_ms=found.reference_ms,
-        median_ms=found.median_ms,
-        repeats=found.repeats,
-        retest=retest,
-    )
+            raise InputError("a model of latency is fitted to ratios, which need a reference network")
+        yield Sample(
+            architecture=network,
+            ratio=found.ratio,
+            reference_ms=found.reference_ms,
+            median_ms=found.median_ms,
+            repeats=found.repeats,
+            retest=retest,
+        )
 
 
 def _predicted(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,11 +21,14 @@ from search_space import FieldError, InputError, StageSpace, cost, load_latency_
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from nas.latency_fit import FitPlan, LatencyFit
+    from nas.latency_fit import FitPlan, LatencyFit, Measure
     from nas.latency_samples import Conditions, SampleFile
+    from search_space import Architecture
+    from trainers.latency import Latency, LatencyProtocol
 
 _UNITS = {"operators": (1e3, "us each"), "macs": (1e9, "ms/G MACs"), "values": (1e6, "ms/M values")}
 _WEIGHTS = (1e6, "ms/M weights")
+_TOGETHER = 8  # networks that share one compiled reference
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,22 +206,16 @@ def _check_asked(asked: _Asked, file: SampleFile) -> None:
 def _measure(space: StageSpace, file: SampleFile, plan: FitPlan, asked: _Asked) -> None:
     """What lacks, with progress; Ctrl-C keeps what is measured, and the same command goes on."""
     from nas.latency_fit import collect, lacking
-    from trainers.latency import measure_latency
 
     protocol, conditions = _protocol(space, file, asked)
     classes = (conditions.num_classes, conditions.in_channels)
+    group = 1 if protocol.backend == "eager" else _TOGETHER
     progress = console.ItemProgress()
     missing = lacking(file.samples, plan)
     try:
         with file.writing(conditions), progress:
             progress.begin(f"measuring networks of {console.printable(space.name)}", missing)
-            collect(
-                space,
-                file,
-                plan,
-                lambda network: measure_latency(network, protocol, *classes),
-                lambda: progress.advance(1),
-            )
+            collect(space, file, plan, _measurer(protocol, *classes), lambda: progress.advance(1), group)
     except KeyboardInterrupt:
         left = lacking(file.samples, plan)
         console.err.print(
@@ -227,7 +225,23 @@ def _measure(space: StageSpace, file: SampleFile, plan: FitPlan, asked: _Asked) 
         raise typer.Exit(130) from None
 
 
-def _protocol(space: StageSpace, file: SampleFile, asked: _Asked) -> tuple[Any, Conditions]:
+def _measurer(protocol: LatencyProtocol, num_classes: int, in_channels: int) -> Measure:
+    from trainers.latency import measure_latencies
+
+    def measure(networks: Sequence[Architecture]) -> list[Latency | Exception]:
+        failures: dict[str, Exception] = {}
+
+        def fail(network: Architecture, error: Exception) -> None:
+            failures[network.key] = error
+
+        found = measure_latencies(networks, protocol, num_classes, in_channels, on_failure=fail)
+        latencies = {latency.key: latency for latency in found}
+        return [latencies.get(network.key) or failures[network.key] for network in networks]
+
+    return measure
+
+
+def _protocol(space: StageSpace, file: SampleFile, asked: _Asked) -> tuple[LatencyProtocol, Conditions]:
     """How networks are measured here: as in the file, else as said, else as usual."""
     from nas.latency_samples import Conditions, digest_of
     from trainers.latency import LatencyProtocol, device_name, versions
@@ -310,6 +324,8 @@ def _print(found: LatencyFit, file: SampleFile) -> None:
             f"  measured a second time: Spearman {quality.retest_spearman:.3f}, "
             f"mean difference {100 * quality.retest_mape:.1f} %"
         )
+    if quality.spearman <= quality.macs_spearman:
+        out.print("  it ranks no better than MACs: measure more networks, with more --repeats")
     failed = sum(bool(sample.error) for sample in file.samples)
     if failed:
         out.print(f"{failed} networks could not be measured and are left out")

@@ -195,14 +195,15 @@ class SampleFile:
     def _read(self, number: int, line: bytes) -> None:
         try:
             document = json.loads(line)
+        except (ValueError, RecursionError):
+            raise InputError(f"{self.path}:{number}: is no line of JSON") from None
+        try:
             if number == 1:
                 self._read_conditions(document)
             else:
                 self.samples.append(self._sample(document))
         except FieldError as error:
             raise InputError(f"{self.path}:{number}: {error}") from None
-        except (ValueError, RecursionError):
-            raise InputError(f"{self.path}:{number}: is no line of JSON") from None
 
     def _read_conditions(self, document: object) -> None:
         known = [item.name for item in fields(Conditions)]

@@ -45,8 +45,8 @@ def latency_model_figure(
     figure.suptitle(plain(title, 110), fontsize=12, parse_math=False)
     for ax in (left, right):
         ax.grid(alpha=0.25)
-        log_ticks(ax.xaxis)
-    log_ticks(left.yaxis)
+        log_ticks(ax.xaxis, most=7)
+    log_ticks(left.yaxis, most=7)
     right.tick_params(labelleft=False)  # the scale is the left panel's
     return figure
 
