@@ -2,7 +2,7 @@
 
 The networks are drawn uniformly over the space's choices and are all different. What is fitted is the ratio
 to a reference network that ran in between, times the reference's median over the whole session, so that a
-machine's drift cancels. A part is held out by a seeded draw and touches no coefficient; a part of that is
+machine's drift cancels. A part is held out by a seeded draw and touches no coefficient; some networks are
 measured a second time, which tells how well anything could predict.
 """
 
@@ -38,7 +38,7 @@ class FitPlan:
     Attributes:
         networks: that are fitted.
         held_out: that test.
-        retests: of those held out, how many are measured twice; fewer where fewer are held out.
+        retests: how many are measured twice, at most as many as are held out.
         seed: of the draw of networks, and of the choice of those that are held out.
     """
 
@@ -112,10 +112,7 @@ def collect(
             missing, failed = missing - 1, 0
             if on_sample is not None:
                 on_sample()
-    _, held_out = divide(file.samples, plan)
-    again = {sample.architecture.key for sample in file.samples if sample.retest}
-    rest = [sample.architecture for sample in held_out[: plan.retests]]
-    rest = [network for network in rest if network.key not in again]
+    rest = _not_retested(file.samples, plan)
     for start in range(0, len(rest), group):
         for sample in _measured(rest[start : start + group], measure, retest=True):
             file.append(sample)
@@ -126,11 +123,16 @@ def collect(
 def lacking(samples: Sequence[Sample], plan: FitPlan) -> int:
     """How many measurements the plan still lacks."""
     missing = plan.networks + plan.held_out - len(first_measurements(samples))
-    if missing > 0:
-        return missing + min(plan.retests, plan.held_out)
+    again = sum(sample.retest for sample in samples)
+    return max(0, missing) + max(0, min(plan.retests, plan.held_out) - again)
+
+
+def _not_retested(samples: Sequence[Sample], plan: FitPlan) -> list[Architecture]:
+    """Held-out networks to measure a second time, where not enough networks have been."""
     _, held_out = divide(samples, plan)
     again = {sample.architecture.key for sample in samples if sample.retest}
-    return sum(sample.architecture.key not in again for sample in held_out[: plan.retests])
+    rest = [sample.architecture for sample in held_out if sample.architecture.key not in again]
+    return rest[: max(0, min(plan.retests, plan.held_out) - len(again))]
 
 
 def first_measurements(samples: Sequence[Sample]) -> list[Sample]:
@@ -181,7 +183,7 @@ def fit(space: StageSpace, samples: Sequence[Sample], conditions: Conditions, pl
     classes = (conditions.num_classes, conditions.in_channels)
     predicted = _predicted(untested, others, classes)
     costs = np.array([cost(network, *classes) for network in others], dtype=np.float64)  # (H, 2)
-    quality = _quality(len(fitted), predicted, measured, costs, _retested(samples, held_out))
+    quality = _quality(len(fitted), predicted, measured, costs, _retested(samples))
     model = LatencyModel.from_dict({**untested.to_dict(), "quality": quality})
     return LatencyFit(
         model=model,
@@ -285,9 +287,9 @@ def _predicted(
         raise InputError(f"the networks to fit are too few: a held-out one {error}") from None
 
 
-def _retested(samples: Sequence[Sample], held_out: Sequence[Sample]) -> Floats:
+def _retested(samples: Sequence[Sample]) -> Floats:
     """Ratios of the networks that were measured twice, first and second: (R, 2)."""
-    first = {sample.architecture.key: sample.ratio for sample in held_out}
+    first = {sample.architecture.key: sample.ratio for sample in first_measurements(samples)}
     second = {s.architecture.key: s.ratio for s in samples if s.retest and not s.error}
     return np.array([[first[key], second[key]] for key in first if key in second]).reshape(-1, 2)
 
