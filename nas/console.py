@@ -229,3 +229,39 @@ class ItemProgress(_Bar):
             self._bar.advance(self._task, images)
         elif self._total and 10 * self._done // self._total > 10 * before // self._total:
             err.print(f"{self._what}: {self._done:,}/{self._total:,}", soft_wrap=True)
+
+
+class RoundProgress(_Bar):
+    """Progress of timed rounds. Drawn between them alone: what redraws in the background takes part in what
+    is timed."""
+
+    def __init__(self, networks: int) -> None:
+        self._networks, self._ready, self._tenth = networks, 0, 0
+        if err.is_terminal:
+            self._bar = Progress(
+                TextColumn("{task.description}", markup=False),
+                BarColumn(bar_width=30),
+                MofNCompleteColumn(),
+                console=err,
+                transient=True,
+                auto_refresh=False,
+            )
+            self._task = self._bar.add_task("building", total=networks)
+
+    def ready(self, name: str) -> None:
+        """Another network is built and warm."""
+        self._ready += 1
+        if self._bar is not None:
+            self._bar.update(self._task, completed=self._ready, description=f"ready: {printable(name)}")
+            self._bar.refresh()
+        else:
+            err.print(f"ready: {printable(name)} ({self._ready} of {self._networks})", soft_wrap=True)
+
+    def round(self, done: int, total: int) -> None:
+        """So many rounds of all are complete."""
+        if self._bar is not None:
+            self._bar.update(self._task, completed=done, total=total, description="rounds")
+            self._bar.refresh()
+        elif 10 * done // total > self._tenth:
+            self._tenth = 10 * done // total
+            err.print(f"rounds: {done:,}/{total:,}", soft_wrap=True)

@@ -229,14 +229,12 @@ def _measurer(protocol: LatencyProtocol, num_classes: int, in_channels: int) -> 
     from trainers.latency import measure_latencies
 
     def measure(networks: Sequence[Architecture]) -> list[Latency | Exception]:
-        failures: dict[str, Exception] = {}
-
-        def fail(network: Architecture, error: Exception) -> None:
-            failures[network.key] = error
-
-        found = measure_latencies(networks, protocol, num_classes, in_channels, on_failure=fail)
-        latencies = {latency.key: latency for latency in found}
-        return [latencies.get(network.key) or failures[network.key] for network in networks]
+        failures: dict[int, Exception] = {}
+        found = measure_latencies(
+            networks, protocol, num_classes, in_channels, on_failure=failures.__setitem__
+        )
+        rest = iter(found)  # in the order given, without those that failed
+        return [failures[number] if number in failures else next(rest) for number in range(len(networks))]
 
     return measure
 

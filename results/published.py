@@ -246,7 +246,8 @@ def published_of(architecture: Architecture, edition: str = LATEST) -> Published
     """The published model that this network is, and none that is only like it.
 
     A network is a published one when its key is that of the reference of that name: the same layers at the
-    same resolution; names and dropout make no difference. References are ResNet-50 and B0 to B7.
+    same resolution; names and dropout make no difference. References are ResNet-50, ResNet-152 and
+    B0 to B7.
 
     Raises:
         InputError: see `check_edition`.

@@ -127,14 +127,27 @@ def mnasnet_a1() -> Architecture:
 
 
 def resnet_50() -> Architecture:
-    """ResNet-50: arXiv 1512.03385, table 1, with the stride in the 3x3 convolution ("v1.5", as torchvision's
-    resnet.py has it; batch norm epsilon 1e-5)."""
-    table = ((256, 1, 3), (512, 2, 4), (1024, 2, 6), (2048, 2, 3))  # channels, stride, repeats
+    """ResNet-50: arXiv 1512.03385, table 1; see `_resnet`."""
+    return _resnet("resnet_50", (3, 4, 6, 3))
+
+
+def resnet_152() -> Architecture:
+    """ResNet-152: arXiv 1512.03385, table 1; see `_resnet`."""
+    return _resnet("resnet_152", (3, 8, 36, 3))
+
+
+def _resnet(name: str, repeats: tuple[int, int, int, int]) -> Architecture:
+    """A ResNet of bottlenecks with the stride in the 3x3 convolution ("v1.5", as torchvision's resnet.py has
+    it; batch norm epsilon 1e-5)."""
+    table = ((256, 1), (512, 2), (1024, 2), (2048, 2))  # channels, stride
     return Architecture(
-        name="resnet_50",
+        name=name,
         image_size=224,
         stem=Stem(channels=64, kernel=7, pool="max"),
-        stages=tuple(Stage(op="bottleneck", channels=c, stride=s, repeats=r) for c, s, r in table),
+        stages=tuple(
+            Stage(op="bottleneck", channels=c, stride=s, repeats=r)
+            for (c, s), r in zip(table, repeats, strict=True)
+        ),
         head=Head(channels=0),
         activation="relu",
         bn_eps=1e-5,
@@ -164,6 +177,7 @@ REFERENCES: dict[str, Callable[[], Architecture]] = {
     "mobilenet_v2": mobilenet_v2,
     "mnasnet_a1": mnasnet_a1,
     "resnet_50": resnet_50,
+    "resnet_152": resnet_152,
     **{f"efficientnet_{member}": _efficientnet(member) for member in EFFICIENTNET_FAMILY},
 }
 

@@ -430,16 +430,25 @@ def test_a_model_that_cannot_be_written_leaves_the_old_one(fitted: Path, capsys,
     assert fitted.read_bytes() == before
 
 
-def test_real_networks_are_measured(in_tmp: Path) -> None:
+def test_real_networks_are_measured_and_failures_keep_their_place(in_tmp: Path, monkeypatch) -> None:
     from nas.latency_fit_commands import _measurer
     from trainers.latency import LatencyProtocol
 
     space = load_space("digits")
     rng = np.random.default_rng(0)
-    networks = [space.decode(space.random(rng)) for _ in range(2)]
+    networks = [space.decode(space.random(rng)) for _ in range(3)]
+    building = type(networks[0]).build
+
+    def build(network, *arguments, **options):
+        if network is networks[1]:
+            raise RuntimeError("too large")
+        return building(network, *arguments, **options)
+
+    monkeypatch.setattr(type(networks[0]), "build", build)
     found = _measurer(LatencyProtocol(repeats=2, warmup=1, reference="mobilenet_v2"), 10, 1)(networks)
-    assert [latency.key for latency in found] == [network.key for network in networks]
-    assert all(latency.ratio > 0 for latency in found)
+    assert [found[0].key, found[2].key] == [networks[0].key, networks[2].key]
+    assert isinstance(found[1], Exception)
+    assert found[0].ratio > 0
 
 
 def test_plans_and_samples_name_what_is_wrong(space: StageSpace) -> None:

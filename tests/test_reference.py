@@ -47,6 +47,7 @@ def test_macs_of_b0_match_the_paper() -> None:
         ("mobilenet_v2", 3_504_872, 300_774_272),
         ("mnasnet_a1", 3_887_038, 311_579_072),
         ("resnet_50", 25_557_032, 4_089_184_256),
+        ("resnet_152", 60_192_808, 11_513_626_624),
     ],
 )
 def test_the_other_references_match_their_papers(name: str, params: int, macs: int) -> None:
@@ -57,7 +58,9 @@ def test_the_other_references_match_their_papers(name: str, params: int, macs: i
 
 def test_each_reference_has_its_own_activation() -> None:
     activations = {name: load_architecture(name).activation for name in REFERENCES}
-    assert activations["mobilenet_v1"] == activations["mnasnet_a1"] == activations["resnet_50"] == "relu"
+    assert {activations[name] for name in ("mobilenet_v1", "mnasnet_a1", "resnet_50", "resnet_152")} == {
+        "relu"
+    }
     assert activations["mobilenet_v2"] == "relu6"
     assert activations["efficientnet_b0"] == "swish"
 

@@ -2,8 +2,12 @@
 
 A machine that others use, or that grows warm, changes its speed from second to second, and a median alone
 changes with it. Networks are therefore timed in rounds: in each round every network runs once, in a
-shuffled order, and the reference runs before the first and after each of them. A network's time over the
-mean of the two references next to it is its ratio, from which a drift that is slower than one turn cancels.
+shuffled order, and the reference runs before the first and after each of them. A network's ratio is the
+median of its times over the reference's just before and just after, so that a drift slower than a turn
+cancels. Each time counts by itself: over the mean of both a network would seem faster than itself, since
+delays are rare and long, and a mean of two has more of them than the median of one.
+
+A turn is an untimed call and a timed one: caches hold the network's own weights, whichever was before it.
 
 Networks have untrained weights from a fixed seed, and batch norm's statistics from a batch of noise, so that
 their numbers are of the size that numbers of trained networks have; the time of a float product does not
@@ -13,13 +17,10 @@ time from the call until the result is there, of the whole batch.
 
 from __future__ import annotations
 
-import gc
-import random
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import traceback
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +39,7 @@ from trainers.latency_backends import (
     prepare,
     versions,
 )
+from trainers.latency_turns import LEAST_ROUNDS, Turns
 
 __all__ = [
     "LEAST_ROUNDS",
@@ -50,9 +52,6 @@ __all__ = [
     "measure_latency",
     "versions",
 ]
-
-LEAST_ROUNDS = 5  # of an interrupted measurement, for its rounds to be worth anything
-_SEED = 0  # of the order within rounds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +104,7 @@ class Latency:
         name, key: of the architecture.
         median_ms, p5_ms, p25_ms, p75_ms, p95_ms: of the repeats; percentiles interpolate.
         ratio, ratio_p5, ratio_p95: median and percentiles, over the repeats, of the time over the reference's
-            next to it; None without a reference.
+            just before, and over the one's just after; None without a reference.
         reference_ms: the reference's median time next to this network; None likewise.
         repeats: timed calls.
         macs, params, image_size: of the network, for one image.
@@ -179,11 +178,11 @@ def measure_latency(
 def measure_latencies(
     architectures: Sequence[Architecture],
     protocol: LatencyProtocol,
-    num_classes: int = 1000,
-    in_channels: int = 3,
+    num_classes: int | Sequence[int] = 1000,
+    in_channels: int | Sequence[int] = 3,
     on_round: Callable[[int, int], None] | None = None,
-    on_failure: Callable[[Architecture, Exception], None] | None = None,
-    on_ready: Callable[[Architecture], None] | None = None,
+    on_failure: Callable[[int, Exception], None] | None = None,
+    on_ready: Callable[[int], None] | None = None,
 ) -> list[Latency]:
     """The latencies of networks that take turns; all of them are in memory at once.
 
@@ -193,10 +192,13 @@ def measure_latencies(
     Args:
         architectures: each at its own image size.
         protocol: how.
-        num_classes, in_channels: of all of them and of the reference.
+        num_classes, in_channels: of the networks, one for all or one each. The reference has always 1000
+            and 3, so that a ratio means the same everywhere.
         on_round: called after each round with the rounds done and all rounds.
-        on_failure: called with each network that cannot be run, which is then left out of the results.
-        on_ready: called with each network when it has been built, compiled and warmed up.
+        on_failure: called with the place of each network that cannot be run and the reason; it is then left
+            out of the results.
+        on_ready: called with the place of each network when it has been built, compiled and warmed up, or has
+            failed.
 
     Returns:
         One latency for each network, in the order given.
@@ -207,73 +209,90 @@ def measure_latencies(
         LatencyInterrupted: Ctrl-C after `LEAST_ROUNDS` rounds; it holds the results so far.
     """
     check_backend(protocol.device, protocol.backend, protocol.threads)
+    number = len(architectures)
+    tasks = [
+        _Task(*task)
+        for task in zip(architectures, _each(num_classes, number), _each(in_channels, number), strict=True)
+    ]
     failures: list[tuple[Architecture, Exception]] = []
 
-    def fail(architecture: Architecture, error: Exception) -> None:
-        failures.append((architecture, error))
+    def fail(number: int, error: Exception) -> None:
+        failures.append((architectures[number], error))
         if on_failure is not None:
-            on_failure(architecture, error)
+            on_failure(number, error)
 
     with device_settings(protocol.device, protocol.threads):
-        ready = _Ready(protocol, num_classes, in_channels)
-        reference = ready.reference()
-        networks: dict[int, Prepared] = {}
-        for number, architecture in enumerate(architectures):
-            try:
-                networks[number] = ready.of(architecture)
-            except Exception as error:
-                fail(architecture, error)
-            else:
-                if on_ready is not None:
-                    on_ready(architecture)
-        rounds = _Rounds(networks, reference)
-        interrupted = False
-        with _no_collection():
-            try:
-                while rounds.networks and rounds.done < protocol.repeats:
-                    for number, problem in rounds.run():
-                        fail(architectures[number], problem)
-                    if on_round is not None:
-                        on_round(rounds.done, protocol.repeats)
-            except KeyboardInterrupt:
-                if rounds.done < LEAST_ROUNDS:
-                    raise
-                interrupted = True
-        latencies = [
-            _summary(architectures[number], network, rounds, number, protocol, num_classes, in_channels)
-            for number, network in rounds.networks.items()
-        ]
-    if interrupted:
+        turns = _turns(tasks, protocol, fail, on_ready)
+        complete = turns.run_all(protocol.repeats, fail, on_round)
+    latencies = [
+        _summary(tasks[number], network, turns.seconds(number), protocol)
+        for number, network in turns.networks.items()
+    ]
+    if not complete:
         raise LatencyInterrupted(latencies)
     if failures and on_failure is None:
         raise LatencyError(latencies, failures) from failures[0][1]
     return latencies
 
 
+def _turns(
+    tasks: Sequence[_Task],
+    protocol: LatencyProtocol,
+    fail: Callable[[int, Exception], None],
+    on_ready: Callable[[int], None] | None,
+) -> Turns:
+    """The reference and the networks, built and warm; those that cannot be are left out."""
+    ready = _Ready(protocol)
+    reference = ready.reference()
+    networks: dict[int, Prepared] = {}
+    for number, task in enumerate(tasks):
+        try:
+            networks[number] = ready.of(task)
+        except Exception as error:
+            traceback.clear_frames(error.__traceback__)  # which would keep its memory
+            fail(number, error)
+        if on_ready is not None:
+            on_ready(number)
+    return Turns(networks, reference)
+
+
+class _Task(NamedTuple):
+    """A network to measure, as it is built."""
+
+    architecture: Architecture
+    num_classes: int = 1000
+    in_channels: int = 3
+
+
+def _each(value: int | Sequence[int], number: int) -> Sequence[int]:
+    return [value] * number if isinstance(value, int) else value
+
+
 class _Ready:
     """Networks as calls; equal ones are built once."""
 
-    def __init__(self, protocol: LatencyProtocol, num_classes: int, in_channels: int) -> None:
-        self._protocol, self._classes, self._channels = protocol, num_classes, in_channels
-        self._known: dict[str, Prepared] = {}
+    def __init__(self, protocol: LatencyProtocol) -> None:
+        self._protocol = protocol
+        self._known: dict[tuple[str, int, int], Prepared] = {}
 
-    def of(self, architecture: Architecture) -> Prepared:
+    def of(self, task: _Task) -> Prepared:
         """The network, warmed up."""
-        if architecture.key not in self._known:
+        same = (task.architecture.key, task.num_classes, task.in_channels)
+        if same not in self._known:
             how = self._protocol
             made = prepare(
-                architecture,
+                task.architecture,
                 device=how.device,
                 backend=how.backend,
                 batch=how.batch,
                 threads=how.threads,
-                num_classes=self._classes,
-                in_channels=self._channels,
+                num_classes=task.num_classes,
+                in_channels=task.in_channels,
             )
             for _ in range(how.warmup):
                 made.call()
-            self._known[architecture.key] = made
-        return self._known[architecture.key]
+            self._known[same] = made
+        return self._known[same]
 
     def reference(self) -> Prepared | None:
         """The reference, warmed up."""
@@ -281,81 +300,25 @@ class _Ready:
         if not name:
             return None
         try:
-            return self.of(REFERENCES[name]())
+            return self.of(_Task(REFERENCES[name]()))
         except Exception as error:
             raise InputError(f"the reference {name} cannot be run: {error}") from error
 
 
-class _Rounds:
-    """Networks that take turns with their reference.
-
-    Attributes:
-        networks: those that have not failed, by number.
-        done: complete rounds.
-    """
-
-    def __init__(
-        self,
-        networks: dict[int, Prepared],
-        reference: Prepared | None,
-        clock: Callable[[], float] = time.perf_counter,
-    ) -> None:
-        self.networks = dict(networks)
-        self.done = 0
-        self._reference, self._clock = reference, clock
-        self._order = random.Random(_SEED)
-        self._times: list[
-            dict[int, tuple[float, float]]
-        ] = []  # a round: network -> (own, reference's) seconds
-
-    def run(self) -> list[tuple[int, Exception]]:
-        """One round; the networks that failed in it, which have no further turns."""
-        order, failed = list(self.networks), []
-        self._order.shuffle(order)
-        times: dict[int, tuple[float, float]] = {}
-        before = self._seconds(self._reference) if order else 0.0
-        for number in order:
-            try:
-                own = self._seconds(self.networks[number])
-            except Exception as error:
-                failed.append((number, error))
-                del self.networks[number]
-                continue
-            after = self._seconds(self._reference)
-            times[number] = (own, (before + after) / 2)
-            before = after
-        self._times.append(times)
-        self.done += 1
-        return failed
-
-    def seconds(self, number: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """A network's times in the complete rounds and the reference's next to them, seconds (rounds,)."""
-        both = np.array([times[number] for times in self._times], dtype=np.float64).reshape(-1, 2)
-        return both[:, 0], both[:, 1]
-
-    def _seconds(self, network: Prepared | None) -> float:
-        if network is None:
-            return 0.0
-        began = self._clock()
-        network.call()  # returns when the result is there
-        return self._clock() - began
-
-
 def _summary(
-    architecture: Architecture,
+    task: _Task,
     network: Prepared,
-    rounds: _Rounds,
-    number: int,
+    seconds: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]],
     protocol: LatencyProtocol,
-    num_classes: int,
-    in_channels: int,
 ) -> Latency:
-    own, reference = rounds.seconds(number)
+    """Percentiles of a network's times (rounds, 1) and of their ratios to the reference's (rounds, 2)."""
+    architecture = task.architecture
+    own, reference = seconds
     p5, p25, median, p75, p95 = (1e3 * float(each) for each in np.percentile(own, (5, 25, 50, 75, 95)))
     ratios: list[float | None] = [None, None, None]
     if protocol.reference:
         ratios = [float(each) for each in np.percentile(own / reference, (5, 50, 95))]
-    macs, params = cost(architecture, num_classes, in_channels)
+    macs, params = cost(*task)
     return Latency(
         name=architecture.name,
         key=architecture.key,
@@ -368,23 +331,10 @@ def _summary(
         ratio_p5=ratios[0],
         ratio_p95=ratios[2],
         reference_ms=1e3 * float(np.median(reference)) if protocol.reference else None,
-        repeats=rounds.done,
+        repeats=len(own),
         macs=macs,
         params=params,
         image_size=architecture.image_size,
         device_name=device_name(protocol.device),
         compile_seconds=network.compile_seconds,
     )
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Keep the garbage collector from running in the middle of a call."""
-    was = gc.isenabled()
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()

@@ -5,6 +5,7 @@ from results.figures.audit import AuditPanel, audit_figure
 from results.figures.choices_figure import choices_figure
 from results.figures.dimensions_figure import ScaledLine, ScaledPoint, WidthLine, dimensions_figure
 from results.figures.family_figure import FamilyPoint, family_figure
+from results.figures.latency_figure import LatencyPoint, latency_figure
 from results.figures.latency_model_figure import latency_model_figure
 from results.figures.pareto import pareto_figure
 from results.figures.pareto_page import save_pareto_page
@@ -20,6 +21,7 @@ __all__ = [
     "FamilyPoint",
     "FamilyStep",
     "GridPoint",
+    "LatencyPoint",
     "ScaledLine",
     "ScaledPoint",
     "TransferPoint",
@@ -31,6 +33,7 @@ __all__ = [
     "dimensions_figure",
     "family_figure",
     "hypervolume_figure",
+    "latency_figure",
     "latency_model_figure",
     "pareto_figure",
     "policy_figure",
