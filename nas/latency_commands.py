@@ -242,3 +242,6 @@ def show(
         print_json(document | {"latencies": [latency_json(record) for record in records]})
     else:
         print_latencies(records)
+
+
+from nas import latency_fit_commands  # noqa: E402, F401 - adds its commands

@@ -1,0 +1,462 @@
+"""Fitting a latency model: what is learnt, that the test is on others, and that no measurement is lost."""
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nas import latency_fit
+from nas.latency_fit import FitPlan, collect, divide, feature_matrix, fit, lacking
+from nas.latency_regression import fit_rates, spearman, spearman_interval
+from nas.latency_samples import Conditions, Sample, SampleFile, digest_of
+from search_space import InputError, StageSpace, load_latency_model, load_space
+from tests.latencies import Machine, a_model, latency_of
+from tests.test_cli import nas
+
+PLAN = FitPlan(networks=90, held_out=30, retests=10)
+FEW = FitPlan(networks=20, held_out=10, retests=4)
+
+
+@pytest.fixture(scope="module")
+def space() -> StageSpace:
+    return load_space("mnasnet")
+
+
+def conditions_of(of: StageSpace, **changes) -> Conditions:
+    usual = {
+        "space": of.name,
+        "space_digest": digest_of(of),
+        "device": "cpu",
+        "device_name": "a machine",
+        "backend": "eager",
+        "batch": 1,
+        "threads": 1,
+        "reference": "efficientnet_b0",
+        "num_classes": 1000,
+        "in_channels": 3,
+        "versions": {"python": "3.11.1", "torch": "2.13"},
+    }
+    return Conditions(**{**usual, **changes})
+
+
+def measured(path: Path, space: StageSpace, machine: Machine, plan: FitPlan, group: int = 1) -> SampleFile:
+    file = SampleFile(path, space)
+    with file.writing(conditions_of(space)):
+        collect(space, file, plan, machine, group=group)
+    return file
+
+
+@pytest.fixture(scope="module")
+def noisy(space: StageSpace, tmp_path_factory: pytest.TempPathFactory) -> SampleFile:
+    """Measurements of a machine with 3 % of noise."""
+    path = tmp_path_factory.mktemp("noisy") / "m.jsonl"
+    return measured(path, space, Machine(a_model(space), noise=0.03), PLAN)
+
+
+# --- what is learnt ------------------------------------------------------------------------------------
+
+
+def test_a_machine_that_is_a_sum_is_learnt(space: StageSpace, tmp_path: Path) -> None:
+    truth = a_model(space)
+    file = measured(tmp_path / "m.jsonl", space, Machine(truth), PLAN)
+    found = fit(space, file.samples, conditions_of(space), PLAN)
+    assert found.model.quality is not None
+    assert found.model.quality.spearman > 0.995
+    assert found.model.quality.mape < 0.01
+    rng = np.random.default_rng(99)
+    others = [space.decode(space.random(rng)) for _ in range(50)]
+    np.testing.assert_allclose(found.model.predict_many(others), truth.predict_many(others), rtol=0.03)
+    assert sum(found.shares.values()) < 1.0
+    assert min(found.model.coefficients.values()) >= 0.0
+
+
+def test_noise_is_told_from_the_second_measurement(space: StageSpace, noisy: SampleFile) -> None:
+    quality = fit(space, noisy.samples, conditions_of(space), PLAN).model.quality
+    assert quality is not None
+    assert (quality.fitted, quality.held_out) == (90, 30)
+    assert quality.spearman_low <= quality.spearman <= quality.spearman_high
+    assert quality.spearman > 0.95 > quality.params_spearman
+    assert quality.retest_mape == pytest.approx(0.03 * 2 / np.sqrt(np.pi), rel=0.6)
+    assert quality.mape < 0.06
+
+
+def test_a_drift_that_the_reference_shares_changes_nothing(space: StageSpace, tmp_path: Path) -> None:
+    truth = a_model(space)
+    steady = measured(tmp_path / "steady.jsonl", space, Machine(truth), PLAN)
+    drifting = Machine(truth, drift=lambda call: 1.0 + (call > 60) + 0.2 * np.sin(call))
+    drifted = measured(tmp_path / "drifted.jsonl", space, drifting, PLAN)
+    ours, theirs = (fit(space, file.samples, conditions_of(space), PLAN).model for file in (steady, drifted))
+    assert theirs.quality is not None
+    assert theirs.quality.mape < 0.01
+    scale = theirs.reference_ms / ours.reference_ms
+    assert 1.0 < scale < 2.0
+    network = space.decode(space.random(np.random.default_rng(5)))
+    assert theirs.predict(network) == pytest.approx(scale * ours.predict(network), rel=1e-6)
+
+
+def test_rates_are_the_best_on_relative_errors_and_not_negative() -> None:
+    rng = np.random.default_rng(0)
+    amounts = rng.uniform(1, 10, (200, 3)) * np.array([1.0, 1e6, 1e-3])
+    intercept, rates = fit_rates(amounts, 2.0 + amounts @ np.array([0.5, 3e-6, 0.0]))
+    assert intercept == pytest.approx(2.0, rel=0.05)
+    np.testing.assert_allclose(rates[:2], [0.5, 3e-6], rtol=0.01)
+    falls = 100.0 - amounts[:, :1]  # only a negative rate would fit
+    assert fit_rates(amounts[:, :1], falls[:, 0])[1][0] == 0.0
+
+
+def test_features_that_never_vary_are_the_intercepts(space: StageSpace) -> None:
+    rng = np.random.default_rng(0)
+    networks = [space.decode(space.random(rng)) for _ in range(40)]
+    names, amounts = feature_matrix(networks)
+    assert amounts.shape == (40, len(names))
+    assert (amounts.max(axis=0) > amounts.min(axis=0)).all()
+    assert "conv3.macs" in names
+    assert "mean.values" not in names
+    only = load_space("efficientnet")
+    names, _ = feature_matrix([only.decode(only.random(rng)) for _ in range(40)])
+    assert not [name for name in names if name.startswith("conv")]  # the stem is all there is
+
+
+def test_statistics_agree_with_scipy() -> None:
+    from scipy.stats import spearmanr
+
+    rng = np.random.default_rng(0)
+    a, b = rng.integers(0, 9, 40).astype(float), rng.integers(0, 9, 40).astype(float)
+    assert spearman(a, b + a) == pytest.approx(spearmanr(a, b + a).statistic)
+    low, high = spearman_interval(a, b + a)
+    assert -1 <= low < spearman(a, b + a) < high <= 1
+    assert spearman(a, np.ones(40)) == 0.0
+
+
+# --- the test is on others -----------------------------------------------------------------------------
+
+
+def test_what_is_held_out_touches_no_coefficient(space: StageSpace, noisy: SampleFile) -> None:
+    found = fit(space, noisy.samples, conditions_of(space), PLAN)
+    held_out = {network.key for network in found.held_out}
+    assert len(held_out) == 30
+    assert not held_out & {network.key for network in found.fitted}
+    lies = [
+        replace(sample, ratio=17.0 * sample.ratio) if sample.architecture.key in held_out else sample
+        for sample in noisy.samples
+    ]
+    misled = fit(space, lies, conditions_of(space), PLAN)
+    assert misled.model.coefficients == found.model.coefficients
+    assert misled.model.fingerprint == found.model.fingerprint
+    assert misled.model.quality is not None
+    assert misled.model.quality.mape > 0.5  # and what is told of them is told of what was measured
+
+
+def test_who_is_held_out_depends_on_the_seed_and_not_on_the_order(noisy: SampleFile) -> None:
+    def keys(samples, seed: int) -> set[str]:
+        _, held_out = divide(samples, replace(PLAN, seed=seed))
+        return {sample.architecture.key for sample in held_out}
+
+    assert keys(noisy.samples, 0) == keys(noisy.samples[::-1], 0) != keys(noisy.samples, 1)
+    first = [sample.architecture.key for sample in noisy.samples[:30]]
+    assert 3 < len(keys(noisy.samples, 0) & set(first)) < 20  # from the whole session
+
+
+def test_too_few_measurements_are_said(noisy: SampleFile) -> None:
+    with pytest.raises(InputError, match="120 networks are measured, and 130 are wanted"):
+        divide(noisy.samples, replace(PLAN, networks=100))
+
+
+# --- nothing measured is lost --------------------------------------------------------------------------
+
+
+def test_an_interrupted_session_goes_on_and_measures_no_network_again(space, tmp_path: Path) -> None:
+    truth, path = a_model(space), tmp_path / "m.jsonl"
+    whole = measured(tmp_path / "whole.jsonl", space, Machine(truth), FEW)
+    with pytest.raises(KeyboardInterrupt):
+        measured(path, space, Machine(truth, stop_after=7), FEW)
+    assert len(SampleFile(path, space).samples) == 7
+    with pytest.raises(KeyboardInterrupt):
+        measured(path, space, Machine(truth, stop_after=25), FEW)  # in the second measurements
+    file = SampleFile(path, space)
+    assert lacking(file.samples, FEW) == 2
+    last = Machine(truth)
+    file = measured(path, space, last, FEW)
+    assert len(last.asked) == 2
+    assert lacking(file.samples, FEW) == 0
+    keys = [(s.architecture.key, s.retest) for s in file.samples]
+    assert keys == [(s.architecture.key, s.retest) for s in whole.samples]
+    assert len(set(keys)) == len(keys) == FEW.measurements
+    ours, theirs = (fit(space, f.samples, conditions_of(space), FEW).model for f in (file, whole))
+    assert ours == theirs
+
+
+def test_more_networks_take_up_what_is_measured(space, tmp_path: Path) -> None:
+    path = tmp_path / "m.jsonl"
+    measured(path, space, Machine(a_model(space)), FEW)
+    machine = Machine(a_model(space))
+    more = replace(FEW, networks=25)
+    file = measured(path, space, machine, more)
+    assert len(machine.asked) == 5
+    assert lacking(file.samples, more) == 0
+
+
+def test_a_torn_last_line_is_dropped_and_measured_again(space, tmp_path: Path) -> None:
+    path = tmp_path / "m.jsonl"
+    file = measured(path, space, Machine(a_model(space)), FEW)
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:-1]) + lines[-1][:100])
+    torn = SampleFile(path, space)
+    assert len(torn.samples) == len(file.samples) - 1
+    measured(path, space, Machine(a_model(space)), FEW)
+    assert path.read_bytes().splitlines(keepends=True) == lines
+    path.write_bytes(lines[0][:40])  # killed in the first line
+    assert SampleFile(path, space).conditions is None
+    measured(path, space, Machine(a_model(space)), FEW)
+    assert path.read_bytes().splitlines(keepends=True) == lines
+
+
+@pytest.mark.parametrize(
+    ("line", "change", "message"),
+    [
+        (3, lambda text: text[:50], "is no line of JSON"),
+        (3, lambda text: "[]", "the line must hold keys and values"),
+        (
+            3,
+            lambda text: text.replace('"ratio"', '"ration"'),
+            "the line.ration is an unknown key; did you mean ratio",
+        ),
+        (2, lambda text: re.sub(r'"ratio": [\d.e-]+', '"ratio": -1.0', text), "ratio must be at least"),
+        (2, lambda text: re.sub(r'"ratio": [\d.e-]+', '"ratio": NaN', text), "ratio must be"),
+        (
+            4,
+            lambda text: text.replace('"stride": 2', '"stride": 3'),
+            "architecture.stem.stride|architecture.stages",
+        ),
+        (
+            4,
+            lambda text: text.replace('"image_size": 224', '"image_size": 96'),
+            "must be a network of the space",
+        ),
+        (1, lambda text: text.replace('"format": 1', '"format": 2'), "format must be 1, got 2"),
+        (1, lambda text: text.replace('"batch": 1', '"batch": "x"'), "batch must be a whole number"),
+    ],
+)
+def test_a_corrupt_line_is_named(line: int, change, message: str, space, noisy, tmp_path: Path) -> None:
+    lines = noisy.path.read_text().splitlines()[:6]
+    changed = change(lines[line - 1])
+    assert changed != lines[line - 1]
+    lines[line - 1] = changed
+    path = tmp_path / "m.jsonl"
+    path.write_text("\n".join(lines) + "\n")
+    with pytest.raises(InputError, match=rf"m\.jsonl:{line}: .*({message})"):
+        SampleFile(path, space)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"device_name": "another"}, "have device_name 'a machine', and here it is 'another'"),
+        ({"threads": 2}, "have threads 1, and here it is 2"),
+        (
+            {"versions": {"python": "3.11.1", "torch": "3"}},
+            "have versions torch 2.13, and here it is torch 3",
+        ),
+        ({"versions": {"python": "3.11.2", "torch": "2.13"}}, ""),
+        ({"space": "renamed"}, ""),
+    ],
+)
+def test_measurements_of_another_machine_are_not_mixed(changes, message: str, space, tmp_path: Path) -> None:
+    path = tmp_path / "m.jsonl"
+    measured(path, space, Machine(a_model(space)), FEW)
+    file = SampleFile(path, space)
+    if not message:
+        with file.writing(conditions_of(space, **changes)):
+            return
+    with pytest.raises(InputError, match=message), file.writing(conditions_of(space, **changes)):
+        pass
+
+
+def test_measurements_of_another_space_are_refused(noisy: SampleFile) -> None:
+    with pytest.raises(InputError, match="are of another space, which was called 'mnasnet'"):
+        SampleFile(noisy.path, load_space("mnasnet", {"choices.kernel": [3, 5, 7]}))
+
+
+def test_two_processes_do_not_measure_into_one_file(space, tmp_path: Path) -> None:
+    first, second = (SampleFile(tmp_path / "m.jsonl", space) for _ in range(2))
+    busy = pytest.raises(InputError, match="another process measures into it")
+    with first.writing(conditions_of(space)), busy, second.writing(conditions_of(space)):
+        pass
+
+
+def test_networks_that_cannot_be_run_are_recorded_and_others_drawn(space, tmp_path: Path) -> None:
+    truth, path = a_model(space), tmp_path / "m.jsonl"
+    machine = Machine(truth, fails=lambda network: int(network.key[0], 16) < 4)
+    file = measured(path, space, machine, FEW, group=4)
+    errors = [sample for sample in file.samples if sample.error]
+    assert errors
+    assert {sample.error for sample in errors} == {"out of memory"}
+    assert lacking(file.samples, FEW) == 0
+    again = Machine(truth)
+    measured(path, space, again, FEW)
+    assert not again.asked
+    with pytest.raises(InputError, match="5 networks in a row cannot be run; the last: out of memory"):
+        measured(tmp_path / "n.jsonl", space, Machine(truth, fails=lambda network: True), FEW)
+
+
+def test_a_space_with_too_few_networks_is_said(tmp_path: Path) -> None:
+    stages = [{"channels": 16, "choices": {"kernel": [3, 5]}}]
+    tiny = load_space(
+        {"name": "tiny", "image_size": 32, "stem": {"channels": 8}, "head": {"channels": 0}, "stages": stages}
+    )
+    with pytest.raises(InputError, match="30 different networks are wanted, and 'tiny' gave only 2"):
+        measured(tmp_path / "m.jsonl", tiny, Machine(a_model(tiny)), FEW)
+
+
+# --- the commands --------------------------------------------------------------------------------------
+
+SIZES = ["--networks", "90", "--held-out", "30", "--retests", "10"]
+
+
+@pytest.fixture
+def fitted(noisy: SampleFile, in_tmp: Path, capsys) -> Path:
+    """A model that the command wrote."""
+    (in_tmp / "m.jsonl").write_bytes(noisy.path.read_bytes())
+    arguments = ["latency", "fit", "mnasnet", "-o", "latency.json", "--measurements", "m.jsonl", *SIZES]
+    code, out, err = nas(capsys, *arguments, "--plot", "fit.png")
+    assert (code, err) == (0, "")
+    assert re.search(r"Spearman 0\.9\d\d \[0\.\d+, [01]\.\d+\], Kendall 0\.\d+, mean error \d\.\d %", out)
+    assert "30 networks that were not among the 90 fitted" in out
+    assert "MACs alone: Spearman" in out
+    assert "measured a second time" in out
+    assert (in_tmp / "fit.png").read_bytes().startswith(b"\x89PNG")
+    document = json.loads(nas(capsys, *arguments, "--json")[1])
+    model = load_latency_model("latency.json")
+    assert document["fingerprint"] == model.fingerprint
+    assert document["quality"]["held_out"] == 30
+    assert document["coefficients"] == model.coefficients
+    return in_tmp / "latency.json"
+
+
+def test_fit_and_predict_from_measurements(fitted: Path, capsys) -> None:
+    model = load_latency_model(fitted)
+    code, out, err = nas(capsys, "latency", "predict", "mobilenet_v2", "--model", str(fitted))
+    assert (code, err) == (0, "")
+    assert "mobilenet_v2" in out
+    document = json.loads(
+        nas(capsys, "latency", "predict", "mobilenet_v2", "--model", "latency.json", "--json")[1]
+    )
+    (one,) = document["networks"]
+    space = load_space("mnasnet")
+    assert one["latency_ms"] == pytest.approx(model.predict(space.skeleton))
+    assert one["ratio"] == pytest.approx(one["latency_ms"] / model.reference_ms)
+    refused = nas(capsys, "latency", "predict", "efficientnet_b0", "--model", "latency.json")
+    assert refused[0] == 2
+    assert refused[2].startswith("nas: efficientnet_b0: stages[0] has swish, of which the latency model")
+    assert refused[2].count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["fit", "mnasnte", "-o", "l.json"], "did you mean mnasnet"),
+        (["fit", "mnasnet", "-o", "l.yaml"], "l.yaml: must end in .json"),
+        (["fit", "mnasnet", "-o", "l.json", "--plot", "l.bmp"], "l.bmp: must end in"),
+        (["fit", "mnasnet", "-o", "l.json", "--networks", "3"], "--networks"),
+        (["fit", "mnasnet", "-o", "l.json", "--device", "tpu"], "--device must be cpu or cuda, got 'tpu'"),
+        (
+            ["fit", "mnasnet", "-o", "l.json", "--reference", "b0"],
+            "--reference is 'b0', which is no known network",
+        ),
+        (["fit", "mnasnet", "-o", "l.json", "--reference", ""], "--reference must be a network"),
+        (
+            ["fit", "mnasnet", "-o", "l.json", "--measurements", "m.jsonl", "--threads", "2"],
+            "m.jsonl: its measurements have --threads 1, not 2; --measurements takes another file",
+        ),
+        (
+            ["fit", "mnasnet", "-o", "l.json", "--measurements", "m.jsonl"],  # more networks, on this machine
+            "m.jsonl: its measurements have device_name 'a machine', and here it is",
+        ),
+        (["predict", "mobilenet_v2", "--model", "none.json"], "none.json: no such file"),
+        (["predict", "mobilenet_v2", "--model", "broken.json"], "broken.json: format is missing"),
+    ],
+)
+def test_mistakes_are_one_line_and_nothing_is_written(
+    arguments, message, noisy, in_tmp: Path, capsys
+) -> None:
+    (in_tmp / "m.jsonl").write_bytes(noisy.path.read_bytes())
+    (in_tmp / "broken.json").write_text("{}")
+    code, out, err = nas(capsys, "latency", *arguments)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert err.count("\n") == 1
+    assert not (in_tmp / "l.json").exists()
+
+
+def test_the_command_measures_keeps_each_line_and_goes_on_after_ctrl_c(
+    in_tmp: Path, capsys, monkeypatch
+) -> None:
+    space = load_space("digits")
+    machine = Machine(a_model(space), stop_after=12)
+
+    def measure(networks, protocol, num_classes, in_channels, on_failure):
+        assert (protocol.threads, protocol.repeats, num_classes, in_channels) == (1, 15, 10, 1)
+        return [latency for latency in machine(networks) if not isinstance(latency, Exception)]
+
+    monkeypatch.setattr("trainers.latency.measure_latencies", measure)
+    arguments = ["latency", "fit", "digits", "-o", "l.json", "--classes", "10", "--channels", "1"]
+    arguments += ["--networks", "20", "--held-out", "10", "--retests", "4"]
+    code, out, err = nas(capsys, *arguments)
+    assert (code, out) == (130, "")
+    assert "12 measurements were made, 22 are left; the same command goes on" in err
+    assert len(Path("l.measured.jsonl").read_text().splitlines()) == 1 + 12
+    assert not Path("l.json").exists()
+    machine.stop_after = None
+    assert nas(capsys, *arguments[:5], *arguments[9:])[0] == 0  # classes and channels are the file's
+    assert len(machine.asked) == 34
+    model = load_latency_model("l.json")
+    assert (model.num_classes, model.in_channels, model.space) == (10, 1, "digits")
+
+
+def test_a_model_that_cannot_be_written_leaves_the_old_one(fitted: Path, capsys, monkeypatch) -> None:
+    before = fitted.read_bytes()
+
+    def full(self, *arguments, **options) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    arguments = ["latency", "fit", "mnasnet", "-o", "latency.json", "--measurements", "m.jsonl", *SIZES]
+    code, _, err = nas(capsys, *arguments, "--seed", "1")
+    assert code == 2
+    assert "latency.json: cannot be written: No space left" in err
+    assert fitted.read_bytes() == before
+
+
+def test_real_networks_are_measured_and_failures_keep_their_place(in_tmp: Path, monkeypatch) -> None:
+    from nas.latency_fit_commands import _measurer
+    from trainers.latency import LatencyProtocol
+
+    space = load_space("digits")
+    rng = np.random.default_rng(0)
+    networks = [space.decode(space.random(rng)) for _ in range(3)]
+    building = type(networks[0]).build
+
+    def build(network, *arguments, **options):
+        if network is networks[1]:
+            raise RuntimeError("too large")
+        return building(network, *arguments, **options)
+
+    monkeypatch.setattr(type(networks[0]), "build", build)
+    found = _measurer(LatencyProtocol(repeats=2, warmup=1, reference="mobilenet_v2"), 10, 1)(networks)
+    assert [found[0].key, found[2].key] == [networks[0].key, networks[2].key]
+    assert isinstance(found[1], Exception)
+    assert found[0].ratio > 0
+
+
+def test_plans_and_samples_name_what_is_wrong(space: StageSpace) -> None:
+    network = space.skeleton
+    assert Sample(architecture=network, error="broke").ratio == 0.0
+    assert FEW.measurements == 34
+    with pytest.raises(ValueError, match="ratio must be at least"):
+        Sample(architecture=network, repeats=3)
+    unpaired = replace(latency_of(network, 3.0), ratio=None)
+    with pytest.raises(InputError, match="need a reference network"):
+        list(latency_fit._measured([network], lambda networks: [unpaired], retest=False))
