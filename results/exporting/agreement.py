@@ -9,6 +9,7 @@ same sums gives some 1e-6 in a network of tens of layers; a wrong weight or a wr
 from __future__ import annotations
 
 import hashlib
+import importlib
 import subprocess
 import sys
 import tempfile
@@ -178,9 +179,7 @@ def checked(path: Path, given: Probe, write_seconds: float = 0.0) -> Agreement:
     )
 
 
-def _difference(
-    found: list[Tensor], expected: tuple[Tensor, ...]
-) -> tuple[float | None, float | None, str]:
+def _difference(found: list[Tensor], expected: tuple[Tensor, ...]) -> tuple[float | None, float | None, str]:
     """Largest absolute and relative difference over all batches, or why there is none."""
     import torch
 
@@ -282,9 +281,9 @@ def _from_onnx(path: Path, given: Probe) -> list[Tensor]:
     """What onnxruntime makes of ``model.onnx`` on the processor."""
     if not importable("onnxruntime"):
         raise UnverifiableError(f"onnxruntime is not installed: pip install '{EXTRA}'")
-    import onnxruntime
     import torch
 
+    onnxruntime = importlib.import_module("onnxruntime")  # it has no types
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = torch.get_num_threads()
