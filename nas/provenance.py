@@ -29,7 +29,7 @@ _PREPARED = {
 def provenance_of(found: Found) -> Provenance:
     """What is known of a network that a run trained and whose weights it kept.
 
-    Data that are elsewhere now, or others than those of the run, leave what depends on them unknown.
+    Data that are elsewhere now leave what depends on them unknown; of others than the run's it is said.
 
     Raises:
         InputError: the run's configuration or journal cannot be read.
@@ -42,13 +42,19 @@ def provenance_of(found: Found) -> Provenance:
     protocol = None if table else _protocol(config)
     size = found.architecture.image_size
     trained_at = size if protocol is None else protocol.image_size or size
+    data = None if protocol is None else data_facts(run, config, protocol, trained_at)
+    shape = (found.num_classes, found.in_channels)
+    if data is not None and data.mean is not None and (len(data.class_names), len(data.mean)) != shape:
+        data = DataFacts(
+            name=data.name, why_unknown="the data of that name now have other classes or channels"
+        )
     return Provenance(
         origin=found.origin,
         weights="trained" if found.weights is not None else "untrained",
         accuracy=trial.accuracy if found.weights is not None else None,
         trainings=1 if protocol is None else protocol.seeds,
         trained_at=None if trained_at == size else trained_at,
-        data=None if protocol is None else data_facts(run, config, protocol, trained_at),
+        data=data,
         protocol=config.get("protocol") if protocol is not None else None,
         search=_search_facts(run, found, config),
     )
@@ -85,9 +91,7 @@ def data_facts(
         facts = _of_cache(section) if section.get("cache") else _of_name(name, image_size)
     except InputError as error:
         return DataFacts(name=name, why_unknown=f"the data are not there now: {error}")
-    if not _same(run, protocol, facts):
-        return DataFacts(name=name, why_unknown="the data that are there now are not those of the run")
-    return facts
+    return replace(facts, confirmed=_same(run, protocol, facts))
 
 
 def _of_name(name: str, image_size: int) -> DataFacts:

@@ -15,7 +15,7 @@ from results.exporting.agreement import BATCHES, SEED, TOLERANCE, Agreement
 from results.exporting.card_use import USES
 from results.exporting.markdown import bullets, code, table
 from results.exporting.provenance import DataFacts, Provenance
-from results.wording import count, percent
+from results.wording import count, count_of, percent
 from search_space import Architecture, cost, stage_table
 
 MARK = "<!-- model card of a bundle by nas export; its files may be written over by the next one -->"
@@ -63,7 +63,8 @@ def card_text(facts: CardFacts) -> str:
         "## Agreement\n\n" + _agreement(facts),
         "## Limits\n\n" + _limits(facts.provenance),
         "## Licence\n\n" + _licence(facts.provenance),
-        "## Versions\n\n" + bullets((name, code(version)) for name, version in facts.versions.items()),
+        "## Versions\n\n"
+        + bullets((name, code(version or "not installed")) for name, version in facts.versions.items()),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -84,8 +85,8 @@ def _front_matter(facts: CardFacts) -> str:
 def _summary(facts: CardFacts) -> str:
     network, known = facts.architecture, facts.provenance
     lines = [
-        f"A convolutional network for images of {network.image_size}x{network.image_size} pixels with "
-        f"{facts.in_channels} channels, with {facts.num_classes} outputs."
+        f"A convolutional network for images of {network.image_size}x{network.image_size} pixels and "
+        f"{count_of(facts.in_channels, 'channel')}, with {count_of(facts.num_classes, 'output')}."
     ]
     if known.origin:
         lines.append(f"It is {code(known.origin)}.")
@@ -131,8 +132,8 @@ def _cost(facts: CardFacts) -> str:
     return (
         "## Cost\n\n"
         f"{macs:,} MACs ({count(macs)}, which papers call FLOPS) and {params:,} parameters ({count(params)}) "
-        f"at {facts.architecture.image_size} pixels, {facts.num_classes} classes and {facts.in_channels} "
-        "channels. One multiply-add is one MAC; convolutions and linear layers are counted."
+        f"at {facts.architecture.image_size} pixels, {count_of(facts.num_classes, 'class', 'classes')} and "
+        f"{count_of(facts.in_channels, 'channel')}. One multiply-add is one MAC; convolutions and linear layers are counted."
     )
 
 
@@ -148,8 +149,8 @@ def accuracy_words(known: Provenance) -> str:
     of = f" of {images:,} images" if images else ""
     text = (
         f"**{percent(known.accuracy)}** on the validation part{of}, which was held out of the training "
-        "data. Networks were compared by it, which flatters the best of them a little. The test part was never "
-        "seen."
+        "data. Networks were compared by it, which flatters the best of them a little. The test part was "
+        "never seen."
     )
     if known.trainings > 1:
         text += f" It is the mean of {known.trainings} trainings; the weights are of the last."
@@ -179,7 +180,14 @@ def _inputs(facts: CardFacts) -> str:
         "divided by the deviation, channel by channel. No file does this by itself. The constants are those "
         "of the training images:"
     )
-    return "\n".join([*lines, "", f"- mean: {mean}", f"- deviation: {std}"])
+    lines += ["", f"- mean: {mean}", f"- deviation: {std}"]
+    return "\n".join(lines if data.confirmed else [*lines, "", UNCONFIRMED])
+
+
+UNCONFIRMED = (
+    "**Not confirmed:** these are the data of that name as they are now. What the run noted of its data and "
+    "protocol does not lead to them: they, or this library, changed since."
+)
 
 
 def _data(data: DataFacts | None) -> str:
@@ -189,7 +197,7 @@ def _data(data: DataFacts | None) -> str:
     classes = ""
     if 0 < len(data.class_names) <= _MOST_CLASSES:
         classes = ", ".join(code(name) for name in data.class_names)
-    return bullets(
+    listed = bullets(
         [
             ("name", code(data.name)),
             ("images", counts),
@@ -199,6 +207,7 @@ def _data(data: DataFacts | None) -> str:
             ("licence", data.licence),
         ]
     )
+    return listed if data.confirmed or data.fingerprint is None else f"{listed}\n\n{UNCONFIRMED}"
 
 
 def _protocol(known: Provenance) -> str:
@@ -248,8 +257,8 @@ def _agreement(facts: CardFacts) -> str:
     words = (
         f"Each file was loaded back from the disk and run on batches of {batches} (standard normal, seed "
         f"{SEED}), beside the network in eager mode in float32 on a CPU. The relative difference is the "
-        f"largest difference of a logit over the largest logit; at most {TOLERANCE:.0e} is wanted. `verify.json` has "
-        "the details and the SHA-256 of each file."
+        f"largest difference of a logit over the largest logit; at most {TOLERANCE:.0e} is wanted. "
+        "`verify.json` has the details and the SHA-256 of each file."
     )
     return f"{words}\n\n{table(AGREEMENT_COLUMNS, agreement_rows(facts.agreements, quote=True))}"
 

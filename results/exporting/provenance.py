@@ -17,6 +17,7 @@ class DataFacts:
         name: of the data set.
         fingerprint: SHA-256 of images, size and split; None where the data are not there to be asked.
         why_unknown: why there is no fingerprint, no mean and no deviation; empty where there are.
+        confirmed: whether the run measured on these very data, by its journal.
         mean, std: of the training images, a channel, in units of 0 to 1: what inputs are normalised by.
         class_names: one an output, in order.
         counts: images of a part, by its name.
@@ -27,6 +28,7 @@ class DataFacts:
     name: str
     fingerprint: str | None = None
     why_unknown: str = ""
+    confirmed: bool = False
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     class_names: tuple[str, ...] = ()
