@@ -32,6 +32,8 @@ FORMAT = 1  # of verify.json
 _LIBRARIES = ("torch", "onnx", "onnxscript", "onnxruntime", "safetensors", "timm", "numpy", "nas-road")
 _OURS = {CARD: MARK, "model.py": "def load_weights("}  # what tells a file of a bundle from one of the user
 
+WRITTEN: Mapping[str, str] = FILES  # a format's file, in the order of writing
+
 Tell = Callable[[str], None]
 
 
@@ -199,7 +201,7 @@ def write_files(
     seconds: dict[str, float] = {}
     absent: dict[str, str] = {}
     shared: dict[str, Any] = {}  # the graph is captured once
-    for kind, name in FILES.items():
+    for kind, name in WRITTEN.items():
         tell(f"writing {name}")
         began = time.perf_counter()
         try:

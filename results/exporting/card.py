@@ -133,7 +133,8 @@ def _cost(facts: CardFacts) -> str:
         "## Cost\n\n"
         f"{macs:,} MACs ({count(macs)}, which papers call FLOPS) and {params:,} parameters ({count(params)}) "
         f"at {facts.architecture.image_size} pixels, {count_of(facts.num_classes, 'class', 'classes')} and "
-        f"{count_of(facts.in_channels, 'channel')}. One multiply-add is one MAC; convolutions and linear layers are counted."
+        f"{count_of(facts.in_channels, 'channel')}. One multiply-add is one MAC; "
+        "convolutions and linear layers are counted."
     )
 
 
