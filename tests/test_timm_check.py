@@ -1,5 +1,6 @@
-"""timm builds from our arguments what we build. Skipped where timm is not installed; see `tests.timm_stub`."""
+"""timm builds from our arguments what we build; without timm skipped, see `tests.timm_stub`."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ from search_space import (
 from tests.test_architecture import small
 from tests.timm_stub import HAVE_TIMM, WITHOUT_TIMM, importable_timm
 
-needs_timm = pytest.mark.skipif(not HAVE_TIMM, reason=WITHOUT_TIMM)
+needs_timm = pytest.mark.usefixtures("timm")
 
 
 def of_timm(**changes) -> Architecture:
@@ -33,9 +34,17 @@ def of_timm(**changes) -> Architecture:
     return small(**{"stem": Stem(channels=8), "head": Head(channels=16), **changes})
 
 
-def check(architecture: Architecture, **options) -> TimmCheck:
+@pytest.fixture(scope="module")
+def timm() -> Iterator[None]:
+    """timm can be imported."""
+    if not HAVE_TIMM:
+        pytest.skip(WITHOUT_TIMM)
     with importable_timm():
-        return timm_difference(architecture, num_classes=10, in_channels=1, **options)
+        yield
+
+
+def check(architecture: Architecture, **options) -> TimmCheck:
+    return timm_difference(architecture, num_classes=10, in_channels=1, **options)
 
 
 def test_without_timm_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from enum import Enum
 from importlib.util import find_spec
 from types import ModuleType
-from unittest.mock import patch
 
 from torch import nn
 
@@ -51,17 +50,21 @@ def importable_timm() -> Iterator[None]:
 
     Afterwards neither is loaded, for nothing else may take the stand-ins for torchvision.
     """
-    with patch.dict(sys.modules):
-        try:
-            import torchvision  # noqa: F401
-        except Exception:  # a wheel that does not fit this torch raises what it likes
-            for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
-                del sys.modules[name]
-            for name, contents in MODULES.items():
-                module = ModuleType(name)
-                module.__dict__.update(contents)
-                sys.modules[name] = module
-                parent, _, child = name.rpartition(".")
-                if parent:
-                    setattr(sys.modules[parent], child, module)
+    try:
+        import torchvision  # noqa: F401
+    except Exception:  # a wheel that does not fit this torch raises what it likes
+        forget("torchvision")
+        for name, contents in MODULES.items():
+            module = ModuleType(name)
+            module.__dict__.update(contents)
+            sys.modules[name] = module
+    try:
         yield
+    finally:
+        forget("timm", "torchvision")
+
+
+def forget(*packages: str) -> None:
+    """Unload packages."""
+    for name in [name for name in sys.modules if name.split(".")[0] in packages]:
+        del sys.modules[name]
