@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import json
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from results.exporting.graphs import EXTRA, INPUT, importable, quiet
+from results.exporting.timm_check import build_timm, differing, imported
 from search_space import Architecture, load_architecture
 
 if TYPE_CHECKING:
@@ -291,6 +293,26 @@ def _from_onnx(path: Path, given: Probe) -> list[Tensor]:
     return [torch.from_numpy(session.run(None, {INPUT: batch.numpy()})[0]) for batch in given.images]
 
 
+def _from_timm(path: Path, given: Probe) -> list[Tensor]:
+    """What timm's EfficientNet of these arguments gives with our weights, which it takes in their order."""
+    from safetensors.torch import load_file
+
+    arguments = json.loads(path.read_bytes())
+    with quiet():
+        try:
+            timm = imported()
+        except Exception as error:  # a package that does not fit this torch raises what it likes
+            raise UnverifiableError(f"timm cannot be imported: {_in_short(error)}") from None
+        model = build_timm(timm, arguments)
+    theirs, ours = model.state_dict(), load_file(path.with_name("weights.safetensors"))
+    order = given.architecture.build(given.num_classes, given.in_channels).state_dict()
+    tensors = [ours[name] for name in order]  # the file has them by name
+    if others := list(differing(dict(zip(order, tensors, strict=True)), theirs)):
+        raise ValueError(f"timm builds another network: {'; '.join(others[:3])}")
+    model.load_state_dict(dict(zip(theirs, tensors, strict=True)))
+    return _run(model.eval(), given)
+
+
 def _from_pt2(path: Path, given: Probe) -> list[Tensor]:
     """What `torch.export.load` makes of ``model.pt2``."""
     import torch
@@ -304,6 +326,7 @@ Check = Callable[[Path, Probe], "list[Tensor]"]
 CHECKS: Mapping[str, tuple[str, Check]] = {
     "architecture.yaml": ("load_architecture, build, weights.safetensors", _from_description),
     "architecture.json": ("load_architecture, build, weights.safetensors", _from_description),
+    "architecture.timm.json": ("timm's EfficientNet, weights.safetensors by order", _from_timm),
     "weights.safetensors": ("safetensors, into the architecture's own module", _with_weights),
     "model.py": ("python -I with torch and without this library; its own reader of weights", _from_source),
     "model.pt2": ("torch.export.load", _from_pt2),

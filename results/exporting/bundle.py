@@ -115,7 +115,8 @@ def write_bundle(
     written, absent = write_files(subject, folder, opset=opset, tell=tell)
     tell("running the network")
     given = probe(subject.model, subject.architecture, subject.num_classes, subject.in_channels)
-    agreements = verify_files(folder, written, given, subject, tell)
+    agreements = verify_files(folder, written, given, tell)
+    tell("writing the card and the proof")
     facts = CardFacts(
         architecture=subject.architecture,
         num_classes=subject.num_classes,
@@ -251,29 +252,14 @@ def content_of(
 
 
 def verify_files(
-    folder: Path, written: Mapping[str, float], given: Probe, subject: Subject, tell: Tell = lambda text: None
+    folder: Path, written: Mapping[str, float], given: Probe, tell: Tell = lambda text: None
 ) -> list[Agreement]:
     """Load each file back from the disk, and compare; `written` has the seconds that each took to write."""
     found = []
     for name, seconds in written.items():
         tell(f"checking {name}")
-        if name == FILES["timm"]:
-            found.append(_timm(folder / name, subject, seconds))
-        else:
-            found.append(checked(folder / name, given, seconds))
+        found.append(checked(folder / name, given, seconds))
     return found
-
-
-def _timm(path: Path, subject: Subject, write_seconds: float) -> Agreement:
-    """Whether timm builds the same network from the arguments, where it can be asked."""
-    return Agreement(
-        file=path.name,
-        sha256=sha256_of(path),
-        size=path.stat().st_size,
-        loaded="timm's EfficientNet, our weights by order",
-        why="timm cannot be imported",
-        write_seconds=write_seconds,
-    )
 
 
 def proof_of(
