@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from controller import Objective, create_controller
+    from nas.bundle import export_bundle
     from nas.config import SearchConfig, load_config, parse_config
     from nas.efficientnet import (
         EfficientNetB0,
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "controller": ("Objective", "create_controller"),
+    "nas.bundle": ("export_bundle",),
     "nas.config": ("SearchConfig", "load_config", "parse_config"),
     "nas.efficientnet": tuple(f"EfficientNetB{number}" for number in range(8)),
     "nas.launch": ("SearchEnd", "run_search"),
@@ -109,6 +111,7 @@ __all__ = [
     "cost",
     "create_controller",
     "efficientnet_family",
+    "export_bundle",
     "family_under",
     "front_of",
     "hypervolume",

@@ -1,9 +1,8 @@
-"""``nas show`` and ``nas export``: what is done with one architecture."""
+"""``nas show``: one architecture."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -80,42 +79,3 @@ def architecture_facts(found: Found, classes: int, channels: int) -> dict[str, A
     facts |= {"table": [row.to_json() for row in stage_table(network, classes, channels)]}
     facts |= {"trial": None if found.trial is None else found.trial.to_json()}
     return facts
-
-
-@architecture_app.command()
-def export(
-    architecture: ArchArgument,
-    output: Annotated[Path, typer.Option("-o", "--output", help="A file by its ending, or a folder.")],
-    kind: Annotated[
-        str | None, typer.Option("--format", help="yaml, json, timm or safetensors; else by the ending.")
-    ] = None,
-    json_output: JsonOption = False,
-) -> None:
-    """Write an architecture, with its weights where trained: nas export quickstart@best -o network/"""
-    from nas.lookup import find_architecture
-    from results import export as write_export
-
-    found = find_architecture(architecture)
-    files = write_export(
-        found.architecture,
-        output,
-        found.weights,
-        note=found.origin,
-        kind=kind,
-        num_classes=found.num_classes,
-        in_channels=found.in_channels,
-    )
-    if json_output:
-        print_json({"files": [str(path) for path in files]})
-        return
-    for path in files:
-        out.print(f"wrote {path}", soft_wrap=True)
-    trial = found.trial
-    if trial is not None and found.weights is None and kind is None:
-        why = "when it finished it was neither recommended nor among the best search.keep_weights"
-        if trial.baseline is not None:
-            why = "it did not finish, or search.keep_weights was 0"
-        if found.kind != "search":
-            why = f"{'an audit' if found.kind == 'audit' else 'a run of scaling'} keeps none"
-        title = trial.title if found.kind == "search" else f"trial {trial.id}"
-        out.print(f"{title} has no weights: {why}", soft_wrap=True)

@@ -125,6 +125,18 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
         raise InputError(f"{path}: holds weights of another network: {first}") from None
 
 
+def tensor_shapes(path: str | Path) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the tensors in a ``.safetensors`` file.
+
+    Raises:
+        InputError: no such file, or no safetensors.
+    """
+    from safetensors import safe_open
+
+    with _readable(path), safe_open(path, framework="pt") as file:
+        return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+
+
 def transfer_weights(
     model: nn.Module, path: str | Path, *, classifier: bool = True, source: Architecture | None = None
 ) -> Transferred:

@@ -1,4 +1,7 @@
-"""Handing an architecture over: YAML, JSON, and trained weights as safetensors."""
+"""Handing an architecture over: as a description, as source, as a graph, and trained weights as safetensors.
+
+A bundle, which is all of it with a proof, is made by `results.exporting.bundle`.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +12,27 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from search_space import Architecture, InputError, timm_arguments
 from search_space.errors import suggestion
 
-_FILES = {
+if TYPE_CHECKING:
+    from results.exporting.bundle import Subject
+
+FILES = {
     "yaml": "architecture.yaml",
     "json": "architecture.json",
     "timm": "architecture.timm.json",
     "safetensors": "weights.safetensors",
+    "python": "model.py",
+    "pt2": "model.pt2",
+    "onnx": "model.onnx",
 }
-FORMATS = tuple(_FILES)
+FORMATS = tuple(FILES)
+DESCRIPTIONS = ("yaml", "json", "timm", "python")  # which need neither weights nor torch
+_ENDINGS = {"yml": "yaml", "py": "python", **{kind: kind for kind in FORMATS if kind != "python"}}
+_KNOWN_ENDINGS = ".yaml, .json, .timm.json, .safetensors, .py, .onnx or .pt2"
 
 
 def format_of(path: Path) -> str | None:
@@ -33,11 +46,20 @@ def format_of(path: Path) -> str | None:
         return None
     if path.name.endswith(".timm.json"):
         return "timm"
-    if ending == "yml":
-        return "yaml"
-    if ending not in FORMATS:
-        raise InputError(f"{path}: must be a folder, or end in .yaml, .json or .safetensors")
-    return ending
+    if ending not in _ENDINGS or ending == "timm":
+        raise InputError(f"{path}: must be a folder, or end in {_KNOWN_ENDINGS}")
+    return _ENDINGS[ending]
+
+
+def wanted_format(destination: Path, kind: str | None) -> str | None:
+    """The one format that is asked for, by name or by a file's ending; None for a folder of what there is.
+
+    Raises:
+        InputError: no such format, or an ending that is none.
+    """
+    if kind is not None and kind not in FORMATS:
+        raise InputError(f"format must be {', '.join(FORMATS)}, got {kind!r}{suggestion(kind, FORMATS)}")
+    return format_of(destination) if kind is None else kind
 
 
 def export(
@@ -49,56 +71,90 @@ def export(
     kind: str | None = None,
     num_classes: int = 1000,
     in_channels: int = 3,
+    subject: Subject | None = None,
+    opset: int | None = None,
 ) -> list[Path]:
-    """Write an architecture to a file, or everything there is of it into a folder.
+    """Write an architecture to a file, or its description and its weights into a folder.
 
     Args:
         architecture: what to hand over.
-        destination: a file that ends in ``.yaml``, ``.json`` or ``.safetensors``, or a folder.
+        destination: a file by its ending, or a folder.
         weights: trained weights, where there are any.
-        note: a comment for the YAML file, such as where the network comes from.
+        note: a comment for people, such as where the network comes from.
         kind: the one format to write, whatever the file's ending.
-        num_classes, in_channels: of the network, for timm's arguments.
+        num_classes, in_channels: of the network, for timm's arguments and the source.
+        subject: the network with its weights, which graphs are made of, and weights where there is no file.
+        opset: version of ONNX's operators; None is the default.
 
     Returns:
         The files written.
 
     Raises:
-        InputError: weights are asked for and there are none, or a file cannot be written.
+        InputError: weights are asked for and there are none, a library is missing, or a file cannot be
+            written.
     """
-    if kind is not None and kind not in FORMATS:
-        raise InputError(f"format must be {', '.join(FORMATS)}, got {kind!r}{suggestion(kind, FORMATS)}")
-    wanted = format_of(destination) if kind is None else kind
+    wanted = wanted_format(destination, kind)
     if kind is not None and (destination.is_dir() or not destination.suffix):
-        destination = destination / _FILES[kind]
+        destination = destination / FILES[kind]
     if wanted is None:
-        files = {kind: destination / _FILES[kind] for kind in ("yaml", "json")}
+        files = {kind: destination / FILES[kind] for kind in ("yaml", "json")}
         if weights is not None:
-            files["safetensors"] = destination / _FILES["safetensors"]
+            files["safetensors"] = destination / FILES["safetensors"]
     else:
         files = {wanted: destination}
-    if "safetensors" in files and weights is None:
+    if subject is None and weights is None and "safetensors" in files:
         raise InputError(f"{architecture.name} has no trained weights to export")
-    elsewhere = destination / _FILES["safetensors"]
+    elsewhere = destination / FILES["safetensors"]
     if wanted is None and weights is None and elsewhere.exists():
         raise InputError(f"{elsewhere}: is of another export, and {architecture.name} has no weights")
     if weights is not None and not os.access(weights, os.R_OK):
         raise InputError(f"{weights}: cannot be read")
-    comment = "".join(f"# {line}\n" for line in note.splitlines())
-    writers: dict[str, Callable[[Path], object]] = {
-        "yaml": lambda path: path.write_text(comment + architecture.to_yaml(), encoding="utf-8"),
-        "json": lambda path: path.write_text(
-            json.dumps(architecture.to_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-        ),
-        "timm": lambda path: path.write_text(
-            json.dumps(timm_arguments(architecture, num_classes, in_channels), indent=2) + "\n",
-            encoding="utf-8",
-        ),
-        "safetensors": lambda path: shutil.copyfile(weights or "", path),
-    }
     for kind, path in files.items():
-        write_whole(path, writers[kind])
+        if kind in DESCRIPTIONS:
+            content = description(kind, architecture, num_classes, in_channels, note)
+        elif kind == "safetensors" and weights is not None:
+            write_whole(path, lambda unfinished: shutil.copyfile(weights, unfinished))
+            continue
+        else:
+            content = _of_subject(kind, subject, opset)
+        write_whole(path, lambda unfinished, content=content: unfinished.write_bytes(content))  # type: ignore[misc]
     return list(files.values())
+
+
+def _of_subject(kind: str, subject: Subject | None, opset: int | None) -> bytes:
+    from results.exporting.bundle import content_of
+    from results.exporting.graphs import OPSET
+
+    if subject is None:
+        raise InputError(f"{FILES[kind]} needs the network with its weights (subject)")
+    return content_of(kind, subject, opset=OPSET if opset is None else opset)
+
+
+def description(
+    kind: str, architecture: Architecture, num_classes: int = 1000, in_channels: int = 3, note: str = ""
+) -> bytes:
+    """What a file of one of `DESCRIPTIONS` holds.
+
+    Args:
+        kind: of them.
+        architecture: the network.
+        num_classes, in_channels: for timm's arguments and the source.
+        note: where the network comes from, for people.
+
+    Raises:
+        FieldError: timm's strings cannot say the network.
+    """
+    if kind == "python":
+        from results.exporting.source import model_source
+
+        return model_source(architecture, num_classes, in_channels, note=note).encode()
+    if kind == "yaml":
+        comment = "".join(f"# {line}\n" for line in note.splitlines())
+        return (comment + architecture.to_yaml()).encode()
+    if kind == "json":
+        return (json.dumps(architecture.to_dict(), indent=2, ensure_ascii=False) + "\n").encode()
+    arguments = timm_arguments(architecture, num_classes, in_channels)
+    return (json.dumps(arguments, indent=2) + "\n").encode()
 
 
 def file_stem(name: str) -> str:

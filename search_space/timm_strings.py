@@ -146,7 +146,10 @@ def timm_arguments(
     channels = stem.channels
     for stage in architecture.stages:
         for block in stage.blocks(channels):
-            if block.se_channels and block.se_channels != round(block.in_channels * stage.se_ratio):
+            # as timm computes it, down to the rounding of floats: a half may go either way
+            expansion = block.inner_channels // block.in_channels if block.op == "mbconv" else 1
+            timms = round(block.inner_channels * (stage.se_ratio / expansion))
+            if block.se_channels and block.se_channels != timms:
                 raise FieldError("se_ratio", f"of {stage.se_ratio:g} is rounded otherwise by timm")
         channels = stage.channels
     return {
@@ -156,6 +159,8 @@ def timm_arguments(
         "act_layer": architecture.activation,
         "bn_eps": architecture.bn_eps,
         "pad_type": "same" if architecture.padding == "same" else "",
+        # beyond it timm dilates instead of striding
+        "output_stride": max(32, architecture.total_stride),
         "drop_rate": architecture.dropout,
         "drop_path_rate": architecture.drop_path,
         "num_classes": num_classes,

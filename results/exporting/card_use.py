@@ -1,0 +1,97 @@
+"""The blocks of code on a model card: each runs as it stands, in the folder of the bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+from results.exporting.provenance import DataFacts
+
+if TYPE_CHECKING:
+    from results.exporting.card import CardFacts
+
+
+class Use(NamedTuple):
+    """One way to use a bundle.
+
+    Attributes:
+        title: for people.
+        file: that must be there.
+        code: what the block holds.
+    """
+
+    title: str
+    file: str
+    code: Callable[[DataFacts | None, CardFacts], str]
+
+
+def _torch_alone(data: DataFacts | None, facts: CardFacts) -> str:
+    return f"""import torch
+
+from model import build_model, load_weights
+
+{_images(data, facts)}
+model = build_model()
+load_weights(model, "weights.safetensors")
+with torch.inference_mode():
+    logits = model.eval()(images)
+print(logits.argmax(1))"""
+
+
+def _onnx(data: DataFacts | None, facts: CardFacts) -> str:
+    return f"""import numpy as np
+import onnxruntime
+
+{_images(data, facts, numpy=True)}
+session = onnxruntime.InferenceSession("model.onnx", providers=["CPUExecutionProvider"])
+(logits,) = session.run(None, {{"images": images}})
+print(logits.argmax(1))"""
+
+
+def _pt2(data: DataFacts | None, facts: CardFacts) -> str:
+    return f"""import torch
+
+{_images(data, facts)}
+model = torch.export.load("model.pt2").module()
+with torch.inference_mode():
+    logits = model(images)
+print(logits.argmax(1))"""
+
+
+def _library(data: DataFacts | None, facts: CardFacts) -> str:
+    sizes = f"num_classes={facts.num_classes}, in_channels={facts.in_channels}"
+    return f"""import torch
+
+import nas
+
+{_images(data, facts)}
+model = nas.load_architecture("architecture.yaml").build({sizes})
+nas.load_weights(model, "weights.safetensors")
+with torch.inference_mode():
+    logits = model.eval()(images)
+print(logits.argmax(1))"""
+
+
+def _images(data: DataFacts | None, facts: CardFacts, *, numpy: bool = False) -> str:
+    """Stand-ins for a user's images, and what makes inputs of them."""
+    side, channels = facts.architecture.image_size, facts.in_channels
+    shape = f"(2, {channels}, {side}, {side})"
+    draw = f"np.random.randint(0, 256, {shape})" if numpy else f"torch.randint(0, 256, {shape})"
+    lines = [f"pixels = {draw}  # instead of your images, 0 to 255"]
+    if data is None or data.mean is None or data.std is None:
+        made = "(pixels / 255).astype(np.float32)" if numpy else "pixels / 255"
+        return "\n".join([*lines, f"images = {made}  # then normalised as the weights were trained"])
+    for name, values in (("mean", data.mean), ("std", data.std)):
+        listed = f"[{', '.join(f'{value:.8g}' for value in values)}]"
+        array = f"np.array({listed}, np.float32)" if numpy else f"torch.tensor({listed})"
+        lines.append(f"{name} = {array}.reshape(-1, 1, 1)")
+    made = "(pixels / 255 - mean) / std"
+    return "\n".join([*lines, f"images = ({made}).astype(np.float32)" if numpy else f"images = {made}"])
+
+
+USES = (
+    Use("With torch alone", "model.py", _torch_alone),
+    Use("With onnxruntime", "model.onnx", _onnx),
+    Use("With torch.export", "model.pt2", _pt2),
+    Use("With nas-road", "architecture.yaml", _library),
+)

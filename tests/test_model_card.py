@@ -1,0 +1,144 @@
+"""The model card: names are no markup, and nothing is claimed that is not known."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import nas as public
+from nas.bundle import subject_of
+from nas.lookup import Found, find_architecture
+from nas.provenance import provenance_of
+from results.exporting.bundle import Subject
+from results.exporting.card import CardFacts, card_text
+from results.exporting.markdown import code
+from results.exporting.provenance import DataFacts, Provenance
+from tests.bundles import TINY
+from tests.searching import Scripted, config
+
+
+@pytest.fixture(scope="module")
+def tiny() -> Subject:
+    """An untrained network of 16-pixel images, 1 channel, 4 classes."""
+    return subject_of(Found(architecture=TINY), num_classes=4, in_channels=1)
+
+
+def test_code_spans_hold_what_they_hold() -> None:
+    assert code("plain") == "`plain`"
+    assert code("a`b") == "``a`b``"
+    assert code("`") == "`` ` ``"
+    assert code("two\nlines\x1b[0m") == "`two lines [0m`"
+    assert code("") == ""
+
+
+HOSTILE = "`<script>alert(1)</script>` | [x](http://e) $x^2$ --- \"'{{}}: &amp; # **b**"
+
+
+def card_of(subject: Subject, **more: Any) -> str:
+    facts: dict[str, Any] = {"opset": 18, "agreements": [], "absent": {}, "versions": {}}
+    return card_text(
+        CardFacts(
+            architecture=subject.architecture,
+            num_classes=subject.num_classes,
+            in_channels=subject.in_channels,
+            provenance=subject.provenance,
+            **{**facts, **more},
+        )
+    )
+
+
+def test_names_on_a_card_are_no_markup(tiny: Subject) -> None:
+    data = DataFacts(name=HOSTILE, class_names=(HOSTILE, "```\n# b"), prepared=(HOSTILE,))
+    known = Provenance(
+        origin=HOSTILE,
+        weights="given",
+        weights_file=(HOSTILE, "0"),
+        data=data,
+        protocol={"epochs": HOSTILE},
+        search={"run": HOSTILE, "controller": HOSTILE},
+    )
+    subject = replace(tiny, architecture=TINY.renamed(HOSTILE), provenance=known)
+    text = card_of(subject, absent={"model.onnx": HOSTILE})
+    head, body = text.removeprefix("---\n").split("\n---\n", 1)
+    assert yaml.safe_load(head)["model_name"] == HOSTILE
+    without = re.sub(r"(?<!`)(`+)(?!`).*?(?<!`)\1(?!`)", "", body)  # as CommonMark finds code spans
+    assert "script" not in without
+    assert "http" not in without
+    rows = [line for line in body.splitlines() if line.startswith("| `epochs`")]
+    assert len(re.findall(r"(?<!\\)\|", rows[0])) == 3  # two cells
+
+
+@pytest.mark.parametrize(
+    ("known", "words"),
+    [
+        (Provenance(seed=7), ["**The weights are untrained**", "seed 7", "None: the weights are untrained."]),
+        (
+            Provenance(weights="given", weights_file=("w.safetensors", "ab" * 32)),
+            ["`w.safetensors`", "ab" * 32, "Not known: the weights came from a file"],
+        ),
+        (
+            Provenance(weights="trained", accuracy=0.9, trainings=3, trained_at=8),
+            ["**90.00 %** on the validation part", "never seen", "mean of 3 trainings", "at 8 pixels"],
+        ),
+    ],
+)
+def test_a_card_claims_no_more_than_is_known(tiny: Subject, known: Provenance, words: list[str]) -> None:
+    text = card_of(replace(tiny, provenance=known))
+    for word in words:
+        assert word in text
+    assert ("%" in text) == (known.accuracy is not None)
+    assert "not known here" in text or known.weights == "untrained"  # how inputs are normalised
+
+
+@pytest.fixture
+def trained(in_tmp: Path) -> Path:
+    """A search of one candidate, really trained for an epoch on a part of the digits."""
+    settings_ = config(
+        search={"candidates": 1, "keep_weights": 1},
+        protocol={"epochs": 1, "subset": 64},
+        space={"extends": "digits", "image_size": 16},
+    )
+    public.run_search(settings_)
+    return in_tmp
+
+
+def test_a_run_tells_what_its_weights_are_and_how_inputs_are_made(trained: Path, monkeypatch) -> None:
+    from trainers import load_dataset
+
+    found = find_architecture("t@best")
+    known = provenance_of(found)
+    data = load_dataset("digits", 16)
+    assert known.data is not None
+    assert known.data.confirmed
+    assert (known.data.mean, known.data.std) == (data.mean, data.std)
+    assert known.data.fingerprint == data.fingerprint
+    assert (known.weights, known.accuracy) == ("trained", found.trial.accuracy)
+    assert known.protocol["epochs"] == 1
+    assert known.search["run"] == "t"
+    assert known.search["place"] == "recommended, best observed"
+    text = card_of(replace(subject_of(found), provenance=known))
+    assert f"- mean: {data.mean[0]:.8g}" in text
+    assert "of 300 images" in text
+    assert "Not confirmed" not in text
+    text = card_of(subject_of(found, weights=found.weights))  # as if of somebody else: nothing holds of them
+    assert "%" not in text
+    # data that are others now
+    monkeypatch.setattr(
+        "nas.provenance.load_dataset",
+        lambda name, size: replace(load_dataset(name, size), fingerprint="1" * 64),
+    )
+    assert "Not confirmed" in card_of(subject_of(found))
+
+
+def test_a_run_without_weights_claims_no_accuracy(in_tmp: Path) -> None:
+    public.run_search(config(search={"candidates": 2}), evaluator=Scripted(in_tmp / "diary"))
+    for file in Path("runs/t/weights").glob("*"):
+        file.unlink()
+    subject = subject_of(find_architecture("t@best"))
+    assert (subject.provenance.weights, subject.provenance.accuracy) == ("untrained", None)
+    assert "validation part" not in card_of(subject)
