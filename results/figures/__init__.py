@@ -6,8 +6,8 @@ from results.figures.choices_figure import choices_figure
 from results.figures.dimensions_figure import ScaledLine, ScaledPoint, WidthLine, dimensions_figure
 from results.figures.family_figure import FamilyPoint, family_figure
 from results.figures.latency_figure import LatencyPoint, latency_figure
-from results.figures.objective_figure import RewardCurve, objective_figure
 from results.figures.latency_model_figure import latency_model_figure
+from results.figures.objective_figure import RewardCurve, objective_figure
 from results.figures.pareto import pareto_figure
 from results.figures.pareto_page import save_pareto_page
 from results.figures.policy_figure import policy_figure
@@ -36,8 +36,8 @@ __all__ = [
     "family_figure",
     "hypervolume_figure",
     "latency_figure",
-    "objective_figure",
     "latency_model_figure",
+    "objective_figure",
     "pareto_figure",
     "policy_figure",
     "save_figure",
