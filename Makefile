@@ -16,7 +16,7 @@ quickstart: $(BIN)/.installed
 	$(BIN)/nas search configs/quickstart.yaml $(if $(wildcard $(RUN)/journal.db),--resume)
 	$(BIN)/nas pareto quickstart --plot $(RUN)/pareto.png
 	$(BIN)/nas report quickstart
-	$(BIN)/nas export quickstart@best --output $(RUN)/exports
+	$(BIN)/nas export quickstart@best --bundle --output $(RUN)/exports
 	$(BIN)/nas scale quickstart@best --search configs/quickstart.yaml --output $(RUN)/exports/family
 	@echo "everything is in $(RUN)"
 
@@ -42,4 +42,5 @@ $(BIN)/.installed: setup.cfg constraints.txt | $(BIN)/python
 
 $(BIN)/.installed-dev: $(BIN)/.installed
 	$(INSTALL) --editable '.[dev]'
+	$(INSTALL) --no-deps timm   # to compare networks with; it would bring torchvision, which they do not need
 	@touch $@
