@@ -106,16 +106,14 @@ class Choice:
 def formula(objective: Objective) -> str:
     """The reward as a formula, such as ``ACC (MACs/T)^-0.07``."""
     word = {"macs": "MACs", "params": "params", "latency_ms": "latency"}[objective.cost]
-    alpha, beta = f"{objective.alpha:.4g}", f"{objective.beta:.4g}"
+    alpha, beta = objective.alpha, objective.beta
     if objective.form == "absolute":
-        return f"ACC - {-objective.beta:.4g} |{word}/T - 1|"
-    if objective.alpha == objective.beta:
-        return f"ACC ({word}/T)^{alpha}"
-    return (
-        f"ACC up to T, ACC ({word}/T)^{beta} above"
-        if alpha in ("0", "-0")
-        else (f"ACC ({word}/T)^w, w {alpha} up to T, {beta} above")
-    )
+        return f"ACC - {-beta:.4g} |{word}/T - 1|"
+    if alpha == beta:
+        return f"ACC ({word}/T)^{alpha:.4g}"
+    if alpha == 0.0:
+        return f"ACC up to T, ACC ({word}/T)^{beta:.4g} above"
+    return f"ACC ({word}/T)^w, w {alpha:.4g} up to T, {beta:.4g} above"
 
 
 def asked(

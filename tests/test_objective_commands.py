@@ -15,16 +15,17 @@ import yaml
 from controller import Objective
 from nas import cli, load_config, run_search
 from nas.config_reading import differences
-from nas.objective_forms import Networks, asked, choice_of, forms
+from nas.objective_forms import Networks, asked, choice_of, forms, formula
 from nas.status_views import print_target
 from nas.watch_views import Sight, draw
 from results import Trial, drift_of, open_run, status_of
 from results.figures import RewardCurve, objective_figure
 from results.wording import count
-from search_space import FieldError, StageSpace, load_space
+from search_space import FieldError, load_space
 from tests.searching import Scripted, config
 from tests.tables import SPACE, rows_of, write_csv
 from tests.test_cli import nas
+from tests.test_pareto_commands import Timed
 
 NAMES = [
     "soft, w = -0.07",
@@ -44,9 +45,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.chdir(folder)
         run_search(config(search={"candidates": 24}), evaluator=Scripted(folder / "diary"))
         run_search(config("few", search={"candidates": 4}), evaluator=Scripted(folder / "other"))
-        space = load_space(SPACE)
-        assert isinstance(space, StageSpace)
-        write_csv(folder / "table.csv", rows_of(space))
+        write_csv(folder / "table.csv", rows_of(load_space(SPACE)))
         written = {
             "space": SPACE,
             "evaluator": {"kind": "table", "path": "table.csv"},
@@ -123,6 +122,25 @@ def test_a_table_is_chosen_from_within_the_limits(capsys) -> None:
     assert "the best of 72 networks of table.csv" in out
 
 
+def test_a_measured_latency_is_a_cost(place: Path, capsys) -> None:
+    run_search(config("timed", search={"candidates": 3}), evaluator=Timed(place / "third"))
+    given = ["--set", "objective.cost=latency_ms", "--set", "objective.target=8"]
+    measured = {its.cost("latency_ms") for its in done("timed")}
+    assert {
+        form["choice"]["cost"] for form in document(capsys, "objective", "timed", *given)["forms"]
+    } <= measured
+    code, out, _ = nas(capsys, "objective", "timed", *given)
+    assert code == 0
+    assert "T is 8 ms" in out
+    assert "ACC (latency/T)^-0.07" in out
+    rows = [{**row, "latency_ms": number + 1} for number, row in enumerate(rows_of(load_space(SPACE)))]
+    write_csv(place / "timed.csv", rows)
+    found = document(capsys, "objective", "replay.yaml", *given, "--set", "evaluator.path=timed.csv")
+    hard = next(form for form in found["forms"] if form["name"] == "hard")
+    assert found["networks"] == 72
+    assert hard["choice"]["cost"] <= 8.0
+
+
 def test_words_for_people(capsys) -> None:
     code, out, err = nas(capsys, "objective", "t", "--plot", "figure.svg")
     assert (code, err) == (0, "")
@@ -182,6 +200,19 @@ def test_exponents_are_kept_where_only_the_target_differs() -> None:
     assert gained == Objective(target=1.0, cost="params", doubling_gain=0.1)
     with pytest.raises(FieldError):
         asked(own, "soft", None, None)
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ({"cost": "params"}, "ACC (params/T)^-0.07"),
+        ({"alpha": -0.05, "beta": -0.2}, "ACC (MACs/T)^w, w -0.05 up to T, -0.2 above"),
+        ({"form": "hard", "cost": "latency_ms"}, "ACC up to T, ACC (latency/T)^-1 above"),
+        ({"form": "absolute", "doubling_gain": 0.1}, "ACC - 0.1 |MACs/T - 1|"),
+    ],
+)
+def test_a_reward_as_a_formula(values: dict[str, Any], text: str) -> None:
+    assert formula(Objective(target=1.0, **values)) == text
 
 
 def test_no_form_is_shown_twice() -> None:
