@@ -128,16 +128,17 @@ def _curves(axes: Axes, curves: Sequence[RewardCurve], accuracy: float) -> None:
             zorder=3 + curve.own,
         )
         if curve.choice is not None:
+            after = sum(other.choice == curve.choice for other in curves[place + 1 :])
             axes.plot(
                 curve.choice[0],
                 100 * curve.choice[1],
                 marker=marker,
-                markersize=9 if curve.own else 7.5,
+                markersize=7.5 + 4.0 * after,  # several on one network lie within one another
                 color=color,
                 markeredgecolor="white",
                 markeredgewidth=0.9,
                 linestyle="",
-                zorder=6 + curve.own,
+                zorder=6 + 0.1 * place,
             )
     axes.plot(1.0, 100 * accuracy, marker="+", color="black", markersize=9, markeredgewidth=1.4, zorder=9)
 
