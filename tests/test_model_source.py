@@ -58,6 +58,7 @@ CASES = {
     ),
     "stem without padding to choose": small(stem=Stem(channels=8, kernel=1, stride=1, pool="max")),
     "one block": small(stages=(Stage(channels=8),), activation="relu", bn_eps=1e-5, dropout=0.0),
+    "a bottleneck of 3 channels": small(stages=(Stage(op="bottleneck", channels=3, repeats=2),)),
     "one channel": small(stem=Stem(channels=1), stages=(Stage(channels=1, se_ratio=0.25, repeats=2),)),
 }
 
