@@ -58,6 +58,7 @@ CASES = {
     ),
     "stem without padding to choose": small(stem=Stem(channels=8, kernel=1, stride=1, pool="max")),
     "one block": small(stages=(Stage(channels=8),), activation="relu", bn_eps=1e-5, dropout=0.0),
+    "a bottleneck of 3 channels": small(stages=(Stage(op="bottleneck", channels=3, repeats=2),)),
     "one channel": small(stem=Stem(channels=1), stages=(Stage(channels=1, se_ratio=0.25, repeats=2),)),
 }
 
@@ -100,7 +101,7 @@ def check_same(architecture: Architecture, sizes: Sequence[tuple[int, int]] = ((
     assert all(torch.equal(state[name], other[name]) for name in state)
     theirs.load_state_dict(randomised(ours).state_dict(), strict=True)
     for batch, size in sizes:
-        images = torch.randn(batch, 2, size, size, generator=torch.Generator().manual_seed(size))
+        images = torch.randn(batch, 2, size, size + 5, generator=torch.Generator().manual_seed(size))
         with torch.no_grad():
             assert difference(ours.eval()(images), theirs.eval()(images)) <= 1e-5
             assert difference(ours.forward_features(images), theirs.forward_features(images)) <= 1e-5
@@ -331,8 +332,9 @@ def entry(dtype: object = "F32", shape: object = (1,), offsets: object = (0, 4))
         (encoded(entry(offsets=[0]), bytes(4)), "does not fit"),
         (encoded(entry(offsets=[4, 0]), bytes(4)), "does not fit"),
         (encoded(entry(offsets=[0, 8]), bytes(8)), "does not fit: 4 bytes at data_offsets"),
-        (encoded(entry(shape=[10**30]), bytes(4)), "does not fit"),
+        (encoded(entry(shape=[2**60]), bytes(4)), "does not fit"),
         (encoded(entry(), bytes(3)), "does not fit"),
+        (encoded(entry(shape=[0, 10**30], offsets=[0, 0])), "of whole numbers"),
         (encoded(entry(), bytes(5)), "bytes that belong to no tensor"),
     ],
 )

@@ -58,7 +58,7 @@ def model_source(
     values["title"] = quoted(shortened(architecture.name))
     values["facts"] = facts_of(architecture, num_classes, in_channels, note)
     values["table"] = "\n".join(table_of(architecture, shown, features))
-    values["skips"] = " or ".join(f'"{word}"' for word in sorted(set(shown)))
+    values["skips"] = ", ".join(f'"{word}"' for word in sorted(set(shown)))
     return Template(text).substitute(values)
 
 
@@ -154,7 +154,6 @@ def values_of(
         "stem_channels": str(stem.channels),
         "head_channels": str(architecture.head.channels),
         "features": str(architecture.features),
-        "last": str(architecture.depth - 1),
         "dropout": repr(architecture.dropout),
         "drop_path": repr(architecture.drop_path),
     }
@@ -194,12 +193,14 @@ def facts_of(architecture: Architecture, num_classes: int, in_channels: int, not
     """The docstring's second part: the note, and what the network costs."""
     macs, params = cost(architecture, num_classes, in_channels)
     size = architecture.image_size
+    channels = "1 channel" if in_channels == 1 else f"{in_channels:,} channels"
+    classes = "1 class" if num_classes == 1 else f"{num_classes:,} classes"
     lines = [line for paragraph in note.splitlines() for line in textwrap.wrap(paragraph, _WIDTH)]
     paragraphs = ["\n".join(quoted(line) for line in lines)] if lines else []
     table = [
-        f"    image size     {size} x {size} pixels, {in_channels} channels",
+        f"    image size     {size} x {size} pixels, {channels}",
         f"    multiply-adds  {macs:,} for one image (printed as FLOPS in papers)",
-        f"    parameters     {params:,} with {num_classes:,} classes",
+        f"    parameters     {params:,} with {classes}",
     ]
     return "\n\n".join([*paragraphs, "\n".join(table)])
 
