@@ -1,8 +1,8 @@
 """How long each format of a bundle takes to write and to check, and how far it is from eager mode.
 
 python -m benchmarks.export_times [NETWORK…] [--opset 18] prints a table a network. Weights are those that a
-run kept, or newly initialised ones. The first network also pays for the import of the exporters: what captures the
-graph, which ONNX and torch.export share, is counted with ``model.pt2``.
+run kept, or newly initialised ones. The first network also pays for the import of the exporters. What
+captures the graph, which ONNX and torch.export share, is counted with ``model.pt2``.
 """
 
 from __future__ import annotations

@@ -127,6 +127,7 @@ def test_a_run_tells_what_its_weights_are_and_how_inputs_are_made(trained: Path,
     assert "Not confirmed" not in text
     text = card_of(subject_of(found, weights=found.weights))  # as if of somebody else: nothing holds of them
     assert "%" not in text
+    assert "What the run measured was of other weights than these." in text
     # data that are others now
     monkeypatch.setattr(
         "nas.provenance.load_dataset",

@@ -90,6 +90,8 @@ def _summary(facts: CardFacts) -> str:
     ]
     if known.origin:
         lines.append(f"It is {code(known.origin)}.")
+        if known.weights != "trained":
+            lines.append("What the run measured was of other weights than these.")
     if known.weights == "untrained":
         lines.append(
             f"**The weights are untrained**: they were initialised with seed {known.seed}. The files show "
