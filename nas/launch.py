@@ -151,8 +151,15 @@ def calibrated(config: SearchConfig, run: Run | None, address: str | None) -> Se
     else:
         from trainers.timed import reference_latency
 
+        if os.getloadavg()[0] > available_cpus() / 2:
+            logger.warning(
+                "other work keeps this machine busy (load %.1f), and %s is measured now: all latencies may come "
+                "out too large; latency.reference_ms can say what it takes on a quiet one",
+                os.getloadavg()[0],
+                latency.measured.reference,
+            )
         milliseconds = reference_latency(latency.measured)
-        logger.info("%s takes %.4g ms here", latency.measured.reference, milliseconds)
+        logger.warning("%s takes %.3g ms here", latency.measured.reference, milliseconds)
     known_latency = latency.model_copy(update={"reference_ms": milliseconds})
     return config.model_copy(update={"latency": known_latency})
 
