@@ -153,8 +153,8 @@ def calibrated(config: SearchConfig, run: Run | None, address: str | None) -> Se
 
         if os.getloadavg()[0] > available_cpus() / 2:
             logger.warning(
-                "other work keeps this machine busy (load %.1f), and %s is measured now: all latencies may come "
-                "out too large; latency.reference_ms can say what it takes on a quiet one",
+                "other work keeps this machine busy (load %.1f), and %s is measured now: all latencies may "
+                "come out too large; latency.reference_ms can say what it takes on a quiet one",
                 os.getloadavg()[0],
                 latency.measured.reference,
             )
