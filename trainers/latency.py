@@ -34,6 +34,7 @@ from trainers.latency_backends import (
     DEVICES,
     Prepared,
     check_backend,
+    compile_folder,
     device_name,
     device_settings,
     prepare,
@@ -221,7 +222,7 @@ def measure_latencies(
         if on_failure is not None:
             on_failure(number, error)
 
-    with device_settings(protocol.device, protocol.threads):
+    with compile_folder(protocol.backend), device_settings(protocol.device, protocol.threads):
         turns = _turns(tasks, protocol, fail, on_ready)
         complete = turns.run_all(protocol.repeats, fail, on_round)
     latencies = [
