@@ -29,6 +29,7 @@ from search_space import REFERENCES, Architecture, InputError, cost
 from trainers.latency_backends import (
     Prepared,
     check_backend,
+    compile_folder,
     device_name,
     device_settings,
     prepare,
@@ -175,7 +176,7 @@ def measure_latencies(
         if on_failure is not None:
             on_failure(number, error)
 
-    with device_settings(protocol.device, protocol.threads):
+    with compile_folder(protocol.backend), device_settings(protocol.device, protocol.threads):
         turns = _turns(tasks, protocol, fail, on_ready)
         complete = turns.run_all(protocol.repeats, fail, on_round)
     latencies = [

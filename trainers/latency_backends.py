@@ -6,6 +6,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import logging
+import os
 import platform
 import tempfile
 import time
@@ -24,6 +25,7 @@ from trainers.executor import available_cpus
 
 EXPORT_HINT = "pip install 'nas-road[export]'"
 _ONNX_PACKAGES = ("onnxruntime", "onnx", "onnxscript")  # to run it, and two that torch's exporter wants
+_COMPILED = "TORCHINDUCTOR_CACHE_DIR"
 _SEED = 0  # of weights and inputs
 
 
@@ -117,6 +119,28 @@ def device_settings(device: str, threads: int) -> Iterator[None]:
             torch.backends.cudnn.benchmark = tuned
 
 
+@contextmanager
+def compile_folder(backend: str) -> Iterator[None]:
+    """Torch's compiled code in a folder of its own, for the backend that has any.
+
+    In the folder that all processes share, a compilation that was killed leaves half a library, which every
+    later one of the same network then tries to load.
+    """
+    if backend != "compile":
+        yield
+        return
+    before = os.environ.get(_COMPILED)
+    with tempfile.TemporaryDirectory(prefix="nas-latency-", ignore_cleanup_errors=True) as folder:
+        os.environ[_COMPILED] = folder
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ[_COMPILED]
+            else:
+                os.environ[_COMPILED] = before
+
+
 def prepare(
     architecture: Architecture,
     *,
@@ -190,7 +214,7 @@ def _compiled(model: nn.Module, threads: int | None) -> Callable[[Tensor], Tenso
     # torch keeps compiled code by the code that it was compiled from, few versions of each: every network
     # gets a copy of its own, or the ninth would run uncompiled
     forward.__code__ = forward.__code__.replace()
-    # the number of threads becomes part of the compiled code, and of the key of torch's cache on the disk
+    # the number of threads becomes part of the compiled code
     options: dict[str, Any] | None = None if threads is None else {"cpp.threads": threads}
     return torch.compile(forward, dynamic=False, options=options)
 
