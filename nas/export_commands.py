@@ -65,7 +65,10 @@ def export(
         _refuse_other_sizes(found, classes, channels)
     files = _export_files(found, subject, output, kind, classes, channels, opset, weights)
     if json_output:
-        print_json({"files": [str(path) for path in files]})
+        facts: dict[str, Any] = {"files": [str(path) for path in files]}
+        if subject is not None:
+            facts["weights"] = subject.provenance.weights_words
+        print_json(facts)
         return
     for path in files:
         out.print(f"wrote {path}", soft_wrap=True)

@@ -247,6 +247,11 @@ def test_untrained_weights_are_written_where_a_seed_is_given(in_tmp: Path, capsy
     assert "weights: untrained, initialised with seed 3" in out
     model = TINY.build(4)
     public.load_weights(model, "w.safetensors")
+    out = nas(capsys, "export", "tiny.yaml", "-o", "w.safetensors", "--seed", "3", "--json")[1]
+    assert json.loads(out) == {
+        "files": ["w.safetensors"],
+        "weights": "untrained, initialised with seed 3",
+    }
 
 
 def test_source_is_a_format_of_its_own(in_tmp: Path, capsys) -> None:
