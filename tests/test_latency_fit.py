@@ -1,5 +1,6 @@
 """Fitting a latency model: what is learnt, that the test is on others, and that no measurement is lost."""
 
+import io
 import json
 import re
 from dataclasses import replace
@@ -12,6 +13,7 @@ from nas import latency_fit
 from nas.latency_fit import FitPlan, collect, divide, feature_matrix, fit, lacking
 from nas.latency_regression import fit_rates, spearman, spearman_interval
 from nas.latency_samples import Conditions, Sample, SampleFile, digest_of
+from results.figures import latency_model_figure
 from search_space import InputError, StageSpace, load_latency_model, load_space
 from tests.latencies import Machine, a_model, latency_of
 from tests.test_cli import nas
@@ -283,8 +285,14 @@ def test_measurements_of_another_space_are_refused(noisy: SampleFile) -> None:
 def test_two_processes_do_not_measure_into_one_file(space, tmp_path: Path) -> None:
     first, second = (SampleFile(tmp_path / "m.jsonl", space) for _ in range(2))
     busy = pytest.raises(InputError, match="another process measures into it")
-    with first.writing(conditions_of(space)), busy, second.writing(conditions_of(space)):
-        pass
+    machine = Machine(a_model(space))
+    with first.writing(conditions_of(space)):
+        with busy, second.writing(conditions_of(space)):
+            pass
+        collect(space, first, FEW, machine)
+    with second.writing(conditions_of(space)):  # it read the file when there was nothing in it
+        collect(space, second, FEW, machine)
+    assert len(machine.asked) == len(second.samples) == FEW.measurements
 
 
 def test_networks_that_cannot_be_run_are_recorded_and_others_drawn(space, tmp_path: Path) -> None:
@@ -449,6 +457,16 @@ def test_real_networks_are_measured_and_failures_keep_their_place(in_tmp: Path, 
     assert [found[0].key, found[2].key] == [networks[0].key, networks[2].key]
     assert isinstance(found[1], Exception)
     assert found[0].ratio > 0
+
+
+def test_names_in_the_figure_are_drawn_as_they_are() -> None:
+    title = r"$\frac{ <b>mine</b>"
+    figure = latency_model_figure(
+        [3.0, 4.0], [3.1, 3.9], [2e8, 3e8], model_text="$x_{", macs_text="y", title=title
+    )
+    figure.savefig(io.BytesIO())
+    assert figure.get_suptitle() == title
+    assert [ax.get_title() for ax in figure.axes] == ["$x_{", "y"]
 
 
 def test_plans_and_samples_name_what_is_wrong(space: StageSpace) -> None:
