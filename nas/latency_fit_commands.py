@@ -122,8 +122,12 @@ def predict(
         list[str], typer.Argument(metavar="ARCH...", help="Networks, as for nas show.", show_default=False)
     ],
     model: Annotated[Path, typer.Option("--model", help="What nas latency fit wrote.")],
-    classes: Annotated[int | None, typer.Option("--classes", help="Else the model's.", min=1)] = None,
-    channels: Annotated[int | None, typer.Option("--channels", help="Else the model's.", min=1)] = None,
+    classes: Annotated[
+        int | None, typer.Option("--classes", help="A run's own, else the model's.", min=1)
+    ] = None,
+    channels: Annotated[
+        int | None, typer.Option("--channels", help="A run's own, else the model's.", min=1)
+    ] = None,
     json_output: JsonOption = False,
 ) -> None:
     """The latency a model predicts: nas latency predict mine@best --model latency.json"""
@@ -132,8 +136,9 @@ def predict(
     predictor = load_latency_model(model)
     facts: list[dict[str, Any]] = []
     for text in architectures:
-        network = find_architecture(text).architecture
-        own = (classes or predictor.num_classes, channels or predictor.in_channels)
+        found = find_architecture(text)
+        network, its = found.architecture, found if found.run is not None else predictor
+        own = (classes or its.num_classes, channels or its.in_channels)
         try:
             milliseconds = predictor.predict(network, *own)
         except FieldError as error:
@@ -176,7 +181,10 @@ def predict(
     print_table(columns, rows, where)
     if predictor.quality is not None:
         mean = f"{100 * predictor.quality.mape:.1f} %"
-        out.print(f"held-out networks of the space {predictor.space} had an error of {mean} in the mean")
+        out.print(
+            f"held-out networks of the space {console.printable(predictor.space)} "
+            f"had an error of {mean} in the mean"
+        )
 
 
 def _ratio(facts: dict[str, Any]) -> str:
@@ -306,7 +314,7 @@ def _print(found: LatencyFit, file: SampleFile) -> None:
     units = [unit for _, unit in (*_UNITS.values(), _WEIGHTS)]
     title = f"{model.space} on {model.device_name}, {_how(model)}"
     print_table(("operators", *units, "of the latency"), rows, title)
-    reference = f"{model.reference} takes {model.reference_ms:.3g} ms"
+    reference = f"{console.printable(model.reference)} takes {model.reference_ms:.3g} ms"
     out.print(f"besides {model.intercept:.3g} ms for every network; {reference}")
     out.print(f"on {quality.held_out} networks that were not among the {quality.fitted} fitted:")
     interval = f"[{quality.spearman_low:.3f}, {quality.spearman_high:.3f}]"

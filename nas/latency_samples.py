@@ -134,22 +134,25 @@ class SampleFile:
 
     def __init__(self, path: Path, space: StageSpace) -> None:
         self.path, self._space = path, space
+        self._load()
+
+    def _load(self) -> None:
         self.conditions: Conditions | None = None
         self.samples: list[Sample] = []
         self._whole = 0  # bytes up to the end of the last whole line
         try:
-            content = path.read_bytes()
+            content = self.path.read_bytes()
         except FileNotFoundError:
             return
         except OSError as error:
-            raise InputError(f"{path}: {error.strerror}") from None
+            raise InputError(f"{self.path}: {error.strerror}") from None
         self._whole = content.rfind(b"\n") + 1
         for number, line in enumerate(content[: self._whole].splitlines(), start=1):
             self._read(number, line)
 
     @contextmanager
     def writing(self, conditions: Conditions) -> Iterator[None]:
-        """Keep other processes from writing, and the file ready for `append`.
+        """Keep other processes from writing, and the file ready for `append`; it is read once more.
 
         Raises:
             InputError: the file's measurements were made under other conditions, another process is
@@ -157,12 +160,15 @@ class SampleFile:
         """
         from filelock import FileLock, Timeout
 
-        if self.conditions is not None and (why := self.conditions.difference(conditions)):
-            raise InputError(f"{self.path}: its measurements {why}; --measurements takes another file")
         self.path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.path.with_name(f".{self.path.name}.lock"), timeout=0)
         try:
             with lock:
+                self._load()  # another process may have measured since
+                if self.conditions is not None and (why := self.conditions.difference(conditions)):
+                    raise InputError(
+                        f"{self.path}: its measurements {why}; --measurements takes another file"
+                    )
                 if self.path.exists():
                     os.truncate(self.path, self._whole)  # drops a torn last line
                 if self.conditions is None:

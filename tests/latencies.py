@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 
+from nas.latency_fit import FitPlan, collect
+from nas.latency_samples import Conditions, SampleFile, digest_of
 from search_space import Architecture, LatencyModel, StageSpace, cost
 from search_space.operators import MEASURES
 from trainers.latency import Latency
 
 UNITS = {"operators": 0.02, "macs": 2e-8, "values": 5e-7, "weights": 3e-7}  # ms, the size of a processor's
+
+PLAN = FitPlan(networks=90, held_out=30, retests=10)
+FEW = FitPlan(networks=20, held_out=10, retests=4)
 
 
 def a_model(space: StageSpace, seed: int = 0, kinds: Sequence[str] = tuple(MEASURES)) -> LatencyModel:
@@ -90,3 +96,27 @@ def latency_of(network: Architecture, milliseconds: float, reference_ms: float =
         image_size=network.image_size,
         device_name="a machine",
     )
+
+
+def conditions_of(of: StageSpace, **changes) -> Conditions:
+    usual = {
+        "space": of.name,
+        "space_digest": digest_of(of),
+        "device": "cpu",
+        "device_name": "a machine",
+        "backend": "eager",
+        "batch": 1,
+        "threads": 1,
+        "reference": "efficientnet_b0",
+        "num_classes": 1000,
+        "in_channels": 3,
+        "versions": {"python": "3.11.1", "torch": "2.13"},
+    }
+    return Conditions(**{**usual, **changes})
+
+
+def measured(path: Path, space: StageSpace, machine: Machine, plan: FitPlan, group: int = 1) -> SampleFile:
+    file = SampleFile(path, space)
+    with file.writing(conditions_of(space)):
+        collect(space, file, plan, machine, group=group)
+    return file

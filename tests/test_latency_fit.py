@@ -1,6 +1,6 @@
 """Fitting a latency model: what is learnt, that the test is on others, and that no measurement is lost."""
 
-import json
+import io
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -9,44 +9,17 @@ import numpy as np
 import pytest
 
 from nas import latency_fit
-from nas.latency_fit import FitPlan, collect, divide, feature_matrix, fit, lacking
+from nas.latency_fit import collect, divide, feature_matrix, fit, lacking
 from nas.latency_regression import fit_rates, spearman, spearman_interval
-from nas.latency_samples import Conditions, Sample, SampleFile, digest_of
-from search_space import InputError, StageSpace, load_latency_model, load_space
-from tests.latencies import Machine, a_model, latency_of
-from tests.test_cli import nas
-
-PLAN = FitPlan(networks=90, held_out=30, retests=10)
-FEW = FitPlan(networks=20, held_out=10, retests=4)
+from nas.latency_samples import Sample, SampleFile
+from results.figures import latency_model_figure
+from search_space import InputError, StageSpace, load_space
+from tests.latencies import FEW, PLAN, Machine, a_model, conditions_of, latency_of, measured
 
 
 @pytest.fixture(scope="module")
 def space() -> StageSpace:
     return load_space("mnasnet")
-
-
-def conditions_of(of: StageSpace, **changes) -> Conditions:
-    usual = {
-        "space": of.name,
-        "space_digest": digest_of(of),
-        "device": "cpu",
-        "device_name": "a machine",
-        "backend": "eager",
-        "batch": 1,
-        "threads": 1,
-        "reference": "efficientnet_b0",
-        "num_classes": 1000,
-        "in_channels": 3,
-        "versions": {"python": "3.11.1", "torch": "2.13"},
-    }
-    return Conditions(**{**usual, **changes})
-
-
-def measured(path: Path, space: StageSpace, machine: Machine, plan: FitPlan, group: int = 1) -> SampleFile:
-    file = SampleFile(path, space)
-    with file.writing(conditions_of(space)):
-        collect(space, file, plan, machine, group=group)
-    return file
 
 
 @pytest.fixture(scope="module")
@@ -283,8 +256,14 @@ def test_measurements_of_another_space_are_refused(noisy: SampleFile) -> None:
 def test_two_processes_do_not_measure_into_one_file(space, tmp_path: Path) -> None:
     first, second = (SampleFile(tmp_path / "m.jsonl", space) for _ in range(2))
     busy = pytest.raises(InputError, match="another process measures into it")
-    with first.writing(conditions_of(space)), busy, second.writing(conditions_of(space)):
-        pass
+    machine = Machine(a_model(space))
+    with first.writing(conditions_of(space)):
+        with busy, second.writing(conditions_of(space)):
+            pass
+        collect(space, first, FEW, machine)
+    with second.writing(conditions_of(space)):  # it read the file when there was nothing in it
+        collect(space, second, FEW, machine)
+    assert len(machine.asked) == len(second.samples) == FEW.measurements
 
 
 def test_networks_that_cannot_be_run_are_recorded_and_others_drawn(space, tmp_path: Path) -> None:
@@ -311,144 +290,14 @@ def test_a_space_with_too_few_networks_is_said(tmp_path: Path) -> None:
         measured(tmp_path / "m.jsonl", tiny, Machine(a_model(tiny)), FEW)
 
 
-# --- the commands --------------------------------------------------------------------------------------
-
-SIZES = ["--networks", "90", "--held-out", "30", "--retests", "10"]
-
-
-@pytest.fixture
-def fitted(noisy: SampleFile, in_tmp: Path, capsys) -> Path:
-    """A model that the command wrote."""
-    (in_tmp / "m.jsonl").write_bytes(noisy.path.read_bytes())
-    arguments = ["latency", "fit", "mnasnet", "-o", "latency.json", "--measurements", "m.jsonl", *SIZES]
-    code, out, err = nas(capsys, *arguments, "--plot", "fit.png")
-    assert (code, err) == (0, "")
-    assert re.search(r"Spearman 0\.9\d\d \[0\.\d+, [01]\.\d+\], Kendall 0\.\d+, mean error \d\.\d %", out)
-    assert "30 networks that were not among the 90 fitted" in out
-    assert "MACs alone: Spearman" in out
-    assert "measured a second time" in out
-    assert (in_tmp / "fit.png").read_bytes().startswith(b"\x89PNG")
-    document = json.loads(nas(capsys, *arguments, "--json")[1])
-    model = load_latency_model("latency.json")
-    assert document["fingerprint"] == model.fingerprint
-    assert document["quality"]["held_out"] == 30
-    assert document["coefficients"] == model.coefficients
-    return in_tmp / "latency.json"
-
-
-def test_fit_and_predict_from_measurements(fitted: Path, capsys) -> None:
-    model = load_latency_model(fitted)
-    code, out, err = nas(capsys, "latency", "predict", "mobilenet_v2", "--model", str(fitted))
-    assert (code, err) == (0, "")
-    assert "mobilenet_v2" in out
-    document = json.loads(
-        nas(capsys, "latency", "predict", "mobilenet_v2", "--model", "latency.json", "--json")[1]
+def test_names_in_the_figure_are_drawn_as_they_are() -> None:
+    title = r"$\frac{ <b>mine</b>"
+    figure = latency_model_figure(
+        [3.0, 4.0], [3.1, 3.9], [2e8, 3e8], model_text="$x_{", macs_text="y", title=title
     )
-    (one,) = document["networks"]
-    space = load_space("mnasnet")
-    assert one["latency_ms"] == pytest.approx(model.predict(space.skeleton))
-    assert one["ratio"] == pytest.approx(one["latency_ms"] / model.reference_ms)
-    refused = nas(capsys, "latency", "predict", "efficientnet_b0", "--model", "latency.json")
-    assert refused[0] == 2
-    assert refused[2].startswith("nas: efficientnet_b0: stages[0] has swish, of which the latency model")
-    assert refused[2].count("\n") == 1
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["fit", "mnasnte", "-o", "l.json"], "did you mean mnasnet"),
-        (["fit", "mnasnet", "-o", "l.yaml"], "l.yaml: must end in .json"),
-        (["fit", "mnasnet", "-o", "l.json", "--plot", "l.bmp"], "l.bmp: must end in"),
-        (["fit", "mnasnet", "-o", "l.json", "--networks", "3"], "--networks"),
-        (["fit", "mnasnet", "-o", "l.json", "--device", "tpu"], "--device must be cpu or cuda, got 'tpu'"),
-        (
-            ["fit", "mnasnet", "-o", "l.json", "--reference", "b0"],
-            "--reference is 'b0', which is no known network",
-        ),
-        (["fit", "mnasnet", "-o", "l.json", "--reference", ""], "--reference must be a network"),
-        (
-            ["fit", "mnasnet", "-o", "l.json", "--measurements", "m.jsonl", "--threads", "2"],
-            "m.jsonl: its measurements have --threads 1, not 2; --measurements takes another file",
-        ),
-        (
-            ["fit", "mnasnet", "-o", "l.json", "--measurements", "m.jsonl"],  # more networks, on this machine
-            "m.jsonl: its measurements have device_name 'a machine', and here it is",
-        ),
-        (["predict", "mobilenet_v2", "--model", "none.json"], "none.json: no such file"),
-        (["predict", "mobilenet_v2", "--model", "broken.json"], "broken.json: format is missing"),
-    ],
-)
-def test_mistakes_are_one_line_and_nothing_is_written(
-    arguments, message, noisy, in_tmp: Path, capsys
-) -> None:
-    (in_tmp / "m.jsonl").write_bytes(noisy.path.read_bytes())
-    (in_tmp / "broken.json").write_text("{}")
-    code, out, err = nas(capsys, "latency", *arguments)
-    assert (code, out) == (2, "")
-    assert message in err
-    assert err.count("\n") == 1
-    assert not (in_tmp / "l.json").exists()
-
-
-def test_the_command_measures_keeps_each_line_and_goes_on_after_ctrl_c(
-    in_tmp: Path, capsys, monkeypatch
-) -> None:
-    space = load_space("digits")
-    machine = Machine(a_model(space), stop_after=12)
-
-    def measure(networks, protocol, num_classes, in_channels, on_failure):
-        assert (protocol.threads, protocol.repeats, num_classes, in_channels) == (1, 15, 10, 1)
-        return [latency for latency in machine(networks) if not isinstance(latency, Exception)]
-
-    monkeypatch.setattr("trainers.latency.measure_latencies", measure)
-    arguments = ["latency", "fit", "digits", "-o", "l.json", "--classes", "10", "--channels", "1"]
-    arguments += ["--networks", "20", "--held-out", "10", "--retests", "4"]
-    code, out, err = nas(capsys, *arguments)
-    assert (code, out) == (130, "")
-    assert "12 measurements were made, 22 are left; the same command goes on" in err
-    assert len(Path("l.measured.jsonl").read_text().splitlines()) == 1 + 12
-    assert not Path("l.json").exists()
-    machine.stop_after = None
-    assert nas(capsys, *arguments[:5], *arguments[9:])[0] == 0  # classes and channels are the file's
-    assert len(machine.asked) == 34
-    model = load_latency_model("l.json")
-    assert (model.num_classes, model.in_channels, model.space) == (10, 1, "digits")
-
-
-def test_a_model_that_cannot_be_written_leaves_the_old_one(fitted: Path, capsys, monkeypatch) -> None:
-    before = fitted.read_bytes()
-
-    def full(self, *arguments, **options) -> int:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Path, "write_text", full)
-    arguments = ["latency", "fit", "mnasnet", "-o", "latency.json", "--measurements", "m.jsonl", *SIZES]
-    code, _, err = nas(capsys, *arguments, "--seed", "1")
-    assert code == 2
-    assert "latency.json: cannot be written: No space left" in err
-    assert fitted.read_bytes() == before
-
-
-def test_real_networks_are_measured_and_failures_keep_their_place(in_tmp: Path, monkeypatch) -> None:
-    from nas.latency_fit_commands import _measurer
-    from trainers.latency import LatencyProtocol
-
-    space = load_space("digits")
-    rng = np.random.default_rng(0)
-    networks = [space.decode(space.random(rng)) for _ in range(3)]
-    building = type(networks[0]).build
-
-    def build(network, *arguments, **options):
-        if network is networks[1]:
-            raise RuntimeError("too large")
-        return building(network, *arguments, **options)
-
-    monkeypatch.setattr(type(networks[0]), "build", build)
-    found = _measurer(LatencyProtocol(repeats=2, warmup=1, reference="mobilenet_v2"), 10, 1)(networks)
-    assert [found[0].key, found[2].key] == [networks[0].key, networks[2].key]
-    assert isinstance(found[1], Exception)
-    assert found[0].ratio > 0
+    figure.savefig(io.BytesIO())
+    assert figure.get_suptitle() == title
+    assert [ax.get_title() for ax in figure.axes] == ["$x_{", "y"]
 
 
 def test_plans_and_samples_name_what_is_wrong(space: StageSpace) -> None:
