@@ -10,6 +10,8 @@ RUN := runs/quickstart
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt $(PIP_FLAGS)
 
 .PHONY: quickstart test stress lint
+# the many processes that tests start read modules compiled once, also where the environment forbids it
+test stress: export PYTHONDONTWRITEBYTECODE =
 .DELETE_ON_ERROR:
 
 quickstart: $(BIN)/.installed
