@@ -218,6 +218,34 @@ def test_mistakes_are_one_line(in_tmp: Path, tiny: Subject, capsys, arguments: l
     assert not Path("out").exists()
 
 
+@pytest.mark.parametrize("bias", [float("nan"), float("inf"), 0.0])
+def test_where_nothing_can_be_compared_nothing_is_proved(
+    in_tmp: Path, quick: None, capsys, bias: float
+) -> None:
+    TINY.save("tiny.yaml")
+    subject = subject_of(Found(architecture=TINY))
+    torch.nn.init.zeros_(subject.model.classifier.weight)
+    torch.nn.init.constant_(subject.model.classifier.bias, bias)
+    Path("w.safetensors").write_bytes(content_of("safetensors", subject))
+    code_, _, err = nas(capsys, "export", "tiny.yaml", "--weights", "w.safetensors", "-o", "out", "--bundle")
+    assert (code_, err.count("\n")) == (1, 1)
+    assert err.startswith("nas: no file could be checked: the network")
+    proof = json.loads(Path("out/verify.json").read_text())
+    assert (proof["ok"], len(proof["unverified"])) == (False, len(DESCRIBED))
+    assert proof["inputs"]["largest_logit"] == (None if bias else 0.0)
+
+
+def test_weights_of_a_network_with_the_same_shapes_are_refused(
+    in_tmp: Path, quick: None, tiny: Subject
+) -> None:
+    Path("w.safetensors").write_bytes(content_of("safetensors", tiny))
+    larger = replace(TINY, name="larger", image_size=32, dropout=0.5)
+    assert subject_of(Found(architecture=larger), weights="w.safetensors").num_classes == 4
+    for other in (replace(TINY, activation="relu"), replace(TINY, padding="same", image_size=32)):
+        with pytest.raises(InputError, match="holds weights of another network: tiny, by what it says"):
+            subject_of(Found(architecture=other), weights="w.safetensors")
+
+
 def test_weights_of_a_file_decide_classes_and_channels(
     in_tmp: Path, quick: None, tiny: Subject, capsys
 ) -> None:

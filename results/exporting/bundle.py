@@ -89,7 +89,7 @@ class Bundle:
 
     @property
     def ok(self) -> bool:
-        """Whether no file disagrees with the network."""
+        """Whether files agree with the network, and none disagrees."""
         return bool(self.proof["ok"])
 
 
@@ -274,7 +274,8 @@ def proof_of(
     network = subject.architecture
     return {
         "format": FORMAT,
-        "ok": all(row.ok is not False for row in agreements),
+        # of a network whose logits are zero or not finite no file can be checked, and nothing is proved
+        "ok": all(row.ok is not False for row in agreements) and any(row.ok for row in agreements),
         "tolerance": TOLERANCE,
         "relative_difference": "max |a - b| / max |b| over the logits of a batch; b is eager, float32, CPU",
         "network": {
