@@ -134,7 +134,7 @@ def test_a_limit_on_the_size_of_files_is_a_line(in_tmp: Path, tiny: Subject) -> 
 
 
 def test_files_of_others_are_not_written_over(in_tmp: Path, quick: None, tiny: Subject) -> None:
-    for name in ("README.md", "model.py"):
+    for name in ("README.md", "model.py", "verify.json"):
         Path("mine").mkdir(exist_ok=True)
         Path("mine", name).write_text("mine\n")
         with pytest.raises(InputError, match=f"mine/{name}: is of no bundle"):
@@ -146,6 +146,17 @@ def test_files_of_others_are_not_written_over(in_tmp: Path, quick: None, tiny: S
     with pytest.raises(InputError, match="is of another export, and tiny has no weights"):
         write_bundle(tiny, Path("mine"))
     assert Path("mine/verify.json").exists()
+
+
+def test_a_file_that_replaces_a_bundles_ends_its_proof(
+    in_tmp: Path, quick: None, tiny: Subject, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_bundle(tiny, Path("out"))
+    export(TINY, Path("out/other.yaml"))
+    assert Path("out/verify.json").exists()
+    export(replace(TINY, activation="relu"), Path("out"), kind="yaml")
+    assert not {"verify.json", "README.md"} & {path.name for path in Path("out").iterdir()}
+    assert "out: its verify.json and card are removed, as architecture.yaml is replaced" in caplog.text
 
 
 def test_files_that_are_not_written_now_do_not_stay(
