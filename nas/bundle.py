@@ -10,7 +10,7 @@ import torch
 
 from nas.lookup import Found, find_architecture
 from nas.provenance import provenance_of
-from nas.weights import load_weights, tensor_shapes
+from nas.weights import load_weights, named_architecture, tensor_shapes
 from results.exporting.agreement import sha256_of
 from results.exporting.bundle import Bundle, Subject, write_bundle
 from results.exporting.graphs import OPSET
@@ -42,7 +42,8 @@ def export_bundle(
         tell: told what is done next, in words.
 
     Returns:
-        What was written. `Bundle.ok` is False where a file disagrees; that is no exception.
+        What was written. `Bundle.ok` is False where a file disagrees, or none could be checked; that
+        is no exception.
 
     Raises:
         InputError: nothing of that name; weights of another network; or the folder cannot be written, or
@@ -81,6 +82,7 @@ def subject_of(
         torch.default_generator.manual_seed(seed)
         model = found.architecture.build(classes, channels)
     if path is not None:
+        _refuse_others(found.architecture, path)
         load_weights(model, path)
     return Subject(
         architecture=found.architecture,
@@ -89,6 +91,22 @@ def subject_of(
         model=model.eval(),
         provenance=_provenance(found, None if weights is None else Path(weights), seed),
     )
+
+
+def _refuse_others(architecture: Architecture, weights: Path) -> None:
+    """Refuse weights whose file names another network, which may have the same shapes.
+
+    Another resolution is no other network here: it changes no weight.
+
+    Raises:
+        InputError: with the other network's name.
+    """
+    theirs = named_architecture(weights)
+    if theirs is None:
+        return
+    size = max(theirs.image_size, architecture.image_size)
+    if replace(theirs, image_size=size).key != replace(architecture, image_size=size).key:
+        raise InputError(f"{weights}: holds weights of another network: {theirs.name}, by what it says")
 
 
 def _sizes(

@@ -160,7 +160,7 @@ def _export_files(
 
 
 def _export_bundle(subject: Subject, folder: Path, opset: int | None, json_output: bool) -> None:
-    """Write, verify and show; exit code 1 where a file disagrees."""
+    """Write, verify and show; exit code 1 where a file disagrees, or none could be checked."""
     from results.exporting.bundle import write_bundle
     from results.exporting.graphs import OPSET
 
@@ -173,10 +173,13 @@ def _export_bundle(subject: Subject, folder: Path, opset: int | None, json_outpu
     else:
         print_bundle(bundle, subject)
     if not bundle.ok:
-        for row in bundle.agreements:
-            if row.ok is False:
-                text = f"nas: {row.file} disagrees with the network: {row.why}"
-                console.err.print(console.printable(text), soft_wrap=True)
+        texts = [
+            f"nas: {row.file} disagrees with the network: {row.why}"
+            for row in bundle.agreements
+            if row.ok is False
+        ]
+        for text in texts or [f"nas: no file could be checked: {bundle.agreements[0].why}"]:
+            console.err.print(console.printable(text), soft_wrap=True)
         raise typer.Exit(1)
 
 

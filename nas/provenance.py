@@ -7,11 +7,14 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from nas.latency_config import LatencyConfig
 from nas.lookup import Found
-from results import Run, words_of
+from nas.sized_data import sized_cache
+from results import Run, Trial, words_of
 from results.exporting.provenance import DataFacts, Provenance
 from search_space import FieldError, InputError
 from trainers import ProxyProtocol, load_dataset, read_facts
+from trainers.timed import timed_fingerprint
 
 _LICENCES = {
     "digits": "UCI's Optical Recognition of Handwritten Digits, by way of scikit-learn; the UCI repository "
@@ -39,10 +42,11 @@ def provenance_of(found: Found) -> Provenance:
         return Provenance(origin=found.origin)
     config = run.config()
     table = isinstance(config.get("evaluator"), dict) and config["evaluator"].get("kind") == "table"
-    protocol = None if table else _protocol(config)
+    # an audit compares protocols, and the configuration's need not be this training's
+    protocol = None if table or found.kind == "audit" else _protocol(config)
     size = found.architecture.image_size
     trained_at = size if protocol is None else protocol.image_size or size
-    data = None if protocol is None else data_facts(run, config, protocol, trained_at)
+    data = None if protocol is None else data_facts(trial, config, protocol, trained_at)
     shape = (found.num_classes, found.in_channels)
     if data is not None and data.mean is not None and (len(data.class_names), len(data.mean)) != shape:
         data = DataFacts(
@@ -70,13 +74,13 @@ def _protocol(config: dict[str, Any]) -> ProxyProtocol | None:
 
 
 def data_facts(
-    run: Run, config: dict[str, Any], protocol: ProxyProtocol, image_size: int
+    trial: Trial, config: dict[str, Any], protocol: ProxyProtocol, image_size: int
 ) -> DataFacts | None:
     """The data that a run trained on, as they can be asked now.
 
     Args:
-        run: whose journal has the fingerprint of what measured.
-        config: of the run.
+        trial: which has the fingerprint of what measured it.
+        config: of its run.
         protocol: of it.
         image_size: that it trained at, pixels.
 
@@ -88,10 +92,10 @@ def data_facts(
         return None
     name = str(section.get("name") or Path(str(section["cache"])).name)
     try:
-        facts = _of_cache(section) if section.get("cache") else _of_name(name, image_size)
+        facts = _of_cache(section, image_size) if section.get("cache") else _of_name(name, image_size)
     except InputError as error:
         return DataFacts(name=name, why_unknown=f"the data are not there now: {error}")
-    return replace(facts, confirmed=_same(run, protocol, facts))
+    return replace(facts, confirmed=_same(trial, config, protocol, facts))
 
 
 def _of_name(name: str, image_size: int) -> DataFacts:
@@ -108,8 +112,9 @@ def _of_name(name: str, image_size: int) -> DataFacts:
     )
 
 
-def _of_cache(section: dict[str, Any]) -> DataFacts:
+def _of_cache(section: dict[str, Any], image_size: int) -> DataFacts:
     facts = read_facts(str(section["cache"]))
+    facts = read_facts(sized_cache(Path(str(section["cache"])), facts, image_size))
     parts = (f"{part}: {words}" for part, words in facts.held_out.items() if part in facts.counts)
     return DataFacts(
         name=facts.name,
@@ -123,19 +128,25 @@ def _of_cache(section: dict[str, Any]) -> DataFacts:
     )
 
 
-def _same(run: Run, protocol: ProxyProtocol, facts: DataFacts) -> bool:
-    """Whether the run measured on these data: its journal has a hash of both protocol and data.
+def _same(trial: Trial, config: dict[str, Any], protocol: ProxyProtocol, facts: DataFacts) -> bool:
+    """Whether a trial was measured on these data, by its hash of protocol, data and measured latency.
 
     A protocol is hashed without what changes no accuracy (see `nas.launch.create_evaluator`), so that there
     are few forms of one.
     """
-    with run.journal() as journal:
-        evaluator = journal.evaluator()
-    if evaluator is None or facts.fingerprint is None:
+    if facts.fingerprint is None:
         return False
     forms = [protocol, replace(protocol, image_size=None), replace(protocol, subset=None)]
     forms.append(replace(protocol, image_size=None, subset=None))
-    return evaluator.fingerprint in {form.hash(facts.fingerprint) for form in forms}
+    hashes = {form.hash(facts.fingerprint) for form in forms}
+    try:
+        latency = LatencyConfig.model_validate(config["latency"]) if config.get("latency") else None
+    except ValueError:  # of another version of this library
+        return False
+    if latency is not None and latency.measured is not None:
+        how = (latency.measured, latency.device_name or "", latency.reference_ms)
+        hashes = {timed_fingerprint(inner, *how) for inner in hashes}
+    return trial.protocol.partition(" ")[0] in hashes  # words follow, see `nas.search.measured_by`
 
 
 def _search_facts(run: Run, found: Found, config: dict[str, Any]) -> dict[str, str]:

@@ -137,6 +137,19 @@ def tensor_shapes(path: str | Path) -> dict[str, tuple[int, ...]]:
         return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
 
 
+def named_architecture(path: str | Path) -> Architecture | None:
+    """The architecture that a ``.safetensors`` file says its weights are of; None where it says none.
+
+    Raises:
+        InputError: no such file, no safetensors, or an architecture that cannot be read.
+    """
+    from safetensors import safe_open
+
+    with _readable(path), safe_open(path, framework="pt") as file:
+        metadata = file.metadata() or {}
+    return _named(path, metadata)
+
+
 def transfer_weights(
     model: nn.Module, path: str | Path, *, classifier: bool = True, source: Architecture | None = None
 ) -> Transferred:
@@ -303,18 +316,22 @@ def _source_of(
     given: Architecture | None,
 ) -> Architecture:
     """The architecture that a file's tensors are of; by it, and not by a guess, they have their places."""
-    source = given
+    source = _named(path, metadata) if given is None else given
     if source is None:
-        if "architecture" not in metadata:
-            raise InputError(f"{path}: does not say of which architecture its weights are; give it as source")
-        try:
-            source = Architecture.from_dict(json.loads(metadata["architecture"]))
-        except (ValueError, RecursionError) as error:  # FieldError and JSON's errors are ValueErrors
-            raise InputError(f"{path}: holds an architecture that cannot be read: {error}") from None
+        raise InputError(f"{path}: does not say of which architecture its weights are; give it as source")
     if not _describes(source, shapes):
         whose = "of the architecture that the file names" if given is None else "of the source given"
         raise InputError(f"{path}: its tensors are not {whose}, {source.name}")
     return source
+
+
+def _named(path: str | Path, metadata: Mapping[str, str]) -> Architecture | None:
+    if "architecture" not in metadata:
+        return None
+    try:
+        return Architecture.from_dict(json.loads(metadata["architecture"]))
+    except (ValueError, RecursionError) as error:  # FieldError and JSON's errors are ValueErrors
+        raise InputError(f"{path}: holds an architecture that cannot be read: {error}") from None
 
 
 def _describes(architecture: Architecture, shapes: Mapping[str, tuple[int, ...]]) -> bool:

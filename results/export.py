@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import re
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +19,8 @@ from search_space.errors import suggestion
 
 if TYPE_CHECKING:
     from results.exporting.bundle import Subject
+
+logger = logging.getLogger(__name__)
 
 FILES = {
     "yaml": "architecture.yaml",
@@ -110,15 +112,23 @@ def export(
     if weights is not None and not os.access(weights, os.R_OK):
         raise InputError(f"{weights}: cannot be read")
     for kind, path in files.items():
-        if kind in DESCRIPTIONS:
+        if kind == "safetensors" and weights is not None:
+            content = weights.read_bytes()
+        elif kind in DESCRIPTIONS:
             content = description(kind, architecture, num_classes, in_channels, note)
-        elif kind == "safetensors" and weights is not None:
-            write_whole(path, lambda unfinished: shutil.copyfile(weights, unfinished))
-            continue
         else:
             content = _of_subject(kind, subject, opset)
+        _retract_proof(path)
         write_whole(path, lambda unfinished, content=content: unfinished.write_bytes(content))  # type: ignore[misc]
     return list(files.values())
+
+
+def _retract_proof(path: Path) -> None:
+    """A bundle's proof and card say nothing of a file that takes the place of one of its files."""
+    from results.exporting.bundle import retract_proof
+
+    if path.name in FILES.values() and path.exists() and retract_proof(path.parent):
+        logger.warning("%s: its verify.json and card are removed, as %s is replaced", path.parent, path.name)
 
 
 def _of_subject(kind: str, subject: Subject | None, opset: int | None) -> bytes:

@@ -134,7 +134,7 @@ def test_a_limit_on_the_size_of_files_is_a_line(in_tmp: Path, tiny: Subject) -> 
 
 
 def test_files_of_others_are_not_written_over(in_tmp: Path, quick: None, tiny: Subject) -> None:
-    for name in ("README.md", "model.py"):
+    for name in ("README.md", "model.py", "verify.json"):
         Path("mine").mkdir(exist_ok=True)
         Path("mine", name).write_text("mine\n")
         with pytest.raises(InputError, match=f"mine/{name}: is of no bundle"):
@@ -146,6 +146,17 @@ def test_files_of_others_are_not_written_over(in_tmp: Path, quick: None, tiny: S
     with pytest.raises(InputError, match="is of another export, and tiny has no weights"):
         write_bundle(tiny, Path("mine"))
     assert Path("mine/verify.json").exists()
+
+
+def test_a_file_that_replaces_a_bundles_ends_its_proof(
+    in_tmp: Path, quick: None, tiny: Subject, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_bundle(tiny, Path("out"))
+    export(TINY, Path("out/other.yaml"))
+    assert Path("out/verify.json").exists()
+    export(replace(TINY, activation="relu"), Path("out"), kind="yaml")
+    assert not {"verify.json", "README.md"} & {path.name for path in Path("out").iterdir()}
+    assert "out: its verify.json and card are removed, as architecture.yaml is replaced" in caplog.text
 
 
 def test_files_that_are_not_written_now_do_not_stay(
@@ -216,6 +227,34 @@ def test_mistakes_are_one_line(in_tmp: Path, tiny: Subject, capsys, arguments: l
     assert (code_, out, err.count("\n")) == (2, "", 1)
     assert words in err
     assert not Path("out").exists()
+
+
+@pytest.mark.parametrize("bias", [float("nan"), float("inf"), 0.0])
+def test_where_nothing_can_be_compared_nothing_is_proved(
+    in_tmp: Path, quick: None, capsys, bias: float
+) -> None:
+    TINY.save("tiny.yaml")
+    subject = subject_of(Found(architecture=TINY))
+    torch.nn.init.zeros_(subject.model.classifier.weight)
+    torch.nn.init.constant_(subject.model.classifier.bias, bias)
+    Path("w.safetensors").write_bytes(content_of("safetensors", subject))
+    code_, _, err = nas(capsys, "export", "tiny.yaml", "--weights", "w.safetensors", "-o", "out", "--bundle")
+    assert (code_, err.count("\n")) == (1, 1)
+    assert err.startswith("nas: no file could be checked: the network")
+    proof = json.loads(Path("out/verify.json").read_text())
+    assert (proof["ok"], len(proof["unverified"])) == (False, len(DESCRIBED))
+    assert proof["inputs"]["largest_logit"] == (None if bias else 0.0)
+
+
+def test_weights_of_a_network_with_the_same_shapes_are_refused(
+    in_tmp: Path, quick: None, tiny: Subject
+) -> None:
+    Path("w.safetensors").write_bytes(content_of("safetensors", tiny))
+    larger = replace(TINY, name="larger", image_size=32, dropout=0.5)
+    assert subject_of(Found(architecture=larger), weights="w.safetensors").num_classes == 4
+    for other in (replace(TINY, activation="relu"), replace(TINY, padding="same", image_size=32)):
+        with pytest.raises(InputError, match="holds weights of another network: tiny, by what it says"):
+            subject_of(Found(architecture=other), weights="w.safetensors")
 
 
 def test_weights_of_a_file_decide_classes_and_channels(

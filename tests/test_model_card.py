@@ -136,6 +136,20 @@ def test_a_run_tells_what_its_weights_are_and_how_inputs_are_made(trained: Path,
     assert "Not confirmed" in card_of(subject_of(found))
 
 
+def test_data_of_a_run_that_measured_latency_are_confirmed_too(in_tmp: Path) -> None:
+    settings_ = config(
+        search={"candidates": 1, "keep_weights": 1},
+        protocol={"epochs": 1, "subset": 64},
+        space={"extends": "digits", "image_size": 16},
+        objective={"target": 1.0, "cost": "latency_ms"},
+        latency={"measured": {"warmup": 1, "repeats": 2}, "reference_ms": 50.0},
+    )
+    public.run_search(settings_)
+    known = provenance_of(find_architecture("t@best"))
+    assert known.data is not None
+    assert known.data.confirmed
+
+
 def test_a_run_without_weights_claims_no_accuracy(in_tmp: Path) -> None:
     public.run_search(config(search={"candidates": 2}), evaluator=Scripted(in_tmp / "diary"))
     for file in Path("runs/t/weights").glob("*"):

@@ -24,6 +24,15 @@ def reference_latency(protocol: LatencyProtocol) -> float:
     return measure_latency(reference, replace(protocol, reference=""), 1000, 3).median_ms
 
 
+def timed_fingerprint(
+    inner: str, protocol: LatencyProtocol, device_name: str, reference_ms: float | None
+) -> str:
+    """The fingerprint of a training, and of how latency is measured beside it; see `TimedEvaluator`."""
+    how = [asdict(protocol), device_name, reference_ms]
+    words = f"{inner} latency {json.dumps(how, sort_keys=True)}"
+    return hashlib.sha256(words.encode()).hexdigest()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimedEvaluator:
     """Measures the latency of an architecture, then its accuracy as another evaluator does.
@@ -47,9 +56,7 @@ class TimedEvaluator:
     @property
     def fingerprint(self) -> str:
         """See `Evaluator`: of the training and of how latency is measured."""
-        how = [asdict(self.protocol), self.device_name, self.reference_ms]
-        words = f"{self.inner.fingerprint} latency {json.dumps(how, sort_keys=True)}"
-        return hashlib.sha256(words.encode()).hexdigest()
+        return timed_fingerprint(self.inner.fingerprint, self.protocol, self.device_name, self.reference_ms)
 
     @property
     def num_classes(self) -> int:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
+import math
 import subprocess
 import sys
 import tempfile
@@ -58,12 +59,15 @@ class Probe:
     def to_json(self) -> dict[str, Any]:
         """What ``verify.json`` says of the inputs."""
         side = self.architecture.image_size
+        largest = max(
+            float(logits.abs().nan_to_num(nan=math.inf, posinf=math.inf).max()) for logits in self.logits
+        )
         return {
             "distribution": "standard normal, torch.randn of a generator with this seed",
             "seed": SEED,
             "batches": list(BATCHES),
             "shape": [self.in_channels, side, side],
-            "largest_logit": max(float(logits.abs().max()) for logits in self.logits),
+            "largest_logit": largest if math.isfinite(largest) else None,
         }
 
 

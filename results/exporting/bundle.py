@@ -30,7 +30,11 @@ if TYPE_CHECKING:
 CARD, PROOF = "README.md", "verify.json"
 FORMAT = 1  # of verify.json
 _LIBRARIES = ("torch", "onnx", "onnxscript", "onnxruntime", "safetensors", "timm", "numpy", "nas-road")
-_OURS = {CARD: MARK, "model.py": "def load_weights("}  # what tells a file of a bundle from one of the user
+_OURS = {
+    CARD: MARK,
+    "model.py": "def load_weights(",
+    PROOF: '"artefacts": [',
+}  # what tells a file of a bundle from one of the user
 
 WRITTEN: Mapping[str, str] = FILES  # a format's file, in the order of writing
 
@@ -89,7 +93,7 @@ class Bundle:
 
     @property
     def ok(self) -> bool:
-        """Whether no file disagrees with the network."""
+        """Whether files agree with the network, and none disagrees."""
         return bool(self.proof["ok"])
 
 
@@ -168,6 +172,26 @@ def _make_room(folder: Path, subject: Subject) -> None:
         raise InputError(f"{weights}: is of another export, and {name} has no weights")
     for name in (PROOF, CARD):
         _remove(folder / name)
+
+
+def retract_proof(folder: Path) -> bool:
+    """Take a bundle's proof and card out of a folder, of which a file is about to be replaced by itself.
+
+    Returns:
+        Whether there was a proof.
+
+    Raises:
+        InputError: they cannot be removed.
+    """
+    proof = folder / PROOF
+    try:
+        ours = proof.is_file() and _OURS[PROOF] in proof.read_text("utf-8", "replace")
+    except OSError:  # not to be read, hence none to hold on to
+        ours = False
+    if ours:
+        for name in (PROOF, CARD):
+            _remove(folder / name)
+    return ours
 
 
 def _remove(path: Path) -> None:
@@ -274,7 +298,8 @@ def proof_of(
     network = subject.architecture
     return {
         "format": FORMAT,
-        "ok": all(row.ok is not False for row in agreements),
+        # of a network whose logits are zero or not finite no file can be checked, and nothing is proved
+        "ok": all(row.ok is not False for row in agreements) and any(row.ok for row in agreements),
         "tolerance": TOLERANCE,
         "relative_difference": "max |a - b| / max |b| over the logits of a batch; b is eager, float32, CPU",
         "network": {
