@@ -21,7 +21,7 @@ from nas.config_reading import differences
 from nas.config_sections import DataConfig, ExecutorConfig
 from nas.early_stopping import past_scores
 from nas.interrupts import handled_interrupts
-from nas.latency_config import LatencyConfig
+from nas.latency_config import LatencyConfig, check_predicted
 from nas.replay import space_of
 from nas.reuse import measurements
 from nas.search import Listener, Search
@@ -31,6 +31,7 @@ from trainers import (
     Dataset,
     Evaluator,
     Executor,
+    LatencyProtocol,
     available_cpus,
     create_executor,
     joined,
@@ -136,9 +137,11 @@ def calibrated(config: SearchConfig, run: Run | None, address: str | None) -> Se
         InputError: it is not known for a cluster; or latency cannot be measured here.
     """
     latency = config.latency
-    if latency is None or latency.measured is None or latency.reference_ms is not None:
+    if latency is None or latency.measured is None:
         return config
-    if not latency.measured.reference:
+    if address is None:
+        _check_measured(latency.measured, latency.device_name or "", config.executor)
+    if latency.reference_ms is not None or not latency.measured.reference:
         return config
     if run is not None:
         known = load_config(run.config_path).latency
@@ -162,6 +165,19 @@ def calibrated(config: SearchConfig, run: Run | None, address: str | None) -> Se
         logger.warning("%s takes %.3g ms here", latency.measured.reference, milliseconds)
     known_latency = latency.model_copy(update={"reference_ms": milliseconds})
     return config.model_copy(update={"latency": known_latency})
+
+
+def _check_measured(protocol: LatencyProtocol, name: str, executor: ExecutorConfig) -> None:
+    """Refuse a device that no worker of this machine has, before candidate after candidate fails for it.
+
+    Raises:
+        InputError: see `trainers.timed.check_device`; or workers see no GPU.
+    """
+    from trainers.timed import check_device
+
+    check_device(protocol, name)
+    if protocol.device == "cuda" and executor.kind == "ray" and executor.gpus == 0:
+        raise InputError("latency.measured.device is cuda, and with executor.gpus 0 workers see no GPU")
 
 
 def executor_of(config: ExecutorConfig, folder: Path, address: str | None = None) -> Executor:
@@ -227,6 +243,7 @@ def run_search(
         raise InputError(str(error)) from None
     controller = _controller(config, space)
     baselines = adapted_baselines(config.baselines, space, evaluator)
+    check_predicted(config.latency, baselines, evaluator)
     known = measurements(reuse, evaluator.fingerprint, config.seed_of_trainings)
     check_executor(config.executor, address)
     executor = executor_of(config.executor, run.path if run else run_path(config.name), address)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -133,17 +134,24 @@ def test_on_a_cluster_what_the_reference_takes_must_be_said(in_tmp: Path, clock:
     assert not Path("runs").exists()
 
 
-def test_another_device_measures_nothing(in_tmp: Path, clock: list[str]) -> None:
-    latency = {"measured": {}, "device_name": "Y 4000"}
-    end = run_search(
-        config(latency=latency, search={"candidates": 5, "max_failures": 2}),
-        evaluator=Scripted(in_tmp / "diary"),
-    )
-    assert end.outcome == "failing"
+def test_another_device_is_refused_before_anything_begins(
+    in_tmp: Path, clock: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     text = "latency is to be measured on a device named like 'Y 4000', and this is 'Model X 3000'"
-    errors_of = {trial.error or "" for trial in end.run.trials()}
-    assert len(errors_of) == 1
-    assert errors_of.pop().startswith(f"InputError: {text}")
+    for given in ({}, {"reference_ms": 20.0}):
+        latency = {"measured": {}, "device_name": "Y 4000", **given}
+        with pytest.raises(InputError, match=text):
+            run_search(config(latency=latency), evaluator=Scripted(in_tmp / "diary"))
+    with pytest.raises(InputError, match="torch sees no GPU here"):
+        latency = {"measured": {"device": "cuda"}, "reference_ms": 3.0}
+        run_search(config(latency=latency), evaluator=Scripted(in_tmp / "diary"))
+    assert not Path("runs").exists()
+    there = TimedEvaluator(
+        inner=Scripted(in_tmp / "diary"), protocol=LatencyProtocol(), device_name="Y 4000"
+    )  # as on a node of a cluster
+    with pytest.raises(InputError, match=text):
+        next(iter(there.epochs(load_architecture("efficientnet_b0"), 0)))
     assert not clock
 
 
@@ -180,6 +188,18 @@ def test_a_model_gives_every_network_its_latency(in_tmp: Path, model: LatencyMod
     assert set(errors(examine(run))) <= {"files"}
     front = front_by(run.trials(), ("latency_ms", "accuracy"))
     assert front.trials
+
+
+def test_a_baseline_that_the_model_cannot_predict_is_refused_before_anything(
+    in_tmp: Path, model: LatencyModel
+) -> None:
+    """It may have operators that no network of the space has."""
+    known = {name: rate for name, rate in model.coefficients.items() if not name.startswith("relu")}
+    model = replace(model, coefficients=known)
+    settings = config(latency={"model": model.to_dict()}, baselines=["efficientnet_b0", "resnet_50"])
+    with pytest.raises(InputError, match=r"^baselines: latency\.model cannot predict resnet_50: stem has"):
+        run_search(settings, evaluator=Scripted(in_tmp / "diary"))
+    assert not Path("runs").exists()
 
 
 def test_the_doctor_sees_a_latency_that_the_model_does_not_give(in_tmp: Path, model: LatencyModel) -> None:

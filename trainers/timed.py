@@ -10,6 +10,7 @@ from pathlib import Path
 
 from search_space import Architecture, InputError, load_architecture
 from trainers.latency import device_name, measure_latency
+from trainers.latency_backends import check_backend
 from trainers.latency_protocol import LatencyProtocol
 from trainers.measurement import Evaluator, Measurement
 
@@ -22,6 +23,22 @@ def reference_latency(protocol: LatencyProtocol) -> float:
     """
     reference = load_architecture(protocol.reference)
     return measure_latency(reference, replace(protocol, reference=""), 1000, 3).median_ms
+
+
+def check_device(protocol: LatencyProtocol, name: str) -> None:
+    """Refuse to measure on this machine what is to be measured on another.
+
+    Args:
+        protocol: how latency is measured.
+        name: text that the name of the device must hold.
+
+    Raises:
+        InputError: the device or the backend is not to be had here, or the device has another name.
+    """
+    check_backend(protocol.device, protocol.backend, protocol.threads)
+    here = device_name(protocol.device)
+    if name not in here:
+        raise InputError(f"latency is to be measured on a device named like {name!r}, and this is {here!r}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,11 +92,7 @@ class TimedEvaluator:
             yield replace(measurement, metrics={**measurement.metrics, **latency})
 
     def _latency(self, architecture: Architecture) -> Mapping[str, float]:
-        here = device_name(self.protocol.device)
-        if self.device_name not in here:
-            raise InputError(
-                f"latency is to be measured on a device named like {self.device_name!r}, and this is {here!r}"
-            )
+        check_device(self.protocol, self.device_name)
         found = measure_latency(architecture, self.protocol, self.num_classes, self.in_channels)
         metrics = {"latency_ms": found.median_ms, "latency_p95_ms": found.p95_ms}
         if found.ratio is not None:
