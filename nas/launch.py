@@ -32,6 +32,7 @@ from trainers import (
     Evaluator,
     Executor,
     LatencyProtocol,
+    TableEvaluator,
     available_cpus,
     create_executor,
     joined,
@@ -206,6 +207,19 @@ def executor_of(config: ExecutorConfig, folder: Path, address: str | None = None
     )
 
 
+def _check_column(config: SearchConfig, evaluator: Evaluator) -> None:
+    """Refuse a table of which every network would fail for want of the objective's cost.
+
+    Raises:
+        InputError: it has no column of that name, and no model predicts it.
+    """
+    cost = config.objective.cost
+    if not isinstance(evaluator, TableEvaluator) or cost in ("macs", "params", *evaluator.table.metrics):
+        return
+    if config.latency is None and config.evaluator is not None:
+        raise InputError(f"{config.evaluator.path}: has no column {cost!r}, the objective's cost")
+
+
 def run_search(
     config: SearchConfig,
     *,
@@ -237,6 +251,7 @@ def run_search(
     run = _existing(config) if resume else None
     config = calibrated(config, run, address)
     evaluator = timed(config.latency, evaluator) if evaluator else create_evaluator(config, space)
+    _check_column(config, evaluator)
     try:  # also without limits: controllers then know the costs of the networks that are trained
         space = space_of(config, evaluator)
     except FieldError as error:
