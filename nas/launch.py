@@ -391,8 +391,8 @@ def _existing(config: SearchConfig) -> Run:
         raise InputError(f"{run.path}: holds {what}, no search; the same {again} command goes on with it")
     stored = load_config(run.config_path)
     changed = [field for field in differences(config, stored) if not resumable(field)]
-    if changed == ["latency.reference_ms"] and config.latency and config.latency.reference_ms is None:
-        changed = []  # it was measured when the run began, see `calibrated`
+    if config.latency and config.latency.reference_ms is None and "latency.reference_ms" in changed:
+        changed.remove("latency.reference_ms")  # it was measured when the run began, see `calibrated`
     measured = [*run.trials(), *run.baselines()]
     if changed == ["executor.cpus"] and not any(trial.status == "done" for trial in measured):
         changed = []  # no accuracy that another number of threads would not give

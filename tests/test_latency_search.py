@@ -86,7 +86,7 @@ def test_the_reward_is_of_the_latency_that_was_measured(in_tmp: Path, clock: lis
     for trial in trials:
         latency = milliseconds(trial.network())
         assert trial.accuracy is not None
-        assert trial.cost("latency_ms") == latency
+        assert trial.cost("latency_ms") == trial.to_json()["latency_ms"] == latency
         assert trial.curve[-1]["latency_p95_ms"] == 2 * latency
         wanted = trial.accuracy if latency <= 0.5 else trial.accuracy * 0.5 / latency
         assert trial.reward == pytest.approx(wanted)
@@ -122,6 +122,8 @@ def test_what_the_reference_takes_is_measured_when_a_run_begins(in_tmp: Path, cl
         config(**MEASURED, search={"candidates": 3}), resume=True, evaluator=Scripted(in_tmp / "d")
     )
     assert again.outcome == "finished"
+    with pytest.raises(InputError, match=r"was made with another seed; resume"):  # and of nothing else
+        run_search(config(**MEASURED, seed=1), resume=True, evaluator=Scripted(in_tmp / "d"))
     other = {**MEASURED, "latency": {"measured": {"repeats": 5}, "reference_ms": 3.0}}
     with pytest.raises(InputError, match=r"was made with another latency\.reference_ms"):
         run_search(config(**other), resume=True, evaluator=Scripted(in_tmp / "d"))
@@ -155,9 +157,13 @@ def test_another_device_is_refused_before_anything_begins(
     assert not clock
 
 
-def test_a_measurement_without_the_objectives_cost_fails(in_tmp: Path) -> None:
+def test_a_measurement_without_the_objectives_cost_fails(
+    in_tmp: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """An evaluator of a user's own, which reports no latency."""
-    settings = config(objective=MEASURED["objective"], latency=MEASURED["latency"])
+    settings = config(
+        objective=MEASURED["objective"], latency=MEASURED["latency"], search={"figure_every": 1}
+    )
     settings = settings.model_copy(update={"latency": None})
     end = run_search(settings, evaluator=Scripted(in_tmp / "diary"))
     trials = end.run.trials()
@@ -166,6 +172,7 @@ def test_a_measurement_without_the_objectives_cost_fails(in_tmp: Path) -> None:
         "the measurement has no reward: latency_ms is the objective's cost, and was not measured"
     )
     assert {trial.accuracy for trial in trials} == {None}
+    assert "gaps" not in caplog.text  # of nothing finished there is nothing to draw
 
 
 def test_a_model_gives_every_network_its_latency(in_tmp: Path, model: LatencyModel) -> None:
