@@ -157,7 +157,8 @@ class TensorBoardLog:
         began, self._undrawn = time.monotonic(), 0
         try:
             candidates, baselines = self._trials()
-            if all(trial.cost(self._cost) is None for trial in candidates if trial.status == "done"):
+            done = [trial for trial in candidates if trial.status == "done"]
+            if candidates and all(trial.cost(self._cost) is None for trial in done):
                 return  # nothing to draw yet
             costs = (trial.cost(self._cost) or 0.0 for trial in candidates)
             reference = self._reference or 2.0 * max(costs, default=1.0)
