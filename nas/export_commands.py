@@ -52,6 +52,7 @@ def export(
     """Write a network, with its weights where trained: nas export quickstart@best -o network/ --bundle"""
     from nas.lookup import find_architecture
 
+    asked = kind is not None
     kind = _checked_request(output, kind, bundle, weights, opset)
     found = find_architecture(architecture)
     if bundle:
@@ -74,7 +75,7 @@ def export(
         out.print(f"wrote {path}", soft_wrap=True)
     if subject is not None and subject.provenance.weights == "untrained":
         print_untrained(found, subject)
-    elif found.trial is not None and found.weights is None and kind is None:
+    elif found.trial is not None and found.weights is None and not asked:
         out.print(why_no_weights(found), soft_wrap=True)
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, PlainSerializer, PlainValidator, model_validator
 
 from nas.config_sections import Section, optional
-from search_space import Architecture, FieldError
+from search_space import Adapted, Architecture, FieldError, InputError
 from search_space.latency_model import LatencyModel, load_latency_model
-from trainers import LatencyProtocol
+from trainers import Evaluator, LatencyProtocol
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -34,8 +35,8 @@ class LatencyConfig(Section):
         model: what ``nas latency fit`` learnt, known before a network is trained; a configuration gives the
             file (relative to its own), a run keeps its contents.
         measured: how each network is measured, before it is trained.
-        device_name: the name of the device that measures must hold this text, such as ``H200``; on another
-            device a candidate fails. None takes any.
+        device_name: the name of the device that measures must hold this text, such as ``H200``; another
+            machine is refused, and of a cluster a candidate on another device fails. None takes any.
         reference_ms: what the reference network takes on a quiet device of this kind, ms. The latency is then
             the ratio to the reference, measured beside it, times this: other work on the device slows both.
             None measures it when the run begins, on this machine. Without a reference the times are taken as
@@ -67,10 +68,30 @@ class LatencyConfig(Section):
 def predicted(
     latency: LatencyConfig | None, architecture: Architecture, classes: int, channels: int
 ) -> float | None:
-    """The latency (ms) that is known without measuring; None where it is not."""
+    """The latency (ms) that is known without measuring; None where it is not, as of another image size."""
     if latency is None or latency.model is None:
         return None
-    return latency.model.predict(architecture, classes, channels)
+    try:
+        return latency.model.predict(architecture, classes, channels)
+    except FieldError:
+        return None
+
+
+def check_predicted(
+    latency: LatencyConfig | None, baselines: Sequence[Adapted], evaluator: Evaluator
+) -> None:
+    """Whether the model predicts the baselines, which may have operators that its space has not.
+
+    Raises:
+        InputError: it refuses one.
+    """
+    if latency is None or latency.model is None:
+        return
+    for network, _ in baselines:
+        try:
+            latency.model.predict(network, evaluator.num_classes, evaluator.in_channels)
+        except FieldError as error:
+            raise InputError(f"baselines: latency.model cannot predict {network.name}: {error}") from None
 
 
 def check_latency(config: Any) -> None:
@@ -82,10 +103,6 @@ def check_latency(config: Any) -> None:
     latency, table = config.latency, config.evaluator is not None
     if latency is not None and latency.measured is not None and table:
         raise FieldError("latency.measured", "is for proxy training, and the evaluator is a table")
-    if latency is None and config.objective.cost == "latency_ms" and not table:
-        raise FieldError(
-            "objective.cost", "is latency_ms, and a section latency must say where that comes from"
-        )
     if config.limits.latency_ms is not None and (latency is None or latency.model is None):
         raise FieldError(
             "limits.latency_ms",

@@ -21,7 +21,7 @@ from nas.config_reading import differences
 from nas.config_sections import DataConfig, ExecutorConfig
 from nas.early_stopping import past_scores
 from nas.interrupts import handled_interrupts
-from nas.latency_config import LatencyConfig
+from nas.latency_config import LatencyConfig, check_predicted
 from nas.replay import space_of
 from nas.reuse import measurements
 from nas.search import Listener, Search
@@ -31,6 +31,8 @@ from trainers import (
     Dataset,
     Evaluator,
     Executor,
+    LatencyProtocol,
+    TableEvaluator,
     available_cpus,
     create_executor,
     joined,
@@ -136,9 +138,11 @@ def calibrated(config: SearchConfig, run: Run | None, address: str | None) -> Se
         InputError: it is not known for a cluster; or latency cannot be measured here.
     """
     latency = config.latency
-    if latency is None or latency.measured is None or latency.reference_ms is not None:
+    if latency is None or latency.measured is None:
         return config
-    if not latency.measured.reference:
+    if address is None:
+        _check_measured(latency.measured, latency.device_name or "", config.executor)
+    if latency.reference_ms is not None or not latency.measured.reference:
         return config
     if run is not None:
         known = load_config(run.config_path).latency
@@ -162,6 +166,19 @@ def calibrated(config: SearchConfig, run: Run | None, address: str | None) -> Se
         logger.warning("%s takes %.3g ms here", latency.measured.reference, milliseconds)
     known_latency = latency.model_copy(update={"reference_ms": milliseconds})
     return config.model_copy(update={"latency": known_latency})
+
+
+def _check_measured(protocol: LatencyProtocol, name: str, executor: ExecutorConfig) -> None:
+    """Refuse a device that no worker of this machine has, before candidate after candidate fails for it.
+
+    Raises:
+        InputError: see `trainers.timed.check_device`; or workers see no GPU.
+    """
+    from trainers.timed import check_device
+
+    check_device(protocol, name)
+    if protocol.device == "cuda" and executor.kind == "ray" and executor.gpus == 0:
+        raise InputError("latency.measured.device is cuda, and with executor.gpus 0 workers see no GPU")
 
 
 def executor_of(config: ExecutorConfig, folder: Path, address: str | None = None) -> Executor:
@@ -188,6 +205,33 @@ def executor_of(config: ExecutorConfig, folder: Path, address: str | None = None
         node_wait=config.node_wait,
         early_stopping=config.early_stopping,
     )
+
+
+def _check_cost(config: SearchConfig, evaluator: Evaluator, own: bool) -> None:
+    """Refuse a search of which networks would fail for want of the objective's cost.
+
+    Args:
+        config: of the search.
+        evaluator: what measures.
+        own: whether it is the user's own, which may report whatever it measures.
+
+    Raises:
+        InputError: nothing gives the cost, or not of every network.
+    """
+    cost = config.objective.cost
+    if own or config.latency is not None or cost in ("macs", "params"):
+        return
+    if not isinstance(evaluator, TableEvaluator):
+        raise InputError(f"objective.cost is {cost}, and a section latency must say where that comes from")
+    assert config.evaluator is not None
+    path = config.evaluator.path
+    if cost not in evaluator.table.metrics:
+        raise InputError(f"{path}: has no column {cost!r}, the objective's cost")
+    if config.evaluator.surrogate:
+        raise InputError(
+            f"{path}: gives {cost} of its own networks alone; evaluator.surrogate: false keeps to them, and "
+            "latency.model predicts that of others"
+        )
 
 
 def run_search(
@@ -220,13 +264,16 @@ def run_search(
     space = load_space(config.space)
     run = _existing(config) if resume else None
     config = calibrated(config, run, address)
+    own = evaluator is not None
     evaluator = timed(config.latency, evaluator) if evaluator else create_evaluator(config, space)
+    _check_cost(config, evaluator, own)
     try:  # also without limits: controllers then know the costs of the networks that are trained
         space = space_of(config, evaluator)
     except FieldError as error:
         raise InputError(str(error)) from None
     controller = _controller(config, space)
     baselines = adapted_baselines(config.baselines, space, evaluator)
+    check_predicted(config.latency, baselines, evaluator)
     known = measurements(reuse, evaluator.fingerprint, config.seed_of_trainings)
     check_executor(config.executor, address)
     executor = executor_of(config.executor, run.path if run else run_path(config.name), address)
@@ -359,8 +406,8 @@ def _existing(config: SearchConfig) -> Run:
         raise InputError(f"{run.path}: holds {what}, no search; the same {again} command goes on with it")
     stored = load_config(run.config_path)
     changed = [field for field in differences(config, stored) if not resumable(field)]
-    if changed == ["latency.reference_ms"] and config.latency and config.latency.reference_ms is None:
-        changed = []  # it was measured when the run began, see `calibrated`
+    if config.latency and config.latency.reference_ms is None and "latency.reference_ms" in changed:
+        changed.remove("latency.reference_ms")  # it was measured when the run began, see `calibrated`
     measured = [*run.trials(), *run.baselines()]
     if changed == ["executor.cpus"] and not any(trial.status == "done" for trial in measured):
         changed = []  # no accuracy that another number of threads would not give

@@ -114,7 +114,8 @@ def _of_config(config: SearchConfig) -> Networks | None:
     from search_space import load_space
     from trainers.table_files import read_table
 
-    source, space = config.evaluator, load_space(config.space).limited(config.limits)
+    model = None if config.latency is None else config.latency.model
+    source, space = config.evaluator, load_space(config.space).limited(config.limits, latency=model)
     with console.err.status("reading the table"):
         table = read_table(Path(source.path), space, source.accuracy, source.percent)
     known = space.known_cost(table.points, config.objective.cost)

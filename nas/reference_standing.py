@@ -140,6 +140,9 @@ def _looked_up(
     if accuracy is None and unknown is None:
         unknown = f"{name} is not in the table, and surrogate: false gives no other accuracy"
     reward, its = None, _known_cost(config, architecture, table.num_classes, table.in_channels)
+    if accuracy is not None and its is None:
+        (row,) = table.epochs(architecture, 0)
+        its = row.metrics.get(config.objective.cost)
     if accuracy is not None and its is not None:
         reward = config.objective.reward(accuracy, its)
     candidate = trial.id if trial is not None and trial.status == "done" else None

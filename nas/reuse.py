@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from results import NewTrial, Run, Trial
@@ -81,6 +81,8 @@ def _collected(
     for run in runs:
         with run.journal() as journal:
             done = [trial for trial in journal.trials() if trial.status == "done"]
+        if (run.config().get("latency") or {}).get("model") is not None:
+            done = [_without_prediction(trial) for trial in done]
         fit = [trial for trial in done if fits(trial)]
         logger.info("%s: %d of %d measurements fit", run.path, len(fit), len(done))
         if done and not fit:
@@ -90,6 +92,13 @@ def _collected(
             weights = run.weights_path(trial.id)
             found.setdefault(identity(trial), Measured(run=str(run.path), trial=trial, weights=weights))
     return found
+
+
+def _without_prediction(trial: Trial) -> Trial:
+    """A trial without the latency that its own run's model predicted: another search has another model, or
+    none."""
+    kept = [{name: its for name, its in row.items() if name != "latency_ms"} for row in trial.curve]
+    return replace(trial, curve=kept)
 
 
 def identity(trial: Trial) -> Identity:

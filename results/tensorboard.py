@@ -157,6 +157,9 @@ class TensorBoardLog:
         began, self._undrawn = time.monotonic(), 0
         try:
             candidates, baselines = self._trials()
+            done = [trial for trial in candidates if trial.status == "done"]
+            if candidates and all(trial.cost(self._cost) is None for trial in done):
+                return  # nothing to draw yet
             costs = (trial.cost(self._cost) or 0.0 for trial in candidates)
             reference = self._reference or 2.0 * max(costs, default=1.0)
             png = _pareto_png(candidates, baselines, self._cost, reference, self._name)

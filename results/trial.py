@@ -82,6 +82,7 @@ class Trial:
             "accuracy": self.accuracy,
             "macs": self.macs,
             "params": self.params,
+            "latency_ms": self.cost("latency_ms"),
             "reward": self.reward,
             "choices": self.choices,
             "seed": self.seed,

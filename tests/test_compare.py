@@ -114,7 +114,8 @@ def result(number: int, right: int, macs: int) -> Result:
 )
 def test_a_margin_below_one_image_is_known(right: list[int], macs: list[int], decided: bool | None) -> None:
     flat = Objective(target=100.0, alpha=0.0, beta=0.0)
-    reference = Standing(accuracy=290 / 300, macs=100, params=1, reward=290 / 300, candidate=7)
+    share = 290 / 300
+    reference = Standing(accuracy=share, macs=100, params=1, cost=100.0, reward=share, candidate=7)
     found = [result(n, r, m) for n, (r, m) in enumerate(zip(right, macs, strict=True), start=1)]
     assert decided_by_one_image(flat, found, reference, 300) is decided
     # the reference itself gives no margin

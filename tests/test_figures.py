@@ -163,7 +163,7 @@ def test_the_hypervolume_is_drawn_over_results_and_over_hours(number: int) -> No
     assert figure.axes[1].get_xlabel().startswith(words)
     assert np.allclose(left.get_ydata(), one.hypervolume)
     assert np.allclose(right.get_ydata(), one.hypervolume)
-    assert "from accuracy 0, 20 M multiply-adds" in figure.axes[0].get_ylabel()
+    assert "from accuracy 0, 20 M MACs" in figure.axes[0].get_ylabel()
 
 
 def test_several_runs_are_named_and_other_reference_points_are_said() -> None:

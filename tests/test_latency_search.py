@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -85,7 +86,7 @@ def test_the_reward_is_of_the_latency_that_was_measured(in_tmp: Path, clock: lis
     for trial in trials:
         latency = milliseconds(trial.network())
         assert trial.accuracy is not None
-        assert trial.cost("latency_ms") == latency
+        assert trial.cost("latency_ms") == trial.to_json()["latency_ms"] == latency
         assert trial.curve[-1]["latency_p95_ms"] == 2 * latency
         wanted = trial.accuracy if latency <= 0.5 else trial.accuracy * 0.5 / latency
         assert trial.reward == pytest.approx(wanted)
@@ -121,6 +122,8 @@ def test_what_the_reference_takes_is_measured_when_a_run_begins(in_tmp: Path, cl
         config(**MEASURED, search={"candidates": 3}), resume=True, evaluator=Scripted(in_tmp / "d")
     )
     assert again.outcome == "finished"
+    with pytest.raises(InputError, match=r"was made with another seed; resume"):  # and of nothing else
+        run_search(config(**MEASURED, seed=1), resume=True, evaluator=Scripted(in_tmp / "d"))
     other = {**MEASURED, "latency": {"measured": {"repeats": 5}, "reference_ms": 3.0}}
     with pytest.raises(InputError, match=r"was made with another latency\.reference_ms"):
         run_search(config(**other), resume=True, evaluator=Scripted(in_tmp / "d"))
@@ -133,23 +136,34 @@ def test_on_a_cluster_what_the_reference_takes_must_be_said(in_tmp: Path, clock:
     assert not Path("runs").exists()
 
 
-def test_another_device_measures_nothing(in_tmp: Path, clock: list[str]) -> None:
-    latency = {"measured": {}, "device_name": "Y 4000"}
-    end = run_search(
-        config(latency=latency, search={"candidates": 5, "max_failures": 2}),
-        evaluator=Scripted(in_tmp / "diary"),
-    )
-    assert end.outcome == "failing"
+def test_another_device_is_refused_before_anything_begins(
+    in_tmp: Path, clock: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     text = "latency is to be measured on a device named like 'Y 4000', and this is 'Model X 3000'"
-    errors_of = {trial.error or "" for trial in end.run.trials()}
-    assert len(errors_of) == 1
-    assert errors_of.pop().startswith(f"InputError: {text}")
+    for given in ({}, {"reference_ms": 20.0}):
+        latency = {"measured": {}, "device_name": "Y 4000", **given}
+        with pytest.raises(InputError, match=text):
+            run_search(config(latency=latency), evaluator=Scripted(in_tmp / "diary"))
+    with pytest.raises(InputError, match="torch sees no GPU here"):
+        latency = {"measured": {"device": "cuda"}, "reference_ms": 3.0}
+        run_search(config(latency=latency), evaluator=Scripted(in_tmp / "diary"))
+    assert not Path("runs").exists()
+    there = TimedEvaluator(
+        inner=Scripted(in_tmp / "diary"), protocol=LatencyProtocol(), device_name="Y 4000"
+    )  # as on a node of a cluster
+    with pytest.raises(InputError, match=text):
+        next(iter(there.epochs(load_architecture("efficientnet_b0"), 0)))
     assert not clock
 
 
-def test_a_measurement_without_the_objectives_cost_fails(in_tmp: Path) -> None:
+def test_a_measurement_without_the_objectives_cost_fails(
+    in_tmp: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """An evaluator of a user's own, which reports no latency."""
-    settings = config(objective=MEASURED["objective"], latency=MEASURED["latency"])
+    settings = config(
+        objective=MEASURED["objective"], latency=MEASURED["latency"], search={"figure_every": 1}
+    )
     settings = settings.model_copy(update={"latency": None})
     end = run_search(settings, evaluator=Scripted(in_tmp / "diary"))
     trials = end.run.trials()
@@ -158,6 +172,7 @@ def test_a_measurement_without_the_objectives_cost_fails(in_tmp: Path) -> None:
         "the measurement has no reward: latency_ms is the objective's cost, and was not measured"
     )
     assert {trial.accuracy for trial in trials} == {None}
+    assert "gaps" not in caplog.text  # of nothing finished there is nothing to draw
 
 
 def test_a_model_gives_every_network_its_latency(in_tmp: Path, model: LatencyModel) -> None:
@@ -180,6 +195,18 @@ def test_a_model_gives_every_network_its_latency(in_tmp: Path, model: LatencyMod
     assert set(errors(examine(run))) <= {"files"}
     front = front_by(run.trials(), ("latency_ms", "accuracy"))
     assert front.trials
+
+
+def test_a_baseline_that_the_model_cannot_predict_is_refused_before_anything(
+    in_tmp: Path, model: LatencyModel
+) -> None:
+    """It may have operators that no network of the space has."""
+    known = {name: rate for name, rate in model.coefficients.items() if not name.startswith("relu")}
+    model = replace(model, coefficients=known)
+    settings = config(latency={"model": model.to_dict()}, baselines=["efficientnet_b0", "resnet_50"])
+    with pytest.raises(InputError, match=r"^baselines: latency\.model cannot predict resnet_50: stem has"):
+        run_search(settings, evaluator=Scripted(in_tmp / "diary"))
+    assert not Path("runs").exists()
 
 
 def test_the_doctor_sees_a_latency_that_the_model_does_not_give(in_tmp: Path, model: LatencyModel) -> None:
@@ -208,6 +235,12 @@ def test_no_candidate_is_beyond_a_limit_on_predicted_latency(in_tmp: Path, model
             config("none", latency={"model": model.to_dict()}, limits={"latency_ms": 0.11}),
             evaluator=Scripted(in_tmp / "c"),
         )
+
+
+def test_a_search_for_latency_must_say_where_it_comes_from(in_tmp: Path) -> None:
+    with pytest.raises(InputError, match="objective.cost is latency_ms, and a section latency must"):
+        run_search(config(objective=MEASURED["objective"]))
+    assert not Path("runs").exists()
 
 
 def test_how_latency_is_measured_is_part_of_what_a_result_is_known_by(in_tmp: Path) -> None:
@@ -243,10 +276,6 @@ def test_stopping_early_compares_rewards_of_the_latency(in_tmp: Path, clock: lis
 @pytest.mark.parametrize(
     ("sections", "words"),
     [
-        (
-            {"objective": {"cost": "latency_ms"}},
-            "objective.cost is latency_ms, and a section latency must say",
-        ),
         ({"latency": {}}, "latency.model is one way and measured another to know latency; neither is given"),
         ({"latency": {"model": "x.json", "measured": {}}}, "x.json"),
         (

@@ -22,10 +22,13 @@ from results import Trial, drift_of, open_run, status_of
 from results.figures import RewardCurve, objective_figure
 from results.wording import count
 from search_space import FieldError, load_space
+from search_space.latency_model import LatencyModel
+from search_space.operators import MEASURES
 from tests.searching import Scripted, config
 from tests.tables import SPACE, rows_of, write_csv
 from tests.test_cli import nas
 from tests.test_pareto_commands import Timed
+from tests.test_stage_space import every_point
 
 NAMES = [
     "soft, w = -0.07",
@@ -139,6 +142,27 @@ def test_a_measured_latency_is_a_cost(place: Path, capsys) -> None:
     hard = next(form for form in found["forms"] if form["name"] == "hard")
     assert found["networks"] == 72
     assert hard["choice"]["cost"] <= 8.0
+
+
+def test_a_predicted_latency_is_a_tables_cost_and_a_limit(place: Path, capsys) -> None:
+    space = load_space(SPACE)
+    network = space.decode([0] * len(space.decisions))
+    every = {f"{kind}.{measure}": 1e-6 for kind, measures in MEASURES.items() for measure in measures}
+    model = LatencyModel(
+        intercept=0.5, coefficients=every, image_size=16, stem=network.stem, head=network.head
+    )
+    (place / "model.json").write_text(json.dumps(model.to_dict()))
+    given = ["--set", "objective.cost=latency_ms", "--set", "objective.target=0.6"]
+    code, _, err = nas(
+        capsys, "search", "replay.yaml", "--run", "none", *given[:2], "--set", "evaluator.surrogate=false"
+    )
+    assert (code, "table.csv: has no column 'latency_ms'" in err) == (2, True)
+    given += ["--set", "latency.model=model.json"]
+    costs = model.predict_many(space.decode(point) for point in every_point(space))
+    found = document(capsys, "objective", "replay.yaml", *given)
+    assert all(min(costs) <= form["choice"]["cost"] <= max(costs) for form in found["forms"])
+    given += ["--set", f"limits.latency_ms={sorted(costs)[9]}"]
+    assert document(capsys, "objective", "replay.yaml", *given)["networks"] == 10
 
 
 def test_words_for_people(capsys) -> None:

@@ -9,8 +9,11 @@ from nas import open_run, run_search
 from nas.cli import main
 from nas.doctor import examine
 from results import status_of
-from search_space import InputError
+from search_space import InputError, load_space
+from search_space.latency_model import LatencyModel
+from search_space.operators import MEASURES
 from tests.searching import Scripted, config
+from tests.tables import SPACE, load, rows_of, write_csv
 from tests.test_search import assert_equal_states, replayed
 
 
@@ -144,3 +147,25 @@ def test_weights_that_vanish_meanwhile_end_no_search(scripted: Scripted, monkeyp
     assert end.outcome == "finished"
     assert len(scripted.lines("begin")) == 4
     assert "are not taken over" in caplog.text
+
+
+def test_a_latency_that_a_model_predicted_is_not_taken_for_a_tables(in_tmp: Path) -> None:
+    """The other run's model gave its column; the evaluator of both is the same."""
+    space = load_space(SPACE)
+    rows = [{**row, "latency_ms": 5.0 + number} for number, row in enumerate(rows_of(space))]
+    table = load(write_csv(in_tmp / "t.csv", rows), space, surrogate=False)
+    network = space.decode([0] * len(space.decisions))
+    every = {f"{kind}.{measure}": 1e-9 for kind, measures in MEASURES.items() for measure in measures}
+    model = LatencyModel(
+        intercept=0.5, coefficients=every, image_size=16, stem=network.stem, head=network.head
+    )
+    given: dict = {"space": SPACE, "evaluator": {"kind": "table", "path": "t.csv", "surrogate": False}}
+    run_search(config("a", **given, latency={"model": model.to_dict()}), evaluator=table)
+    given["objective"] = {"cost": "latency_ms", "target": 30.0}
+    run_search(config("b", **given), evaluator=table, reuse=[open_run("a")])
+    for trial in open_run("b").trials():
+        (row,) = table.epochs(trial.network(), trial.seed)
+        assert trial.cost("latency_ms") == row.metrics["latency_ms"]
+    run_search(config("c", **given | {"objective": {"target": 1e5}}), evaluator=table, reuse=[open_run("a")])
+    assert {trial.reused for trial in open_run("c").trials()} == {"runs/a"}  # whose latency is not needed
+    assert {trial.cost("latency_ms") for trial in open_run("c").trials()} == {None}

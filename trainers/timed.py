@@ -10,6 +10,7 @@ from pathlib import Path
 
 from search_space import Architecture, InputError, load_architecture
 from trainers.latency import device_name, measure_latency
+from trainers.latency_backends import check_backend
 from trainers.latency_protocol import LatencyProtocol
 from trainers.measurement import Evaluator, Measurement
 
@@ -31,6 +32,22 @@ def timed_fingerprint(
     how = [asdict(protocol), device_name, reference_ms]
     words = f"{inner} latency {json.dumps(how, sort_keys=True)}"
     return hashlib.sha256(words.encode()).hexdigest()
+
+
+def check_device(protocol: LatencyProtocol, name: str) -> None:
+    """Refuse to measure on this machine what is to be measured on another.
+
+    Args:
+        protocol: how latency is measured.
+        name: text that the name of the device must hold.
+
+    Raises:
+        InputError: the device or the backend is not to be had here, or the device has another name.
+    """
+    check_backend(protocol.device, protocol.backend, protocol.threads)
+    here = device_name(protocol.device)
+    if name not in here:
+        raise InputError(f"latency is to be measured on a device named like {name!r}, and this is {here!r}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,11 +99,7 @@ class TimedEvaluator:
             yield replace(measurement, metrics={**measurement.metrics, **latency})
 
     def _latency(self, architecture: Architecture) -> Mapping[str, float]:
-        here = device_name(self.protocol.device)
-        if self.device_name not in here:
-            raise InputError(
-                f"latency is to be measured on a device named like {self.device_name!r}, and this is {here!r}"
-            )
+        check_device(self.protocol, self.device_name)
         found = measure_latency(architecture, self.protocol, self.num_classes, self.in_channels)
         metrics = {"latency_ms": found.median_ms, "latency_p95_ms": found.p95_ms}
         if found.ratio is not None:
