@@ -180,7 +180,7 @@ def _print_end(name: str, outcome: str, patience: int) -> None:
     if order:
         print_ranking(run, name, order[0])
         bet = run.recommended()
-        print_target(name, drift_of(run.config(), len(order), order[0], bet), order[0], bet)
+        print_target(name, drift_of(run.config(), order, order[0], bet), order[0], bet)
         print_comparison(run, bet)
         out.print(
             f"next: nas pareto {name} --plot pareto.png; nas export {name}@best -o network; "

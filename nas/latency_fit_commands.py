@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _UNITS = {"operators": (1e3, "us each"), "macs": (1e9, "ms/G MACs"), "values": (1e6, "ms/M values")}
 _WEIGHTS = (1e6, "ms/M weights")
+_UNSTEADY = 0.1  # mean difference of two measurements of one network, from which a fit is in doubt
 _TOGETHER = 8  # networks that share one compiled reference
 
 
@@ -330,6 +331,8 @@ def _print(found: LatencyFit, file: SampleFile) -> None:
             f"  measured a second time: Spearman {quality.retest_spearman:.3f}, "
             f"mean difference {100 * quality.retest_mape:.1f} %"
         )
+        if quality.retest_mape > _UNSTEADY:
+            out.print("  the device does not agree with itself: take more --repeats, or a quieter moment")
     if quality.spearman <= quality.macs_spearman:
         out.print("  it ranks no better than MACs: measure more networks, with more --repeats")
     failed = sum(bool(sample.error) for sample in file.samples)

@@ -264,7 +264,7 @@ def run_search(
     space = load_space(config.space)
     run = _existing(config) if resume else None
     config = calibrated(config, run, address)
-    own = evaluator is not None
+    own = evaluator is not None and not isinstance(evaluator, TableEvaluator)
     evaluator = timed(config.latency, evaluator) if evaluator else create_evaluator(config, space)
     _check_cost(config, evaluator, own)
     try:  # also without limits: controllers then know the costs of the networks that are trained

@@ -16,7 +16,7 @@ from controller import Controller, Objective, Proposal, create_controller
 from nas.config import SearchConfig
 from nas.controller_state import outcome_of, saved
 from results import EvaluatorFacts, ProposalRow, Trial
-from search_space import SearchSpace, StageSpace, load_space
+from search_space import FieldError, SearchSpace, StageSpace, load_space
 from trainers import Evaluator
 
 Progress = Callable[[int, int], object]
@@ -46,10 +46,16 @@ def space_of(config: SearchConfig, facts: EvaluatorFacts | Evaluator) -> StageSp
     without training, for networks with these classes and image channels.
 
     Raises:
-        FieldError: the limits leave nothing of it.
+        FieldError: the limits leave nothing of it, or the latency model does not know it.
     """
     model = None if config.latency is None else config.latency.model
-    return load_space(config.space).limited(config.limits, facts.num_classes, facts.in_channels, model)
+    space = load_space(config.space)
+    try:
+        return space.limited(config.limits, facts.num_classes, facts.in_channels, model)
+    except FieldError as error:
+        if model is None or error.path.startswith("limits"):
+            raise
+        raise FieldError("latency.model", f"was fitted to networks of another space: {error}") from None
 
 
 def replay(

@@ -107,8 +107,7 @@ def status_of(run: Run) -> Status:
 
 def _target(run: Run, trials: list[Trial], best: Trial | None, recommended: Trial | None) -> Drift | None:
     """How far a search is from its target."""
-    done = sum(trial.status == "done" for trial in trials)
-    return drift_of(run.config(), done, best, recommended or best)
+    return drift_of(run.config(), ranked(trials), best, recommended or best)
 
 
 def _budget(run: Run) -> int | None:

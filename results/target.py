@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -23,7 +23,8 @@ class Drift:
         best: of the best observed; None where nothing was measured.
         recommended: of the recommended network; the same.
         held: whether the best is within a factor of `FAR` of the target, or below it where the objective is a
-            hard limit; None before `ENOUGH` results.
+            hard limit, or where no result is more accurate: another objective would gain nothing. None before
+            `ENOUGH` results.
     """
 
     cost: str
@@ -38,13 +39,13 @@ class Drift:
 
 
 def drift_of(
-    config: Mapping[str, Any], results: int, best: Trial | None, recommended: Trial | None
+    config: Mapping[str, Any], finished: Sequence[Trial], best: Trial | None, recommended: Trial | None
 ) -> Drift | None:
     """How far a search is from its target.
 
     Args:
         config: of the run, as plain data.
-        results: how many there are.
+        finished: all that have a reward.
         best: the best observed, if any.
         recommended: the network that the controller bets on, if any.
 
@@ -57,8 +58,10 @@ def drift_of(
     cost, target = next(iter(targets.items()))
     ratios = [_over(trial, cost, target) for trial in (best, recommended)]
     held = None
-    if ratios[0] is not None and results >= ENOUGH:
-        least = 0.0 if _limits(objective) else 1.0 / FAR
+    if best is not None and ratios[0] is not None and len(finished) >= ENOUGH:
+        at_most = best.accuracy or 0.0
+        accurate = all((trial.accuracy or 0.0) <= at_most for trial in finished)
+        least = 0.0 if accurate or _limits(objective) else 1.0 / FAR
         held = least <= ratios[0] <= FAR
     return Drift(cost=cost, target=target, best=ratios[0], recommended=ratios[1], held=held)
 

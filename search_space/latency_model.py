@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from search_space.architecture import Architecture
-from search_space.errors import FieldError
+from search_space.errors import FieldError, InputError
 from search_space.fields import as_floats, check_float, check_int, check_mapping
 from search_space.operators import (
     MEASURES,
@@ -126,6 +126,8 @@ class LatencyModel:
             check_float(f"coefficients.{name}", value, 0.0)
         ordered = {name: float(given[name]) for name in known if name in given}
         object.__setattr__(self, "coefficients", ordered)
+        if not (self.intercept or any(ordered.values())):
+            raise FieldError("coefficients", "and intercept are all 0: every network would take no time")
         for name in ("image_size", "num_classes", "in_channels", "batch", "threads"):
             check_int(name, getattr(self, name), 1)
         for name in _TEXTS:
@@ -260,6 +262,8 @@ def load_latency_model(path: Path | str) -> LatencyModel:
     Raises:
         InputError: one line with file, line and field: no such file, no JSON, or a rule is broken.
     """
+    if Path(path).suffix == ".jsonl":
+        raise InputError(f"{path}: holds measurements; the model that nas latency fit wrote ends in .json")
     document = read_yaml(path)  # JSON is YAML
     try:
         return LatencyModel.from_dict(document.data)

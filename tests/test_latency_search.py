@@ -316,3 +316,22 @@ def test_a_configuration_with_latency_reads_back_equal(in_tmp: Path) -> None:
     Path("c.yaml").write_text(settings.to_yaml())
     assert load_config("c.yaml", name="t") == settings
     assert math.isclose(settings.objective.target, 0.5)
+
+
+def test_a_model_of_another_space_is_refused_before_anything_begins(
+    in_tmp: Path, model: LatencyModel
+) -> None:
+    other = {**model.to_dict(), "image_size": 64}
+    with pytest.raises(
+        InputError, match=r"latency\.model was fitted to networks of another space: image_size must"
+    ):
+        run_search(config(latency={"model": other}), evaluator=Scripted(in_tmp / "d"))
+    assert not Path("runs").exists()
+    for name, text in (
+        ("m.jsonl", "holds measurements"),
+        ("m.json", "all 0: every network would take no time"),
+    ):
+        zero = {**model.to_dict(), "intercept": 0.0, "coefficients": {"pointwise.macs": 0.0}}
+        Path(name).write_text(json.dumps(zero))
+        with pytest.raises(InputError, match=text):
+            config(latency={"model": name})

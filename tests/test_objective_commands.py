@@ -274,7 +274,7 @@ def test_the_figure_is_drawn_of_any_networks(number: int, scale: float) -> None:
     figure.draw_without_rendering()
 
 
-def trial(macs: int, latency: float | None = None) -> Trial:
+def trial(macs: int, latency: float | None = None, accuracy: float = 0.5) -> Trial:
     curve = [] if latency is None else [{"accuracy": 0.5, "latency_ms": latency}]
     return Trial(
         id=macs,
@@ -285,19 +285,33 @@ def trial(macs: int, latency: float | None = None) -> Trial:
         architecture={},
         macs=macs,
         params=1,
+        accuracy=accuracy,
         curve=curve,
     )
+
+
+# of results that are more accurate than the best by reward
+OTHERS = [trial(number, accuracy=0.9) for number in range(1000, 1030)]
 
 
 def test_a_target_is_held_within_a_quarter_after_twenty_results() -> None:
     soft = {"objective": {"target": 100.0, "alpha": -0.07, "beta": -0.07, "form": "product"}}
     for macs, held in ((70, False), (90, True), (125, True), (126, False)):
-        found = drift_of(soft, 20, trial(macs), trial(50))
+        found = drift_of(soft, OTHERS[:20], trial(macs), trial(50))
         assert found is not None
         assert (found.best, found.recommended, found.held) == (macs / 100, 0.5, held)
-    few = drift_of(soft, 19, trial(500), None)
+    few = drift_of(soft, OTHERS[:19], trial(500), None)
     assert few is not None
     assert (few.held, few.recommended) == (None, None)
+
+
+def test_below_the_target_nothing_has_drifted_where_nothing_is_more_accurate() -> None:
+    soft = {"objective": {"target": 100.0, "alpha": -0.07, "beta": -0.07, "form": "product"}}
+    equals = [trial(number, accuracy=0.5) for number in range(1000, 1030)]
+    for macs, held in ((20, True), (130, False)):
+        found = drift_of(soft, equals, trial(macs), None)
+        assert found is not None
+        assert found.held is held
 
 
 @pytest.mark.parametrize(
@@ -305,18 +319,18 @@ def test_a_target_is_held_within_a_quarter_after_twenty_results() -> None:
 )
 def test_below_a_hard_limit_nothing_has_drifted(values: dict[str, Any]) -> None:
     for macs, held in ((1, True), (130, False)):
-        found = drift_of({"objective": {"target": 100.0, **values}}, 30, trial(macs), None)
+        found = drift_of({"objective": {"target": 100.0, **values}}, OTHERS, trial(macs), None)
         assert found is not None
         assert found.held == held
 
 
 def test_what_was_not_measured_has_no_drift() -> None:
     section = {"objective": {"target": 10.0, "cost": "latency_ms"}}
-    found = drift_of(section, 30, trial(5), trial(5, latency=12.0))
+    found = drift_of(section, OTHERS, trial(5), trial(5, latency=12.0))
     assert found is not None
     assert (found.best, found.recommended, found.held) == (None, 1.2, None)
     for broken in ({}, {"objective": None}, {"objective": 5}, {"objective": {"target": "x"}}):
-        assert drift_of(broken, 30, trial(5), None) is None
+        assert drift_of(broken, OTHERS, trial(5), None) is None
 
 
 def test_status_says_how_far_the_search_is_from_its_target(capsys) -> None:
