@@ -223,11 +223,10 @@ def _check_cost(config: SearchConfig, evaluator: Evaluator, own: bool) -> None:
         return
     if not isinstance(evaluator, TableEvaluator):
         raise InputError(f"objective.cost is {cost}, and a section latency must say where that comes from")
-    assert config.evaluator is not None
-    path = config.evaluator.path
+    path = "the table" if config.evaluator is None else config.evaluator.path
     if cost not in evaluator.table.metrics:
         raise InputError(f"{path}: has no column {cost!r}, the objective's cost")
-    if config.evaluator.surrogate:
+    if evaluator.trees is not None:
         raise InputError(
             f"{path}: gives {cost} of its own networks alone; evaluator.surrogate: false keeps to them, and "
             "latency.model predicts that of others"
