@@ -187,7 +187,8 @@ def test_graphs_are_formats_of_their_own_and_quiet(in_tmp: Path, capfd, kind: st
     TINY.save("tiny.yaml")
     code_, out, err = nas(capfd, "export", "tiny.yaml", "-o", f"net.{kind}")
     assert (code_, err) == (0, "")
-    assert out == f"wrote net.{kind}\nweights: untrained, initialised with seed 0\n"
+    sizes = "1,000 classes and 3 image channels, by default: --classes and --channels say others"
+    assert out == f"wrote net.{kind}\n{sizes}\nweights: untrained, initialised with seed 0\n"
     assert Path(f"net.{kind}").stat().st_size > 1000
 
 
