@@ -8,7 +8,7 @@ import typer
 
 from nas.console import out, print_json, print_table
 from nas.options import ArchArgument, ChannelsOption, ClassesOption, JsonOption, PlotOption
-from results.wording import count
+from results.wording import count, count_of
 from search_space import cost, memory, stage_table
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def show(
     )
     out.print(
         f"{macs:,} MACs (the papers' FLOPS), {params:,} parameters at {network.image_size} pixels, "
-        f"{classes} classes, {channels} input channels; "
+        f"{count_of(classes, 'class', 'classes')}, {count_of(channels, 'input channel')}; "
         f"{count(memory(network, classes, channels))}B of memory for one image",
         soft_wrap=True,
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from nas.export_request import refuse_own_inputs
 from nas.lookup import Found, find_architecture
 from nas.provenance import provenance_of
 from nas.weights import load_weights, named_architecture, tensor_shapes
@@ -47,12 +48,14 @@ def export_bundle(
 
     Raises:
         InputError: nothing of that name; weights of another network; or the folder cannot be written, or
-            holds files that are no bundle's.
+            holds files that are no bundle's, or what is exported.
         FieldError: a number is out of range.
     """
     if isinstance(architecture, Architecture):
+        refuse_own_inputs(Path(folder), None, bundle=True, inputs=(weights,))
         found = Found(architecture=architecture)
     else:
+        refuse_own_inputs(Path(folder), None, bundle=True, inputs=(architecture, weights))
         found = find_architecture(architecture)
     subject = subject_of(found, weights=weights, num_classes=num_classes, in_channels=in_channels, seed=seed)
     return write_bundle(subject, Path(folder), opset=opset, tell=tell)

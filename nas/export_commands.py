@@ -50,72 +50,46 @@ def export(
     json_output: JsonOption = False,
 ) -> None:
     """Write a network, with its weights where trained: nas export quickstart@best -o network/ --bundle"""
+    from nas.export_request import checked_request, refuse_other_sizes, refuse_own_inputs
     from nas.lookup import find_architecture
 
     asked = kind is not None
-    kind = _checked_request(output, kind, bundle, weights, opset)
+    kind = checked_request(output, kind, bundle=bundle, weights=weights, opset=opset, seed=seed)
+    refuse_own_inputs(output, kind, bundle=bundle, inputs=(architecture, weights))
     found = find_architecture(architecture)
+    if seed is not None and found.weights is not None:
+        raise InputError(f"--seed draws weights, and those of {architecture} were kept; leave it out")
     if bundle:
-        _export_bundle(_subject(found, weights, classes, channels, seed), output, opset, json_output)
+        _export_bundle(
+            _subject(found, weights, classes, channels, seed),
+            output,
+            opset,
+            json_output,
+            _default_sizes(found, weights, classes, channels),
+        )
         return
     graph = kind in ("onnx", "pt2")
     subject = None
     if graph or weights is not None or (kind == "safetensors" and found.weights is None and seed is not None):
         subject = _subject(found, weights, classes, channels, seed)
     elif found.weights is not None:
-        _refuse_other_sizes(found, classes, channels)
+        refuse_other_sizes(found, classes, channels)
     files = _export_files(found, subject, output, kind, classes, channels, opset, weights)
+    sizes = "" if kind in (None, "yaml", "json") else _default_sizes(found, weights, classes, channels)
     if json_output:
         facts: dict[str, Any] = {"files": [str(path) for path in files]}
         if subject is not None:
             facts["weights"] = subject.provenance.weights_words
         print_json(facts)
+        _print_sizes(sizes, json_output)
         return
     for path in files:
         out.print(f"wrote {path}", soft_wrap=True)
+    _print_sizes(sizes, json_output)
     if subject is not None and subject.provenance.weights == "untrained":
         print_untrained(found, subject)
     elif found.trial is not None and found.weights is None and not asked:
         out.print(why_no_weights(found), soft_wrap=True)
-
-
-def _checked_request(
-    output: Path, kind: str | None, bundle: bool, weights: Path | None, opset: int | None
-) -> str | None:
-    """The one format that is asked for, None for a folder; before anything is looked up or built.
-
-    Raises:
-        InputError: options that exclude one another, a format that nobody knows, or one that needs what is
-            not installed.
-    """
-    from results.export import wanted_format
-    from results.exporting.graphs import check_opset, why_no_onnx
-
-    if bundle:
-        if kind is not None:
-            raise InputError("--bundle writes every format, and --format one; give one of them")
-        if output.suffix and not output.is_dir() and wanted_or_none(output) is not None:
-            raise InputError(f"{output}: --bundle writes a folder, and this names a file")
-    wanted = None if bundle else wanted_format(output, kind)
-    if opset is not None:
-        if not bundle and wanted != "onnx":
-            raise InputError("--opset is for ONNX: --bundle, --format onnx or a file that ends in .onnx")
-        check_opset(opset)
-    if wanted == "onnx" and (why := why_no_onnx()):
-        raise InputError(why)
-    if weights is not None and wanted in ("yaml", "json", "timm", "python"):
-        raise InputError(f"--weights is for what holds weights, and {wanted} holds none")
-    return wanted
-
-
-def wanted_or_none(path: Path) -> str | None:
-    """The format that a file's ending names; None for any other ending, which a folder may have too."""
-    from results.export import format_of
-
-    try:
-        return format_of(path)
-    except InputError:
-        return None
 
 
 def _subject(
@@ -126,13 +100,15 @@ def _subject(
     return subject_of(found, weights=weights, num_classes=classes, in_channels=channels, seed=seed or 0)
 
 
-def _refuse_other_sizes(found: Found, classes: int | None, channels: int | None) -> None:
-    for name, asked, there in (
-        ("classes", classes, found.num_classes),
-        ("channels", channels, found.in_channels),
-    ):
-        if asked is not None and asked != there:
-            raise InputError(f"--{name} {asked}: {found.weights} holds weights for {there} {name}")
+def _default_sizes(found: Found, weights: Path | None, classes: int | None, channels: int | None) -> str:
+    """What to say of classes and channels that neither the user, nor weights, nor a run said."""
+    said = weights is not None or found.weights is not None
+    return "" if said else found.default_sizes(classes, channels)
+
+
+def _print_sizes(text: str, json_output: bool) -> None:
+    if text:
+        (console.err if json_output else out).print(text, soft_wrap=True)
 
 
 def _export_files(
@@ -160,19 +136,30 @@ def _export_files(
     )
 
 
-def _export_bundle(subject: Subject, folder: Path, opset: int | None, json_output: bool) -> None:
+def _export_bundle(subject: Subject, folder: Path, opset: int | None, json_output: bool, sizes: str) -> None:
     """Write, verify and show; exit code 1 where a file disagrees, or none could be checked."""
-    from results.exporting.bundle import write_bundle
+    from results.exporting.bundle import PROOF, write_bundle
     from results.exporting.graphs import OPSET
 
-    with console.err.status("exporting") as status:
-        bundle = write_bundle(
-            subject, folder, opset=OPSET if opset is None else opset, tell=lambda text: status.update(text)
-        )
+    try:
+        with console.err.status("exporting") as status:
+            bundle = write_bundle(
+                subject,
+                folder,
+                opset=OPSET if opset is None else opset,
+                tell=lambda text: status.update(text),
+            )
+    except KeyboardInterrupt:
+        if (folder / PROOF).exists():  # an earlier bundle's, of which nothing was replaced yet
+            raise
+        text = f"{folder}: the bundle is not complete, and has no proof; the same command writes it anew"
+        console.err.print(f"nas: {console.printable(text)}", soft_wrap=True)
+        raise typer.Exit(130) from None
     if json_output:
         print_json(bundle_json(bundle))
     else:
         print_bundle(bundle, subject)
+    _print_sizes(sizes, json_output)
     if not bundle.ok:
         texts = [
             f"nas: {row.file} disagrees with the network: {row.why}"

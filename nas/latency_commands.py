@@ -102,6 +102,8 @@ def measure(
         print_latencies(records)
         if stored:
             out.print(f"stored in {output}; nas latency show prints what is there", soft_wrap=True)
+    for line in _default_sizes(found, classes, channels):
+        (console.err if json_output else out).print(console.printable(line), soft_wrap=True)
     for name, reason in measured.failures:
         console.err.print(f"nas: {console.printable(f'{name}: not measured: {reason}')}", soft_wrap=True)
     if plot is not None and records:
@@ -110,6 +112,15 @@ def measure(
         raise typer.Exit(130)
     if not stored or measured.failures:
         raise typer.Exit(1)
+
+
+def _default_sizes(found: list[Found], classes: int | None, channels: int | None) -> list[str]:
+    """The line on networks whose classes and channels nobody said; none where a run or the user did."""
+    networks = {each.architecture.name: each.default_sizes(classes, channels) for each in found}
+    lines = sorted({line for line in networks.values() if line})
+    if all(networks.values()):
+        return lines
+    return [f"{', '.join(name for name, its in networks.items() if its == line)}: {line}" for line in lines]
 
 
 class _Measured:

@@ -9,6 +9,7 @@ from pathlib import Path
 import search_space
 from results import RUNS, Run, Trial, by_network, chosen_of, open_run, words_of
 from results.run import Kind
+from results.wording import count_of
 from search_space import Architecture, InputError
 
 
@@ -22,6 +23,7 @@ class Found:
         recommended: whether that search's controller bets on it; of a scaling search, whether it is the best
             point.
         num_classes, in_channels: of the networks that were trained there; ImageNet's otherwise.
+        sized: whether the run says these two.
         kind: of the run; only a search has rewards.
         accuracies: of a run of scaling, those of the network's trainings that succeeded.
     """
@@ -32,6 +34,7 @@ class Found:
     recommended: bool = False
     num_classes: int = 1000
     in_channels: int = 3
+    sized: bool = False
     kind: Kind = "search"
     accuracies: tuple[float, ...] = ()
 
@@ -66,9 +69,33 @@ class Found:
         bet = " (recommended)" if self.recommended else ""
         return (
             f"{what} of the search {self.run.name}{bet}: "
-            f"validation accuracy {trial.accuracy:.4f}, reward {trial.reward:.4f}, "
-            f"{self.num_classes} classes, {self.in_channels} input channels"
+            f"validation accuracy {trial.accuracy:.4f}, reward {trial.reward:.4f}, {self._sizes}"
         )
+
+    @property
+    def _sizes(self) -> str:
+        classes = count_of(self.num_classes, "class", "classes")
+        return f"{classes}, {count_of(self.in_channels, 'input channel')}"
+
+    def default_sizes(self, classes: int | None, channels: int | None) -> str:
+        """What to say of classes and image channels that are ImageNet's because nobody said others.
+
+        Args:
+            classes, channels: as the user asked; None where not.
+
+        Returns:
+            One line; empty where the run or the user said both.
+        """
+        words = {
+            "--classes": count_of(self.num_classes, "class", "classes") if classes is None else "",
+            "--channels": count_of(self.in_channels, "image channel") if channels is None else "",
+        }
+        options = [option for option, said in words.items() if said]
+        if self.sized or not options:
+            return ""
+        which = " and ".join(words[option] for option in options)
+        verb = "says" if len(options) == 1 else "say"
+        return f"{which}, by default: {' and '.join(options)} {verb} others"
 
     def _unranked_origin(self, run: Run, trial: Trial) -> str:
         """The same of a training of an audit or of scaling."""
@@ -81,7 +108,7 @@ class Found:
         its = f"validation accuracy {trial.accuracy:.4f}"
         if len(self.accuracies) > 1:
             its += f" with seed {trial.seed}, {self.accuracy:.4f} in the mean of {len(self.accuracies)} seeds"
-        return f"{what}: {its}, {self.num_classes} classes, {self.in_channels} input channels"
+        return f"{what}: {its}, {self._sizes}"
 
 
 def search_of(name: str | Path) -> Run:
@@ -128,7 +155,7 @@ def find_architecture(text: str | Path) -> Found:
     architecture = trial.network().renamed(f"{run.name}-{own_name}")
     found = Found(architecture=architecture, run=run, trial=trial, recommended=recommended)
     if facts is not None:
-        found = replace(found, num_classes=facts.num_classes, in_channels=facts.in_channels)
+        found = replace(found, num_classes=facts.num_classes, in_channels=facts.in_channels, sized=True)
     kind = run.kind()
     if kind != "scaling":
         return replace(found, kind=kind)

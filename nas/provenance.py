@@ -14,6 +14,7 @@ from results import Run, Trial, words_of
 from results.exporting.provenance import DataFacts, Provenance
 from search_space import FieldError, InputError
 from trainers import ProxyProtocol, load_dataset, read_facts
+from trainers.decoding import RESIZED
 from trainers.timed import timed_fingerprint
 
 _LICENCES = {
@@ -23,7 +24,8 @@ _LICENCES = {
 _UNKNOWN_LICENCE = "not known here; that of the source"
 _PREPARED = {
     "digits": (
-        "8x8 pixels resized bilinearly",
+        "8x8 pixels in one grey channel, bright strokes on dark (invert ink on paper); values of 0 to 16 "
+        "stretched by 255/16 to 0 to 255; then resized bilinearly (Pillow) and rounded",
         "of 1,797 images 1,200 to train, 300 to validate, 297 to test, classes in proportion",
     )
 }
@@ -124,6 +126,7 @@ def _of_cache(section: dict[str, Any], image_size: int) -> DataFacts:
         class_names=facts.class_names,
         counts={part: number for part, number in facts.counts.items() if number},
         prepared=(facts.resized, *parts),
+        crop="centre square" if facts.resized == RESIZED else None,
         licence=_UNKNOWN_LICENCE,
     )
 
@@ -188,7 +191,9 @@ def _settings(config: dict[str, Any]) -> dict[str, str]:
     if isinstance(controller, dict) and controller.get("name"):
         facts["controller"] = str(controller["name"])
     if isinstance(objective, dict):
-        facts["objective"] = ", ".join(f"{name} {value}" for name, value in objective.items())
+        facts["objective"] = ", ".join(
+            f"{name} {value}" for name, value in objective.items() if value is not None
+        )
     if "seed" in config:
         facts["seed of the search"] = str(config["seed"])
     return facts

@@ -95,19 +95,11 @@ def export(
         InputError: weights are asked for and there are none, a library is missing, or a file cannot be
             written.
     """
-    wanted = wanted_format(destination, kind)
-    if kind is not None and (destination.is_dir() or not destination.suffix):
-        destination = destination / FILES[kind]
-    if wanted is None:
-        files = {kind: destination / FILES[kind] for kind in ("yaml", "json")}
-        if weights is not None:
-            files["safetensors"] = destination / FILES["safetensors"]
-    else:
-        files = {wanted: destination}
+    files = files_of(destination, kind, weights=weights is not None)
     if subject is None and weights is None and "safetensors" in files:
         raise InputError(f"{architecture.name} has no trained weights to export")
     elsewhere = destination / FILES["safetensors"]
-    if wanted is None and weights is None and elsewhere.exists():
+    if len(files) > 1 and weights is None and elsewhere.exists():
         raise InputError(f"{elsewhere}: is of another export, and {architecture.name} has no weights")
     if weights is not None and not os.access(weights, os.R_OK):
         raise InputError(f"{weights}: cannot be read")
@@ -121,6 +113,25 @@ def export(
         _retract_proof(path)
         write_whole(path, lambda unfinished, content=content: unfinished.write_bytes(content))  # type: ignore[misc]
     return list(files.values())
+
+
+def files_of(destination: Path, kind: str | None = None, *, weights: bool = False) -> dict[str, Path]:
+    """The files that `export` writes, by format.
+
+    Args:
+        destination, kind: see there.
+        weights: whether there are some, which a folder gets too.
+
+    Raises:
+        InputError: no such format, or an ending that is none.
+    """
+    wanted = wanted_format(destination, kind)
+    if wanted is None:
+        kinds = ("yaml", "json", "safetensors") if weights else ("yaml", "json")
+        return {each: destination / FILES[each] for each in kinds}
+    if kind is not None and (destination.is_dir() or not destination.suffix):
+        return {wanted: destination / FILES[wanted]}
+    return {wanted: destination}
 
 
 def _retract_proof(path: Path) -> None:

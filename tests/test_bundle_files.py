@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from nas.bundle import subject_of
 from nas.lookup import Found
@@ -117,20 +119,22 @@ def test_onnx_has_a_free_batch_names_and_facts(whole: bundle.Bundle) -> None:
 
 
 @pytest.mark.slow
-def test_the_blocks_of_code_on_a_card_run(whole: bundle.Bundle) -> None:
+def test_the_blocks_of_code_on_a_card_run(whole: bundle.Bundle, tmp_path: Path) -> None:
+    folder = shutil.copytree(whole.folder, tmp_path / "copy")
+    Image.new("RGBA", (40, 25), "white").save(folder / "image.png")
     blocks = re.findall(r"```python\n(.*?)```", (whole.folder / "README.md").read_text(), re.DOTALL)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     program = "\n".join(f"exec({block!r}, {{'__name__': '__main__'}})" for block in blocks)
     done = subprocess.run(
         [sys.executable, "-B", "-c", program],
-        cwd=whole.folder,
+        cwd=folder,
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert len(done.stdout.splitlines()) == 4
+    assert len(done.stdout.splitlines()) == 5
 
 
 @pytest.mark.slow
@@ -183,7 +187,8 @@ def test_graphs_are_formats_of_their_own_and_quiet(in_tmp: Path, capfd, kind: st
     TINY.save("tiny.yaml")
     code_, out, err = nas(capfd, "export", "tiny.yaml", "-o", f"net.{kind}")
     assert (code_, err) == (0, "")
-    assert out == f"wrote net.{kind}\nweights: untrained, initialised with seed 0\n"
+    sizes = "1,000 classes and 3 image channels, by default: --classes and --channels say others"
+    assert out == f"wrote net.{kind}\n{sizes}\nweights: untrained, initialised with seed 0\n"
     assert Path(f"net.{kind}").stat().st_size > 1000
 
 

@@ -108,7 +108,7 @@ def test_text_of_every_command(run, capsys) -> None:
         (["pareto", "t"], ["hypervolume 0.", "reference point accuracy 0 and 2 M macs"]),
         (["top", "t"], ["reward", "mb", "is recommended and has the best observed reward (t@best)"]),
         (["show", "efficientnet_b0"], ["MBConv6, k5x5, SE 0.25", "112x112", "385,814,752 MACs", "5,288,548"]),
-        (["show", "t@1"], ["candidate 1 of the search t", "10 classes, 1 input channels"]),
+        (["show", "t@1"], ["candidate 1 of the search t", "10 classes, 1 input channel"]),
         (["scale", "efficientnet_b0"], ["efficientnet_b7", "published factors", "66.3 M"]),
         (
             ["scale", "efficientnet_b0", "--phi", "1"],

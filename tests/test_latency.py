@@ -17,6 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nas import cli
+from nas.latency_commands import _default_sizes
+from nas.lookup import Found
 from results import list_runs
 from results.figures import LatencyPoint, check_figure_path, latency_figure, save_figure
 from results.latency_store import (
@@ -440,6 +442,16 @@ def test_the_command_prints_stores_and_shows(capsys: pytest.CaptureFixture[str])
     assert "no measured latencies" in capsys.readouterr().out
 
 
+def test_sizes_that_nobody_chose_are_said() -> None:
+    plain = Found(architecture=TINY)
+    its_run = Found(architecture=OTHER, num_classes=10, in_channels=1, sized=True)
+    line = "1,000 classes and 3 image channels, by default: --classes and --channels say others"
+    assert _default_sizes([plain], None, None) == [line]
+    assert _default_sizes([its_run, plain], None, None) == [f"{TINY.name}: {line}"]
+    assert _default_sizes([its_run], None, None) == []
+    assert _default_sizes([plain], 10, 1) == []
+
+
 def test_json_is_one_document(capsys: pytest.CaptureFixture[str]) -> None:
     words = (
         "resnet_50",
@@ -454,7 +466,11 @@ def test_json_is_one_document(capsys: pytest.CaptureFixture[str]) -> None:
         "--json",
     )
     assert nas("latency", "measure", *words) == 0
-    document = json.loads(capsys.readouterr().out)
+    printed = capsys.readouterr()
+    assert (
+        "1,000 classes and 3 image channels, by default: --classes and --channels say others" in printed.err
+    )
+    document = json.loads(printed.out)
     (found,) = document["latencies"]
     assert document["protocol"]["reference"] == ""
     assert (found["ratio"], found["batch"], found["num_classes"]) == (None, 3, 1000)

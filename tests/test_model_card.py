@@ -5,21 +5,26 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 import nas as public
 from nas.bundle import subject_of
 from nas.lookup import Found, find_architecture
 from nas.provenance import provenance_of
+from results.exporting.agreement import Agreement
 from results.exporting.bundle import Subject
-from results.exporting.card import CardFacts, card_text
+from results.exporting.card import BN_MOMENTUM, CardFacts, card_text
 from results.exporting.markdown import code
 from results.exporting.provenance import DataFacts, Provenance
+from results.exporting.source import model_source
 from tests.bundles import TINY
 from tests.searching import Scripted, config
+from trainers.decoding import decode
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +100,48 @@ def test_a_card_claims_no_more_than_is_known(tiny: Subject, known: Provenance, w
     assert "not known here" in text or known.weights == "untrained"  # how inputs are normalised
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("crop", [None, "centre square"])
+def test_the_block_that_reads_an_image_gives_what_training_saw(
+    in_tmp: Path, channels: int, crop: Literal["centre square"] | None
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (25, 40, 3), np.uint8)
+    Image.fromarray(noise).save("image.png")
+    subject = subject_of(Found(architecture=TINY), num_classes=4, in_channels=channels)
+    data = DataFacts(name="x", crop=crop)
+    subject = replace(subject, provenance=Provenance(weights="trained", data=data))
+    text = card_of(subject, agreements=[Agreement(file="model.py", sha256="", size=0, loaded="")])
+    block = text.split("### An image file as `pixels`\n\n```python\n")[1].split("```")[0]
+    names: dict[str, Any] = {}
+    exec(block, names)
+    pixels = names["pixels"]
+    assert (pixels.shape, pixels.dtype) == ((1, channels, 16, 16), np.float32)
+    expected = Image.fromarray(noise).convert({1: "L", 3: "RGB"}[channels])
+    expected = expected.resize((16, 16), Image.Resampling.BILINEAR)
+    if crop:
+        ours = decode(Path("image.png").read_bytes(), 16, channels)
+        assert np.array_equal(pixels[0], ours.transpose(2, 0, 1))
+    else:
+        assert np.array_equal(pixels[0], np.asarray(expected).reshape(16, 16, channels).transpose(2, 0, 1))
+
+
+def test_a_card_has_no_block_for_images_of_other_channels() -> None:
+    subject = subject_of(Found(architecture=TINY), num_classes=4, in_channels=2)
+    text = card_of(subject, agreements=[Agreement(file="model.py", sha256="", size=0, loaded="")])
+    assert "An image file" not in text
+    assert "With torch alone" in text
+
+
+def test_a_protocol_is_said_in_words(tiny: Subject) -> None:
+    protocol = {"image_size": None, "width": 1.0, "flip": False, "bn_momentum": 0.1}
+    text = card_of(replace(tiny, provenance=Provenance(weights="trained", protocol=protocol)))
+    assert "None" not in text.split("## Protocol")[1]
+    assert "image_size" not in text
+    assert "| `flip` | `no` |" in text
+    assert "`bn_momentum` is of this short training; `model.py` has the 0.01" in text
+    assert f"BN_MOMENTUM = {BN_MOMENTUM} " in model_source(TINY, 4, 1)
+
+
 @pytest.fixture
 def trained(in_tmp: Path) -> Path:
     """A search of one candidate, really trained for an epoch on a part of the digits."""
@@ -123,6 +170,8 @@ def test_a_run_tells_what_its_weights_are_and_how_inputs_are_made(trained: Path,
     assert known.search["place"] == "recommended, best observed"
     text = card_of(replace(subject_of(found), provenance=known))
     assert f"- mean: {data.mean[0]:.8g}" in text
+    assert "one grey channel, bright strokes on dark" in text
+    assert "None" not in text
     assert "of 300 images" in text
     assert "Not confirmed" not in text
     text = card_of(subject_of(found, weights=found.weights))  # as if of somebody else: nothing holds of them

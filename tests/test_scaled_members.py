@@ -104,7 +104,7 @@ def test_a_written_member_is_shown_and_exported(base: str, in_tmp: Path, capsys)
         assert "cannot be said in timm's arguments" in err
         assert err.count("\n") == 1
         return
-    document("export", "member.yaml", "-o", "x.timm.json")
+    document("export", "member.yaml", "-o", "x.timm.json", "--classes", "1000", "--channels", "3")
     arguments = json.loads(Path("x.timm.json").read_text())
     assert replace(member, stages=stages_from_timm(arguments["arch_def"])).key == member.key
     assert arguments["input_size"] == [3, member.image_size, member.image_size]

@@ -1,5 +1,6 @@
 """timm builds from our arguments what we build; without timm skipped, see `tests.timm_stub`."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,6 +56,11 @@ def test_without_timm_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     found = timm_difference(of_timm())
     assert not found.agrees
     assert str(found) == "timm cannot be imported: operator torchvision::nms does not exist"
+
+
+def test_timm_that_is_not_there_is_said_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "timm", None)
+    assert str(timm_difference(of_timm())) == "timm is not installed"
 
 
 def test_without_words_for_a_network_it_says_so() -> None:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from results.exporting.graphs import EXTRA, INPUT, importable, quiet
-from results.exporting.timm_check import build_timm, differing, imported
+from results.exporting.timm_check import build_timm, differing, imported, why_no_timm
 from search_space import Architecture, load_architecture
 
 if TYPE_CHECKING:
@@ -306,7 +306,7 @@ def _from_timm(path: Path, given: Probe) -> list[Tensor]:
         try:
             timm = imported()
         except Exception as error:  # a package that does not fit this torch raises what it likes
-            raise UnverifiableError(f"timm cannot be imported: {_in_short(error)}") from None
+            raise UnverifiableError(why_no_timm(error)) from None
         model = build_timm(timm, arguments)
     theirs, ours = model.state_dict(), load_file(path.with_name("weights.safetensors"))
     order = given.architecture.build(given.num_classes, given.in_channels).state_dict()

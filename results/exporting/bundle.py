@@ -144,6 +144,11 @@ def write_bundle(
     )
 
 
+def files_in(folder: Path) -> list[Path]:
+    """All that a bundle's folder may get."""
+    return [folder / name for name in (*FILES.values(), CARD, PROOF)]
+
+
 def _make_room(folder: Path, subject: Subject) -> None:
     """Make the folder, and take an earlier bundle's proof out of it.
 

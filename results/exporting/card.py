@@ -19,6 +19,7 @@ from results.wording import count, count_of, percent
 from search_space import Architecture, cost, stage_table
 
 MARK = "<!-- model card of a bundle by nas export; its files may be written over by the next one -->"
+BN_MOMENTUM = 0.01  # in model.py, as in `Architecture.build`
 _MOST_CLASSES = 100  # names that a card lists
 
 
@@ -220,8 +221,22 @@ def _protocol(known: Provenance) -> str:
         "A proxy: short training that is to rank networks, and not to finish one. Train the network with a "
         "full recipe for its final accuracy."
     )
-    rows = ((code(name), code(value)) for name, value in known.protocol.items())
-    return f"{words}\n\n{table(('setting', 'value'), rows)}"
+    rows = [
+        (code(name), code(_setting(value))) for name, value in known.protocol.items() if value is not None
+    ]
+    text = f"{words}\n\n{table(('setting', 'value'), rows)}"
+    if known.protocol.get("bn_momentum") not in (None, BN_MOMENTUM):
+        text += (
+            f"\n\n`bn_momentum` is of this short training; `model.py` has the {BN_MOMENTUM:g} that is usual "
+            "in long ones."
+        )
+    return text
+
+
+def _setting(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _search(known: Provenance) -> str:
@@ -237,9 +252,9 @@ def _files(facts: CardFacts) -> str:
     ]
     lines += [f"- {code(name)} is not here: {code(why)}" for name, why in facts.absent.items()]
     blocks = [
-        f"### {use.title}\n\n```python\n{use.code(facts.provenance.data, facts)}\n```"
+        f"### {use.title}\n\n```python\n{block}\n```"
         for use in USES
-        if use.file in present
+        if use.file in present and (block := use.code(facts.provenance.data, facts))
     ]
     return "\n\n".join(["\n".join(lines), *blocks])
 

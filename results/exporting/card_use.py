@@ -1,4 +1,7 @@
-"""The blocks of code on a model card: each runs as it stands, in the folder of the bundle."""
+"""The blocks of code on a model card: each runs as it stands, in the folder of the bundle.
+
+The first reads an image, which its user has.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +20,39 @@ class Use(NamedTuple):
     Attributes:
         title: for people.
         file: that must be there.
-        code: what the block holds.
+        code: what the block holds; empty where there is none for this network.
     """
 
     title: str
     file: str
     code: Callable[[DataFacts | None, CardFacts], str]
+
+
+def _image_file(data: DataFacts | None, facts: CardFacts) -> str:
+    """From a file to pixels, as the data were prepared; bilinearly where that is not known."""
+    mode = {1: "L", 3: "RGB"}.get(facts.in_channels)
+    if mode is None:
+        return ""
+    side = facts.architecture.image_size
+    lines = [f'image = ImageOps.exif_transpose(Image.open("image.png")).convert("{mode}")  # any size']
+    if data is not None and data.crop == "centre square":
+        lines += [
+            "side = min(image.size)",
+            "left, top = (image.width - side) / 2, (image.height - side) / 2",
+            "box = (left, top, left + side, top + side)",
+            f"image = image.resize(({side}, {side}), Image.Resampling.BICUBIC, box=box)",
+        ]
+    else:
+        lines.append(f"image = image.resize(({side}, {side}), Image.Resampling.BILINEAR)")
+    shape = f"({side}, {side}, {facts.in_channels})"
+    body = "\n".join(lines)
+    return f"""import numpy as np
+from PIL import Image, ImageOps
+
+{body}
+pixels = np.asarray(image, np.float32).reshape{shape}.transpose(2, 0, 1)[None]
+print(pixels.shape)  # (1, {facts.in_channels}, {side}, {side}), 0 to 255
+# in the blocks of torch: pixels = torch.from_numpy(pixels)"""
 
 
 def _torch_alone(data: DataFacts | None, facts: CardFacts) -> str:
@@ -90,6 +120,7 @@ def _images(data: DataFacts | None, facts: CardFacts, *, numpy: bool = False) ->
 
 
 USES = (
+    Use("An image file as `pixels`", "model.py", _image_file),
     Use("With torch alone", "model.py", _torch_alone),
     Use("With onnxruntime", "model.onnx", _onnx),
     Use("With torch.export", "model.pt2", _pt2),

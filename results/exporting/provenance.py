@@ -21,6 +21,7 @@ class DataFacts:
         mean, std: of the training images, a channel, in units of 0 to 1: what inputs are normalised by.
         class_names: one an output, in order.
         counts: images of a part, by its name.
+        crop: of an image before it is resized: ``centre square``, then bicubic; None is the whole, bilinear.
         prepared: how they came to their size and which part is what, a sentence each.
         licence: what is known of it, in words.
     """
@@ -33,6 +34,7 @@ class DataFacts:
     std: tuple[float, ...] | None = None
     class_names: tuple[str, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
+    crop: Literal["centre square"] | None = None
     prepared: tuple[str, ...] = ()
     licence: str = ""
 

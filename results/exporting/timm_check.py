@@ -92,7 +92,7 @@ def timm_difference(
         timm = imported()
     # what a package raises that does not fit this torch is not always an ImportError
     except Exception as error:
-        return TimmCheck(reason=f"timm cannot be imported: {' '.join(str(error).split())}")
+        return TimmCheck(reason=why_no_timm(error))
     ours = network_with(architecture, weights, num_classes, in_channels)
     side = image_size or architecture.image_size
     return compared(ours, build_timm(timm, arguments), (in_channels, side), timm.version)
@@ -116,6 +116,13 @@ def imported() -> Timm:
     modules = ("timm.layers", "timm.models._efficientnet_builder", "timm.models.efficientnet")
     version = importlib.import_module("timm").__version__
     return Timm(version, *(importlib.import_module(name) for name in modules))
+
+
+def why_no_timm(error: Exception) -> str:
+    """What `imported` ended with, in words."""
+    if isinstance(error, ModuleNotFoundError) and error.name == "timm":
+        return "timm is not installed"
+    return f"timm cannot be imported: {' '.join(str(error).split())[:300]}"
 
 
 def build_timm(timm: Timm, arguments: Mapping[str, Any]) -> nn.Module:
