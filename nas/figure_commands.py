@@ -17,6 +17,7 @@ from results import (
     Run,
     RunFront,
     Trial,
+    cost_of,
     front_of,
     pareto_figure,
     ranked,
@@ -84,7 +85,7 @@ def _figures(run: Run, trials: list[Trial]) -> Iterator[tuple[str, Callable[[], 
     with run.journal() as journal:
         proposals, sessions = journal.proposals(), journal.sessions()
     targets = targets_of(config)
-    cost = next(iter(targets), "macs")  # what the search aims at
+    cost = cost_of(config)
     reference = reference_point(trials, (cost,), targets)[cost]
     curves = search_curves(trials, reference, cost, gpus=worker_gpus(config, sessions))
     number = len(curves.ids)

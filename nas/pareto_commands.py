@@ -20,6 +20,7 @@ from results import (
     Run,
     RunFront,
     check_figure_path,
+    cost_of,
     front_by,
     objective_values,
     open_run,
@@ -43,8 +44,13 @@ def pareto(
         list[str], typer.Argument(metavar="RUN...", help="Names under runs/, or paths.", show_default=False)
     ],
     x: Annotated[
-        str, typer.Option("--x", help="An objective: macs, params, seconds, reward or a metric.")
-    ] = "macs",
+        str | None,
+        typer.Option(
+            "--x",
+            help="An objective: macs, params, latency_ms, seconds, reward or a metric; "
+            "by default the cost of the first run's own objective.",
+        ),
+    ] = None,
     y: Annotated[str, typer.Option("--y", help="Another objective.")] = "accuracy",
     z: Annotated[str | None, typer.Option("--z", help="A third objective; the colour in figures.")] = None,
     limit: Annotated[
@@ -57,14 +63,15 @@ def pareto(
     plot: Annotated[Path | None, typer.Option("--plot", help="A figure: .png, .svg, .pdf or .html.")] = None,
     json_output: JsonOption = False,
 ) -> None:
-    """The Pareto front of accuracy and cost: nas pareto quickstart --plot pareto.png
+    """The Pareto front of accuracy and the search's own cost: nas pareto quickstart --plot pareto.png
 
     Several runs lie over one another, with one reference point: nas pareto a b c --z params --plot abc.html
     What ends in accuracy, _acc, reward, score, auc, f1 or top5 is raised, every other objective is lowered.
     """
     if plot is not None:
         check_figure_path(plot, (*FORMATS, ".html"))
-    objectives = (x, y) if z is None else (x, y, z)
+    across = cost_of(open_run(runs[0]).config()) if x is None else x
+    objectives = (across, y) if z is None else (across, y, z)
     if len(set(objectives)) < len(objectives):
         raise InputError(f"--x, --y and --z must differ, got {', '.join(objectives)}")
     limits = [Limit.parse(text) for text in limit or []]

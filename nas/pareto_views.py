@@ -13,7 +13,7 @@ from nas import console
 from nas.console import out, print_table, printable, reward_text
 from results import Front, RunFront, Trial, dominating, is_raised, objective_values, violation_of
 from results.fronts import ALWAYS
-from results.wording import count, networks, percent
+from results.wording import COST_NAMES, amount, count, networks, percent
 
 _IN_ROWS = ("accuracy", "reward", "macs", "params")
 
@@ -140,9 +140,17 @@ def _print_trials(
     for place, trial in enumerate(trials):
         number, *facts, architecture = console.trial_row(trial)
         before = [number] if marks is None else marks[place]
-        cells = ["-" if np.isnan(value) else f"{value:.5g}" for value in values[place]]
+        cells = [
+            "-" if np.isnan(value) else _written(name, value)
+            for name, value in zip(more, values[place], strict=True)
+        ]
         rows.append([*before, *facts, *cells, architecture])
-    print_table((*first, *usual, *more, last), rows, title)
+    print_table((*first, *usual, *(COST_NAMES.get(name, name) for name in more), last), rows, title)
+
+
+def _written(name: str, value: float) -> str:
+    """A metric; a latency with its unit."""
+    return amount(value, name) if name in COST_NAMES else f"{value:.5g}"
 
 
 def _own_number(trial: Trial) -> list[str]:
@@ -173,8 +181,8 @@ def _print_lacking(trials: Sequence[Trial], front: Front) -> None:
 
 
 def _print_directions(front: Front) -> None:
-    """Which way metrics go: their names decide, and a name may mislead."""
-    measured = [name for name in front.objectives if name not in ALWAYS]
+    """Which way metrics go: their names decide, and a name may mislead; of costs everyone knows."""
+    measured = [name for name in front.objectives if name not in (*ALWAYS, *COST_NAMES)]
     for words, raised in (("more", True), ("less", False)):
         names = [name for name in measured if is_raised(name) == raised]
         if names:
@@ -212,15 +220,17 @@ def _in_short(better: Sequence[Trial], front: Front) -> str:
 def _quantity(name: str, value: float) -> str:
     if name == "accuracy":
         return percent(value)
-    if name in ("macs", "params"):
-        return f"{count(value)} {name}"
+    if name in COST_NAMES:
+        return _cost(name, value)
     return f"{name} {reward_text(value) if name == 'reward' else f'{value:.5g}'}"
 
 
+def _cost(name: str, value: float) -> str:
+    return amount(value, name) if name == "latency_ms" else f"{count(value)} {name}"
+
+
 def _reference_text(reference: Mapping[str, float]) -> str:
-    parts = [
-        f"{name} 0" if is_raised(name) else f"{count(value)} {name}" for name, value in reference.items()
-    ]
+    parts = [f"{name} 0" if is_raised(name) else _cost(name, value) for name, value in reference.items()]
     return f"reference point {', '.join(parts[:-1])} and {parts[-1]}"
 
 

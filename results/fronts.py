@@ -21,6 +21,7 @@ import numpy.typing as npt
 from results.pareto import Floats, dominated_volume, non_dominated
 from results.table import TrialTable, trial_table
 from results.trial import Trial
+from results.wording import COST_NAMES
 from search_space import InputError
 from search_space.errors import suggestion
 
@@ -200,7 +201,8 @@ def check_objectives(
         table: of the trials, where it has been made.
 
     Raises:
-        InputError: not two or three, or one that no finished trial has, with those that there are.
+        InputError: not two or three, or one that no finished trial has, with those that there are. A cost of
+            searches may be asked for before the first has finished.
     """
     if len(objectives) not in (2, 3) or len(set(objectives)) < len(objectives):
         raise InputError(f"objectives must be two or three different columns, got {', '.join(objectives)}")
@@ -211,7 +213,8 @@ def check_objectives(
     for name in (*objectives, *(limit.name for limit in limits)):
         known = [*ALWAYS, *measured]
         among = known if name in objectives else [*known, *(d for d in there if d in table.decisions)]
-        if name not in among:
+        to_come = name in COST_NAMES and not done.any()  # a latency, before the first result
+        if name not in among and not to_come:
             near = suggestion(name, among)
             near = near if "did you mean" in near else ""
             near = "; the papers' FLOPS are macs here" if name.lower() in ("flops", "flop", "madds") else near
@@ -291,6 +294,15 @@ def targets_of(config: Mapping[str, Any]) -> dict[str, float]:
     if not isinstance(target, int | float) or target <= 0:
         return {}
     return {str(objective.get("cost", "macs")): float(target)}
+
+
+def cost_of(config: Mapping[str, Any]) -> str:
+    """The cost that a run's objective is about; ``macs`` where there is none.
+
+    Args:
+        config: of the run, as plain data.
+    """
+    return next(iter(targets_of(config)), "macs")
 
 
 def dominating(trial: Trial, front: Front) -> list[Trial]:

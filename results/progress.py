@@ -22,7 +22,7 @@ class SearchCurves:
 
     Attributes:
         ids: of the candidates.
-        reward, accuracy, macs, params: of each.
+        reward, accuracy, costs: of each; the costs are of ``cost``.
         best: index of the candidate with the best reward until then; of equals the lowest number, as in
             `results.trial.ranked`.
         hypervolume: of accuracy over the cost until then.
@@ -35,8 +35,7 @@ class SearchCurves:
     ids: npt.NDArray[np.int64]
     reward: Floats
     accuracy: Floats
-    macs: Floats
-    params: Floats
+    costs: Floats
     best: npt.NDArray[np.intp]
     hypervolume: Floats
     hours: Floats
@@ -74,8 +73,7 @@ def search_curves(
         ids=ids,
         reward=reward,
         accuracy=accuracy,
-        macs=_floats([t.macs for t in done]),
-        params=_floats([t.params for t in done]),
+        costs=costs,
         best=running_best(order),
         hypervolume=hypervolume_curve(accuracy, costs, 0.0, reference_cost),
         hours=spent[places] * (gpus or 1.0) / 3600.0,

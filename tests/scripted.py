@@ -77,3 +77,15 @@ class Scripted:
         if not self.diary.exists():
             return []
         return [line.split()[1] for line in self.diary.read_text().splitlines() if line.startswith(what)]
+
+
+class Timed(Scripted):
+    """Says a latency too: the more blocks, the more."""
+
+    def epochs(
+        self, architecture: Architecture, seed: int, weights_path: Path | None = None
+    ) -> Iterator[Measurement]:
+        blocks = float(sum(stage.repeats for stage in architecture.stages))
+        for measurement in super().epochs(architecture, seed, weights_path):
+            measurement.metrics.update(latency_ms=blocks, blocks=blocks)
+            yield measurement

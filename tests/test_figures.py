@@ -134,7 +134,7 @@ def test_a_search_shows_every_result_and_the_best_until_then(number: int) -> Non
     assert_finite(figure)
     for axes, values in zip(
         figure.axes,
-        (given_curves.reward, 100 * given_curves.accuracy, given_curves.macs / 1e6),
+        (given_curves.reward, 100 * given_curves.accuracy, given_curves.costs / 1e6),
         strict=True,
     ):
         points = [c.get_offsets() for c in axes.collections if isinstance(c, PathCollection)]
@@ -147,6 +147,25 @@ def test_a_search_shows_every_result_and_the_best_until_then(number: int) -> Non
         (line,) = axes.get_lines()
         assert np.allclose(line.get_ydata(), values[given_curves.best] * unit)
         assert np.allclose(points[1][0], points[0][given_curves.best[-1]])  # the ring
+
+
+@pytest.mark.parametrize(
+    ("cost", "label"),
+    [("latency_ms", "latency, ms"), ("params", "million parameters"), ("macs", "million multiply-adds")],
+)
+def test_the_way_of_a_search_is_drawn_over_its_own_cost(cost: str, label: str) -> None:
+    timed = [
+        replace(t, macs=2_000_000, params=3_000_000, curve=[{"latency_ms": 1.0 + t.id}]) for t in found(5)
+    ]
+    given_curves = search_curves(timed, 2e7, cost)
+    figure = search_figure(given_curves, "a run")
+    drawn(figure)
+    assert figure.axes[2].get_ylabel() == label
+    expected = {"latency_ms": 1.0 + given_curves.ids, "params": np.full(5, 3.0), "macs": np.full(5, 2.0)}
+    (points, _) = (c for c in figure.axes[2].collections if isinstance(c, PathCollection))
+    assert np.allclose(points.get_offsets()[:, 1], expected[cost])
+    last = expected[cost][given_curves.best[-1]]
+    assert (f"{last:.3g} ms" if cost == "latency_ms" else f"{last:g} M") in texts(figure)
 
 
 @pytest.mark.parametrize("number", [0, 1, 48])

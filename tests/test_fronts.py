@@ -225,7 +225,14 @@ def test_what_is_no_objective_is_refused(objectives: tuple[str, ...], words: str
 
 def test_a_metric_that_only_a_stopped_trial_has_is_no_objective() -> None:
     with pytest.raises(InputError, match="'latency_ms'; there are accuracy, reward, macs, params, seconds$"):
-        front_by(SOME[4:], ("latency_ms", "accuracy"))
+        front_by([replace(SOME[0], curve=[]), *SOME[4:]], ("latency_ms", "accuracy"))
+
+
+def test_a_cost_may_be_asked_for_before_the_first_result() -> None:
+    front = front_by([SOME[6]], ("latency_ms", "accuracy"))
+    assert (front.trials, front.hypervolume, front.feasible) == ([], 0.0, 0)
+    with pytest.raises(InputError, match="'loss'"):
+        front_by([SOME[6]], ("loss", "accuracy"))
 
 
 def test_a_reference_that_leaves_no_box_is_refused() -> None:

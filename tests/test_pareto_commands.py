@@ -9,19 +9,11 @@ from pathlib import Path
 import pytest
 
 from nas import run_search
-from results import front_by, open_run
-from tests.searching import Scripted, config
+from results import cost_of, front_by, open_run
+from tests.scripted import Scripted, Timed
+from tests.searching import config
 from tests.test_baselines import with_baselines
 from tests.test_cli import nas
-
-
-class Timed(Scripted):
-    """Says a latency too: the more blocks, the more."""
-
-    def epochs(self, architecture, seed, weights_path=None):
-        for measurement in super().epochs(architecture, seed, weights_path):
-            measurement.metrics["latency_ms"] = float(sum(stage.repeats for stage in architecture.stages))
-            yield measurement
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +69,7 @@ def test_text_of_one_run(three, capsys) -> None:
     code, out, err = nas(capsys, "pareto", "b", "--z", "latency_ms", "--limit", "macs<=1")
     assert (code, err) == (0, "")
     lines = out.splitlines()
-    assert lines[0].split()[-3:] == ["params", "latency_ms", "architecture"]
+    assert lines[0].split()[-3:] == ["params", "latency", "architecture"]
     assert "0 of 5 networks hold macs<=1; the front is what breaks least, and has no hypervolume" in lines
     assert any(
         line.startswith("efficientnet_b0 is dominated by ") and line.endswith("; it breaks macs<=1")
@@ -86,7 +78,53 @@ def test_text_of_one_run(three, capsys) -> None:
     assert any(
         line.startswith("baseline mobilenet_v2 failed: RuntimeError: CUDA out of memory") for line in lines
     )
-    assert lines[-1] == "of latency_ms less is taken as better, by the name"
+    assert "by the name" not in out  # of a latency everyone knows
+
+
+def test_a_run_is_shown_over_the_cost_that_it_searched_for(three, capsys) -> None:
+    aim = {"cost": "latency_ms", "target": 4.0}
+    run_search(config("fast", objective=aim), evaluator=Timed(Path("diary")))
+    found = document(capsys, "fast")
+    assert found == document(capsys, "fast", "--x", "latency_ms")
+    assert (found["objectives"], found["reference"]["latency_ms"]) == (["latency_ms", "accuracy"], 8.0)
+    out = nas(capsys, "pareto", "fast")[1]
+    assert out.splitlines()[0].split()[-2:] == ["latency", "architecture"]
+    assert f"{found['front'][0]['latency_ms']:.3g} ms" in out.splitlines()[1]
+    assert out.splitlines()[-1].endswith("reference point accuracy 0 and 8 ms")
+    assert "latency_ms" not in out
+    assert document(capsys, "fast", "--x", "macs")["objectives"] == ["macs", "accuracy"]
+
+
+def test_of_several_runs_the_first_says_the_cost(three, capsys) -> None:
+    aim = {"cost": "latency_ms", "target": 4.0}
+    run_search(config("fast", objective=aim), evaluator=Timed(Path("diary")))
+    assert document(capsys, "fast", "b")["runs"][1]["objectives"] == ["latency_ms", "accuracy"]
+    assert document(capsys, "b", "fast")["runs"][1]["objectives"] == ["macs", "accuracy"]
+    code, _, err = nas(capsys, "pareto", "fast", "a")
+    assert code == 2
+    assert "nas: a: no finished network has a number called 'latency_ms'" in err
+    code, _, err = nas(capsys, "pareto", "fast", "--z", "latency_ms")
+    assert (code, err) == (2, "nas: --x, --y and --z must differ, got latency_ms, accuracy, latency_ms\n")
+
+
+def test_a_search_for_latency_without_a_result_has_an_empty_front(three, in_tmp: Path, capsys) -> None:
+    aim = {"cost": "latency_ms", "target": 4.0}
+    run_search(
+        config("none", objective=aim, search={"candidates": 1}),
+        evaluator=Timed(in_tmp / "d", acts={1: "raise"}),
+    )
+    assert document(capsys, "none")["front"] == []
+    assert nas(capsys, "pareto", "none", "--x", "latency")[0] == 2  # what nothing is called stays refused
+
+
+def test_a_search_without_an_objective_is_shown_over_multiply_adds() -> None:
+    assert cost_of({}) == cost_of({"objective": None}) == cost_of({"objective": {"target": 1e6}}) == "macs"
+    assert cost_of({"objective": {"cost": "params", "target": 1e6}}) == "params"
+
+
+def test_metrics_that_are_no_costs_say_which_way_they_go(three, capsys) -> None:
+    out = nas(capsys, "pareto", "b", "--z", "blocks")[1]
+    assert out.splitlines()[-2] == "of blocks less is taken as better, by the name"
 
 
 def test_a_baseline_that_breaks_a_limit_is_held_against_the_front_alone(three, capsys) -> None:

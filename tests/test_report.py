@@ -327,7 +327,7 @@ def test_many_long_errors_and_curves_stay_within_bounds() -> None:
     ]
     curve = [{"accuracy": epoch / 1000} for epoch in range(1, 1001)]
     long = [Trial(**common, id=n, macs=1, params=1, status="done", curve=curve) for n in range(2000, 2900)]
-    found = trial_columns([*failed, *long], (), 1000, 3)
+    found = trial_columns([*failed, *long], (), 1000, 3, "macs")
     assert sum(map(len, found["errors"])) < 1_100_000
     assert "characters in the journal" in found["errors"][0]
     assert found["curve_stride"] == 3

@@ -10,7 +10,7 @@ import numpy as np
 from results.figures.labels import log_ticks, name_legend, plain
 from results.figures.style import BLUE, RED, unit_of
 from results.progress import Floats, SearchCurves
-from results.wording import amount, count
+from results.wording import amount
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,7 +24,7 @@ _LINES = ("-", "--", ":", "-.")
 
 
 def search_figure(curves: SearchCurves, title: str) -> Figure:
-    """Reward, accuracy and multiply-adds of each result, and of the best reward until then.
+    """Reward, accuracy and the search's cost of each result, and of the best reward until then.
 
     Args:
         curves: of a search, N results; none is allowed.
@@ -34,11 +34,17 @@ def search_figure(curves: SearchCurves, title: str) -> Figure:
 
     figure = Figure(figsize=(7.6, 7.0), layout="constrained")
     panels = figure.subplots(3, 1, sharex=True)
-    unit, word = unit_of(curves.macs.tolist())
+    unit, label = _cost_axis(curves)
     _panel(panels[0], curves, curves.reward, "reward", "{:.4f}".format)
     _panel(panels[1], curves, 100 * curves.accuracy, "validation accuracy, %", "{:.2f} %".format)
-    _panel(panels[2], curves, curves.macs / unit, f"{word}multiply-adds", lambda macs: count(macs * unit))
-    if len(curves.macs) and curves.macs.max() > _WIDE * curves.macs.min() > 0:
+    _panel(
+        panels[2],
+        curves,
+        curves.costs / unit,
+        label,
+        lambda cost: amount(cost * unit, curves.cost, unit=False),
+    )
+    if len(curves.costs) and curves.costs.max() > _WIDE * curves.costs.min() > 0:
         panels[2].set_yscale("log")
         log_ticks(panels[2].yaxis)
     panels[2].set_xlabel("results in order of arrival")
@@ -52,6 +58,15 @@ def search_figure(curves: SearchCurves, title: str) -> Figure:
         legend.legend_handles[0].set(alpha=0.6, sizes=[16])  # type: ignore[union-attr]
     figure.suptitle(plain(title, 90), parse_math=False, fontsize=12)
     return figure
+
+
+def _cost_axis(curves: SearchCurves) -> tuple[float, str]:
+    """What costs are divided by, and the label."""
+    names = {"macs": "multiply-adds", "params": "parameters"}
+    if curves.cost not in names:
+        return 1.0, "latency, ms" if curves.cost == "latency_ms" else plain(curves.cost)
+    unit, word = unit_of(curves.costs.tolist())
+    return unit, f"{word}{names[curves.cost]}"
 
 
 def _panel(

@@ -80,7 +80,7 @@ def _stage_keys(architecture: Mapping[str, Any]) -> list[Hashable]:
 
 
 def trial_columns(
-    trials: Sequence[Trial], decisions: Sequence[Decision], num_classes: int, in_channels: int
+    trials: Sequence[Trial], decisions: Sequence[Decision], num_classes: int, in_channels: int, cost: str
 ) -> dict[str, Any]:
     """What the page knows of trials.
 
@@ -88,6 +88,7 @@ def trial_columns(
         trials: candidates and baselines.
         decisions: of the space.
         num_classes, in_channels: of the networks that were trained.
+        cost: of the search's objective; it has a column even before anything was measured.
 
     Returns:
         ``columns``: name to a list with one value a trial, None for what is not there.
@@ -115,11 +116,16 @@ def trial_columns(
     ]
     return {
         "columns": columns,
-        "metrics": _metrics(trials, decisions),
+        "metrics": _metrics(trials, decisions, cost),
         "stages": table.rows,
         "errors": _shortened(errors),
         "curve_stride": stride,
     }
+
+
+def measure_key(name: str) -> str:
+    """What the page calls a fact, or a metric of the last epoch."""
+    return name if name in _FACTS else f"metric:{name}"
 
 
 def measures_of(metrics: Iterable[str]) -> list[dict[str, str]]:
@@ -131,11 +137,17 @@ def measures_of(metrics: Iterable[str]) -> list[dict[str, str]]:
     return facts + [
         {
             "key": f"metric:{name}",
-            "label": name.replace("_", " "),
+            "label": _label(name),
             "better": "more" if is_raised(name) else "less",
         }
         for name in metrics
     ]
+
+
+def _label(metric: str) -> str:
+    """``latency_ms`` as ``latency, ms``; other names without their underscores."""
+    words = metric.removesuffix("_ms").replace("_", " ")
+    return f"{words}, ms" if metric.endswith("_ms") else words
 
 
 def choice_text(choice: Any) -> str:
@@ -148,11 +160,15 @@ def _name(choice: Any) -> Any:
     return tuple(choice) if isinstance(choice, list) else choice
 
 
-def _metrics(trials: Sequence[Trial], decisions: Sequence[Decision]) -> dict[str, list[float | None]]:
-    """Numbers of the last epoch by their names, one a trial."""
+def _metrics(
+    trials: Sequence[Trial], decisions: Sequence[Decision], cost: str
+) -> dict[str, list[float | None]]:
+    """Numbers of the last epoch by their names, one a trial; the cost among them if it is no fact."""
     known = {*FACTS, "epoch", *(decision.name for decision in decisions)}
     last = [trial.curve[-1] if trial.curve else {} for trial in trials]
     names = dict.fromkeys(name for metrics in last for name in metrics if name not in known)
+    if cost not in _FACTS:
+        names.setdefault(cost)
     return {name: [_number(metrics.get(name)) for metrics in last] for name in names}
 
 

@@ -11,7 +11,7 @@ from results.choices import choice_frequencies
 from results.policy import policy_map
 from results.progress import search_curves, worker_gpus
 from results.report import words
-from results.report.columns import choice_text, measures_of, trial_columns
+from results.report.columns import choice_text, measure_key, measures_of, trial_columns
 from results.report.source import Read, read
 from results.run import Run
 from results.schema import Session
@@ -37,7 +37,9 @@ def report_data(
         InputError: the run cannot be read, or its configuration holds no space.
     """
     found = read(run)
-    trials = trial_columns(found.trials, found.decisions, found.facts.num_classes, found.facts.in_channels)
+    trials = trial_columns(
+        found.trials, found.decisions, found.facts.num_classes, found.facts.in_channels, found.cost
+    )
     return {
         **_heading(found, now or datetime.now(timezone.utc)),
         "decisions": [
@@ -75,7 +77,7 @@ def _heading(found: Read, now: datetime) -> dict[str, Any]:
         "state": found.state,
         "summary": words.summary(found),
         "tiles": words.tiles(found),
-        "cost": found.cost,
+        "cost": measure_key(found.cost),
         "recommended": None if found.recommended is None else found.recommended.id,
         "best": None if found.best is None else found.best.id,
         "front": [trial.id for trial in found.front.trials],

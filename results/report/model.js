@@ -46,8 +46,24 @@ function written(key, value) {
   if (isShare(key) && Math.abs(value) <= 1) return percent(value);
   if (key === "macs" || key === "params") return count(value);
   if (key === "reward") return fixed(value);
+  if (key.endsWith("_ms")) return String(Number(value.toPrecision(3)));
   if (key === "seconds") return duration(value);
   return typeof value === "number" ? String(Number(value.toPrecision(4))) : String(value);
+}
+
+// The cost of the search's objective, as a value and in words.
+const costOf = (row) => valueOf(row, D.cost);
+const COST_LABEL = measures.get(D.cost).label;
+const OWN_COST = D.cost.startsWith("metric:") ? [D.cost] : []; // what tables have no column for otherwise
+function amount(key, value) {
+  if (value === null || value === undefined) return DASH;
+  return `${written(key, value)} ${key.endsWith("_ms") ? "ms" : measures.get(key).label}`;
+}
+
+// A fact or metric as the heading of a column: Latency, ms
+function headingOf(key) {
+  const {label} = measures.get(key);
+  return label[0].toUpperCase() + label.slice(1);
 }
 
 function titleOf(row) {

@@ -20,7 +20,7 @@ function factsOf(row) {
   facts.push(["evaluation", T.epochs[row] > 1 ? `${duration(T.seconds[row])}, ${T.epochs[row]} epochs` : duration(T.seconds[row])]);
   for (const name of Object.keys(D.trials.metrics)) {
     const value = D.trials.metrics[name][row];
-    if (value !== null) facts.push([name.replaceAll("_", " "), written(`metric:${name}`, value)]);
+    if (value !== null) facts.push([measures.get(`metric:${name}`).label, written(`metric:${name}`, value)]);
   }
   if (T.attempts[row] > 1) facts.push(["attempts", T.attempts[row]]);
   if (T.baseline[row] !== null) facts.push(["fitted to the space by", T.adapted[row] || "nothing: as published"]);

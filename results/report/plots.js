@@ -64,7 +64,7 @@ function hoverText(row) {
   const stages = T.stages[row].map((number) => D.trials.stages[number][SHORT]).filter(Boolean).map(plain);
   const lines = [];
   for (let i = 0; i < stages.length; i += 3) lines.push(stages.slice(i, i + 3).join(" | "));
-  const facts = `${percent(T.accuracy[row])} · ${count(T.macs[row])} MACs · ${count(T.params[row])} parameters · reward ${fixed(T.reward[row])}`;
+  const facts = `${percent(T.accuracy[row])} · ${count(T.macs[row])} MACs · ${count(T.params[row])} parameters${OWN_COST.map((key) => ` · ${amount(key, valueOf(row, key))}`).join("")} · reward ${fixed(T.reward[row])}`;
   const name = T.baseline[row] !== null && T.proposed[row] ? `${titleOf(row)}, baseline ${T.baseline[row]}` : titleOf(row);
   return [`<b>${plain(cut(name, 80))}</b>`, facts, ...lines].join("<br>");
 }

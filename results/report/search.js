@@ -3,7 +3,7 @@
 const ARRIVED = D.curves.ids.map((id) => rowOf.get(id));
 const BEST = D.curves.best.map((id) => rowOf.get(id));
 const placeOf = new Map(ARRIVED.map((row, place) => [row, place + 1]));
-const CURVES = [["reward", "reward"], ["accuracy", "accuracy"], [D.cost, D.cost === "macs" ? "MACs" : "parameters"]];
+const CURVES = [["reward", "reward"], ["accuracy", "accuracy"], [D.cost, COST_LABEL]];
 
 // The line changes only with the best: other points of it say nothing.
 function running(key) {
@@ -105,7 +105,7 @@ function startSearch() {
   const drawn = drawSearch();
   if (ARRIVED.length) {
     at("volume-hours-title").textContent = `Hypervolume over ${hourScale().label}`;
-    at("volume-note").textContent = `Hypervolume: the share of the box from accuracy 0 and ${count(D.reference_cost)} ${D.cost === "macs" ? "MACs" : "parameters"} to accuracy 1 and cost 0 that the networks dominate. `
+    at("volume-note").textContent = `Hypervolume: the share of the box from accuracy 0 and ${amount(D.cost, D.reference_cost)} to accuracy 1 and cost 0 that the networks dominate. `
       + `Time of evaluation is added up over the workers, failed and stopped candidates included.`;
     at("curves").on("plotly_click", (event) => {
       const point = event.points.find((one) => one.customdata !== undefined);

@@ -88,14 +88,14 @@ function showComparison() {
 function showBaselines() {
   at("baselines").hidden = !BASELINES.length;
   const dominating = (row) => {
-    if (T.status[row] !== "done") return DASH;
-    const better = [...FRONT].filter((other) => T.accuracy[other] >= T.accuracy[row] && T[D.cost][other] <= T[D.cost][row]
-      && (T.accuracy[other] > T.accuracy[row] || T[D.cost][other] < T[D.cost][row]));
+    if (T.status[row] !== "done" || costOf(row) === null) return DASH;
+    const better = [...FRONT].filter((other) => T.accuracy[other] >= T.accuracy[row] && costOf(other) <= costOf(row)
+      && (T.accuracy[other] > T.accuracy[row] || costOf(other) < costOf(row)));
     return better.length ? make("div", {class: "links"}, ...better.map((other) => numberLink(T.id[other]))) : "no candidate";
   };
-  fill("baselines-table", `Dominated by: networks of the front that are no worse in accuracy and ${D.cost === "macs" ? "MACs" : "parameters"} and better in one`,
-    [["Baseline", ""], ["Accuracy", "number"], ["Reward", "number"], ["MACs", "number"], ["Parameters", "number"], ["Fitted to the space by", ""], ["Dominated by", ""]],
-    BASELINES.map((row) => [cut(T.baseline[row], 60), T.status[row] === "done" ? percent(T.accuracy[row]) : T.status[row], fixed(T.reward[row]), count(T.macs[row]), count(T.params[row]), T.adapted[row] || "nothing: as published", dominating(row)]));
+  fill("baselines-table", `Dominated by: networks of the front that are no worse in accuracy and ${COST_LABEL.replace(", ms", "")} and better in one`,
+    [["Baseline", ""], ["Accuracy", "number"], ["Reward", "number"], ["MACs", "number"], ["Parameters", "number"], ...OWN_COST.map((key) => [headingOf(key), "number"]), ["Fitted to the space by", ""], ["Dominated by", ""]],
+    BASELINES.map((row) => [cut(T.baseline[row], 60), T.status[row] === "done" ? percent(T.accuracy[row]) : T.status[row], fixed(T.reward[row]), count(T.macs[row]), count(T.params[row]), ...OWN_COST.map((key) => written(key, valueOf(row, key))), T.adapted[row] || "nothing: as published", dominating(row)]));
 }
 
 function showFailures() {

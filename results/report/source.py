@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from results.fronts import Front, front_of, reference_point, targets_of
+from results.fronts import Front, cost_of, front_of, reference_point, targets_of
 from results.run import Run
 from results.schema import EvaluatorFacts, Event, Session
 from results.status import state_of
@@ -73,7 +73,8 @@ def read(run: Run) -> Read:
         sessions, events = journal.sessions(), journal.events()
         recommended, facts = journal.recommended(), journal.evaluator()
         proposals = [row.indices for row in journal.proposals()]
-    cost = next((name for name in targets_of(config) if name in COST_NAMES), "macs")
+    cost = cost_of(config)
+    cost = cost if cost in COST_NAMES else "macs"
     reference = reference_point(candidates, (cost,), targets_of(config))[cost]
     return Read(
         name=run.path.resolve().name,

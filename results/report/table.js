@@ -5,9 +5,9 @@ const COLUMNS = [
   {key: "rank", name: "Rank", kind: "number", of: (row) => rankOf.get(row) ?? null, text: (row) => (rankOf.has(row) ? grouped(rankOf.get(row)) : DASH)},
   {key: "id", name: "Candidate", kind: "number", of: (row) => T.id[row], text: (row) => (T.proposed[row] ? T.id[row] : cut(T.baseline[row] ?? `trial ${T.id[row]}`, 30))},
   {key: "status", name: "Status", kind: "", of: (row) => T.status[row], text: (row) => T.status[row] + (FRONT.has(row) ? " · front" : "")},
-  ...["accuracy", "reward", "macs", "params", "seconds"].map((key) => ({
-    key, name: {macs: "MACs", params: "Parameters", seconds: "Seconds"}[key] || key[0].toUpperCase() + key.slice(1), kind: "number",
-    of: (row) => T[key][row], text: (row) => (key === "seconds" ? fixed(T.seconds[row], T.seconds[row] < 10 ? 2 : 0) : written(key, T[key][row])),
+  ...["accuracy", "reward", "macs", "params", ...OWN_COST, "seconds"].map((key) => ({
+    key, name: key === "seconds" ? "Seconds" : headingOf(key), kind: "number",
+    of: (row) => valueOf(row, key), text: (row) => (key === "seconds" ? fixed(T.seconds[row], T.seconds[row] < 10 ? 2 : 0) : written(key, valueOf(row, key))),
   })),
   {key: "architecture", name: "Architecture", kind: "short", of: shortOf, text: shortOf},
 ];

@@ -126,11 +126,12 @@ def _objective(objective: Mapping[str, Any]) -> str:
     target = objective.get("target")
     if not target:
         return ""
-    cost = COST_NAMES.get(str(objective.get("cost", "macs")), "cost")
+    name = str(objective.get("cost", "macs"))
+    cost, its = COST_NAMES.get(name, "cost"), amount(target, name, unit=False)
     alpha, beta = objective.get("alpha", -0.07), objective.get("beta", -0.07)
     if objective.get("form") == "absolute":
-        return f"The reward is accuracy {_signed(beta)} · |{cost} / T - 1| with T = {count(target)}."
-    product = f"The reward is accuracy · ({cost} / T)^w with T = {count(target)}"
+        return f"The reward is accuracy {_signed(beta)} · |{cost} / T - 1| with T = {its}."
+    product = f"The reward is accuracy · ({cost} / T)^w with T = {its}"
     if alpha == beta:
         return f"{product} and w = {_signed(alpha, space='')}."
     return f"{product}, w = {_signed(alpha, space='')} up to T and {_signed(beta, space='')} above."
@@ -173,6 +174,7 @@ def tiles(found: Read) -> list[dict[str, str]]:
         shown += [
             ("accuracy", percent(trial.accuracy), f"{named}, candidate {trial.id}"),
             ("MACs", count(trial.macs), f"{named}; {count(trial.params)} parameters"),
+            *_own_cost(trial, found.cost, named),
             ("reward", f"{trial.reward:.4f}" if trial.reward is not None else _DASH, named),
         ]
         if found.best is not None and found.best.reward is not None:
@@ -182,6 +184,12 @@ def tiles(found: Read) -> list[dict[str, str]]:
     if seconds:
         shown.append(("duration", duration(sum(seconds)), _number(len(found.sessions), "session")))
     return [{"label": label, "value": value, "note": note} for label, value, note in shown]
+
+
+def _own_cost(trial: Trial, cost: str, named: str) -> list[tuple[str, str, str]]:
+    """The tile of a cost that was measured; MACs and parameters have one in any case."""
+    value = trial.cost(cost)
+    return [] if cost in ("macs", "params") else [(COST_NAMES[cost], amount(value, cost, unit=False), named)]
 
 
 def reproduce(found: Read) -> dict[str, Any]:
@@ -251,9 +259,14 @@ def _own_evaluator(found: Read) -> bool:
 def _described(trial: Trial) -> str:
     return (
         f"candidate {trial.id}: {percent(trial.accuracy)} accuracy, {count(trial.macs)} MACs, "
-        f"{count(trial.params)} parameters, reward "
+        f"{count(trial.params)} parameters{_latency(trial)}, reward "
         f"{_DASH if trial.reward is None else format(trial.reward, '.4f')}"
     )
+
+
+def _latency(trial: Trial) -> str:
+    latency = trial.cost("latency_ms")
+    return "" if latency is None else f", {amount(latency, 'latency_ms')}"
 
 
 def duration(seconds: float | None) -> str:
