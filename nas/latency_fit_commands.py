@@ -49,7 +49,9 @@ class _Asked:
 @latency_app.command()
 def fit(
     given: Annotated[str, typer.Argument(metavar="SPACE", help="A preset or a YAML file.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="The model, a .json file.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The model, a .json file.")] = Path(
+        "latency.json"
+    ),
     networks: Annotated[int, typer.Option(help="Measured networks to fit.", min=20, max=100_000)] = 300,
     held_out: Annotated[int, typer.Option(help="Measured networks to test on.", min=10, max=100_000)] = 100,
     retests: Annotated[int, typer.Option(help="Of these measured twice, for the noise.", min=0)] = 40,
