@@ -16,7 +16,7 @@ SPACES = {
     "one choice": SearchSpace([Decision("only", ("x",))]),
     "one decision": SearchSpace([Decision("a", tuple(range(5)))]),
     "mixed": SearchSpace([Decision("a", (1, 2)), Decision("b", ("x", "y", "z")), Decision("c", (0,))]),
-    "200 decisions": SearchSpace([Decision(f"d{i}", tuple(range(2 + i % 3))) for i in range(200)]),
+    "100 decisions": SearchSpace([Decision(f"d{i}", tuple(range(2 + i % 3))) for i in range(100)]),
 }
 everywhere = pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)
 everyone = pytest.mark.parametrize("name", CONTROLLERS)
@@ -116,7 +116,7 @@ def test_state_does_not_grow_with_what_was_told(name: str) -> None:
 
 @everyone
 def test_the_same_seed_proposes_the_same(name: str) -> None:
-    space = SPACES["200 decisions"]
+    space = SPACES["100 decisions"]
     assert make(name, space, 5).ask(3) == make(name, space, 5).ask(3)
     assert make(name, space, 5).ask(3) != make(name, space, 6).ask(3)
 
@@ -293,7 +293,7 @@ def test_numbers_of_numpy_and_calls_without_gradients_are_fine(name: str) -> Non
 
 @pytest.mark.parametrize("name", ["ppo", "reinforce"])
 def test_a_result_that_comes_far_too_late_does_not_destroy_the_policy(name: str) -> None:
-    space = SPACES["200 decisions"]
+    space = SPACES["100 decisions"]
     controller = create_controller(name, space, 0, batch=2)
     stale = [Proposal(p.indices, p.choices, (p.log_prob or 0.0) - 200.0) for p in controller.ask(2)]
     controller.tell(stale, [Outcome(0.5, 1.0, 0.1), Outcome(0.5, 1.0, 0.9)])

@@ -13,7 +13,9 @@ from nas.scaling_limits import costs_of, fits, over_limits, without_skips
 from search_space import Architecture, Head, Stage, Stem, round_channels, round_repeats
 from tests.test_architecture import ARCHITECTURES, small
 
-COEFFICIENTS = st.tuples(*[st.floats(1.0, 1.6)] * 3).filter(
+# of three places: a power so close to 1 that it is 1 leaves channels as they are, and does not round them
+FACTORS = st.integers(1000, 1600).map(lambda thousandths: thousandths / 1000)
+COEFFICIENTS = st.tuples(FACTORS, FACTORS, FACTORS).filter(
     lambda three: three[0] * three[1] * three[2] > 1.05
 )
 PHIS = st.integers(1, 5000).map(lambda thousandths: thousandths / 1000)
