@@ -22,8 +22,7 @@ GROUPS = [
     ({"killed": 10}, False),
     ({"interrupted": 3, "clock": 2, "second": 1}, False),
     ({"full_disk": 1, "locked": 1, "truncated": 4}, False),
-    ({"workers": 1}, True),
-    ({"killed_with_ray": 2}, True),
+    ({"killed_with_ray": 1}, True),
 ]
 
 
@@ -35,10 +34,13 @@ def test_a_fault_loses_no_result_and_trains_nothing_twice(in_tmp: Path, faults, 
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not STRESS, reason="make stress; tests/test_cluster.py has one node die")
+@pytest.mark.skipif(
+    not STRESS, reason="make stress; test_cluster.py has a node die, test_executors.py workers"
+)
 @pytest.mark.timeout(1500)
-def test_nodes_that_die_lose_no_result(in_tmp: Path) -> None:
-    bring_about({"nodes": STRESS // 5})
+@pytest.mark.parametrize("fault", ["workers", "nodes"])
+def test_workers_and_nodes_that_die_lose_no_result(in_tmp: Path, fault: str) -> None:
+    bring_about({fault: STRESS // 5})
 
 
 def bring_about(faults: dict[str, int]) -> None:
