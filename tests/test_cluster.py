@@ -402,7 +402,7 @@ def test_a_search_goes_on_while_nodes_leave_and_join(in_tmp: Path, cluster: Any)
         text=True,
     )
     try:
-        until = time.monotonic() + 90
+        until = time.monotonic() + 150
         while len(set(diary.processes() if diary.lines("begin") else [])) < 2:  # both nodes have one
             assert time.monotonic() < until
             assert process.poll() is None, process.communicate()
