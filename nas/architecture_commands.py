@@ -45,19 +45,7 @@ def show(
     rows = stage_table(network, classes, channels)
     print_table(
         ("stage", "operator", "resolution", "channels", "layers", "receptive field", "MACs", "params"),
-        [
-            [
-                row.stage,
-                row.operator,
-                f"{row.resolution}x{row.resolution}",
-                row.channels,
-                row.layers,
-                row.receptive_field,
-                f"{row.macs:,}",
-                f"{row.params:,}",
-            ]
-            for row in rows
-        ],
+        [list(row.cells()) for row in rows],
     )
     out.print(
         f"{macs:,} MACs (the papers' FLOPS), {params:,} parameters at {network.image_size} pixels, "

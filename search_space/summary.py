@@ -31,6 +31,20 @@ class StageRow(NamedTuple):
     macs: int
     params: int
 
+    def cells(self) -> tuple[object, ...]:
+        """The fields as a table for people writes them: ``112x112``, and counts with separators."""
+        resolution = f"{self.resolution}x{self.resolution}"
+        costs = (f"{self.macs:,}", f"{self.params:,}")
+        return (
+            self.stage,
+            self.operator,
+            resolution,
+            self.channels,
+            self.layers,
+            self.receptive_field,
+            *costs,
+        )
+
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
         return self._asdict()

@@ -109,19 +109,7 @@ def _summary(facts: CardFacts) -> str:
 
 def _network(facts: CardFacts) -> str:
     network = facts.architecture
-    rows = [
-        (
-            row.stage,
-            row.operator,
-            f"{row.resolution}x{row.resolution}",
-            row.channels,
-            row.layers,
-            row.receptive_field,
-            f"{row.macs:,}",
-            f"{row.params:,}",
-        )
-        for row in stage_table(network, facts.num_classes, facts.in_channels)
-    ]
+    rows = [row.cells() for row in stage_table(network, facts.num_classes, facts.in_channels)]
     head = ("stage", "operator", "resolution", "channels", "layers", "receptive field", "MACs", "parameters")
     words = (
         f"Activation {network.activation}, padding {network.padding}, batch norm's epsilon "
