@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from trainers.data import SPLIT_SEED, Dataset, ImageSet
-from trainers.protocol import ProxyProtocol
 
 RESIDENT_SHARE = 0.25  # of a GPU's free memory that images may take, since candidates may share it
 CROP_RATIO = 4 / 3  # sides of a crop are within this ratio, as in Inception's preprocessing
@@ -92,6 +92,22 @@ def _tensor(array: np.ndarray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array) if not isinstance(array, np.memmap) else array)
 
 
+class Augmentation(Protocol):
+    """What a plan depends on; see `trainers.ProxyProtocol`, or `trainers.Recipe`."""
+
+    @property
+    def batch(self) -> int: ...
+
+    @property
+    def shift(self) -> int: ...
+
+    @property
+    def flip(self) -> bool: ...
+
+    @property
+    def crop_area(self) -> float: ...
+
+
 @dataclass(slots=True)
 class EpochPlan:
     """What is random about an epoch, a row a step, on the device.
@@ -112,7 +128,7 @@ class EpochPlan:
     crops: Tensor | None
 
     @classmethod
-    def empty(cls, images: int, protocol: ProxyProtocol, device: torch.device) -> EpochPlan:
+    def empty(cls, images: int, protocol: Augmentation, device: torch.device) -> EpochPlan:
         """Tables to be filled, at addresses that stay."""
         steps, batch = images // protocol.batch, protocol.batch
         return cls(
@@ -125,10 +141,10 @@ class EpochPlan:
             crops=torch.empty((steps, 4, batch), device=device) if protocol.crop_area < 1 else None,
         )
 
-    def draw(self, images: int, protocol: ProxyProtocol, generator: torch.Generator) -> None:
+    def draw(self, images: int, protocol: Augmentation, generator: torch.Generator) -> None:
         """Draw an epoch on the host and put it in the tables."""
         steps, batch = self.order.shape
-        self.host_order = torch.randperm(images, generator=generator)[: steps * batch].view(steps, batch)
+        self.host_order.copy_(torch.randperm(images, generator=generator)[: steps * batch].view(steps, batch))
         self.order.copy_(self.host_order)
         if self.offsets is not None:
             self.offsets.copy_(
@@ -139,6 +155,17 @@ class EpochPlan:
         if self.crops is not None:
             self.crops.copy_(_drawn_crops(self.crops.shape, protocol.crop_area, generator))
 
+    def part(self, start: int, stop: int) -> EpochPlan:
+        """The plan of the images `start` to `stop` of every step; it is drawn with the whole."""
+        batch = slice(start, stop)
+        return EpochPlan(
+            host_order=self.host_order[:, batch],
+            order=self.order[:, batch],
+            offsets=None if self.offsets is None else self.offsets[:, :, batch],
+            mirrored=None if self.mirrored is None else self.mirrored[:, batch],
+            crops=None if self.crops is None else self.crops[:, :, batch],
+        )
+
     def augmented(self, raw: Tensor, step: Tensor, shift: int) -> Tensor:
         """A step's raw images moved and mirrored; `step` is (1,) int64 on the device."""
         if self.offsets is not None:
@@ -148,16 +175,25 @@ class EpochPlan:
             raw = torch.where(mirrored[:, None, None, None], raw.flip(2), raw)
         return raw
 
-    def cropped(self, x: Tensor, step: Tensor) -> Tensor:
-        """A step's normalised images (B, C, H, W), each a part of itself resized to the whole, bilinearly."""
+    def cropped(self, x: Tensor, step: Tensor, size: int | None = None) -> Tensor:
+        """A step's images (B, C, H, W), each a part of itself resized to `size` or the whole, bilinearly."""
+        size = size or x.shape[-1]
         if self.crops is None:
-            return x
+            return resized(x, size)
         height, width, vertical, horizontal = self.crops.index_select(0, step)[0].unbind()
         zero = torch.zeros_like(height)
         rows = torch.stack([width, zero, horizontal, zero, height, vertical], 1)
-        grid = functional.affine_grid(rows.view(-1, 2, 3), list(x.shape), align_corners=False)
-        resized = functional.grid_sample(x, grid, padding_mode="border", align_corners=False)
-        return resized.contiguous(memory_format=torch.channels_last)
+        shape = [*x.shape[:2], size, size]
+        grid = functional.affine_grid(rows.view(-1, 2, 3), shape, align_corners=False)
+        parts = functional.grid_sample(x, grid, padding_mode="border", align_corners=False)
+        return parts.contiguous(memory_format=torch.channels_last)
+
+
+def resized(x: Tensor, size: int) -> Tensor:
+    """Images (B, C, H, W) at another size, bilinearly and antialiased; as they are where they have it."""
+    if x.shape[-2:] == (size, size):
+        return x
+    return functional.interpolate(x, (size, size), mode="bilinear", antialias=True)
 
 
 def shifted(images: Tensor, offsets: Tensor, shift: int) -> Tensor:

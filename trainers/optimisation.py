@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from trainers.protocol import ProxyProtocol
+from trainers.recipe import Recipe
+from trainers.rmsprop_tf import RMSpropTF
 
 
 def create_optimiser(model: nn.Module, protocol: ProxyProtocol, rate: Tensor) -> torch.optim.Optimizer:
@@ -36,6 +38,23 @@ def create_optimiser(model: nn.Module, protocol: ProxyProtocol, rate: Tensor) ->
     return torch.optim.SGD(
         groups, lr=rate, momentum=protocol.momentum, nesterov=protocol.momentum > 0, fused=True
     )
+
+
+def create_recipe_optimiser(model: nn.Module, recipe: Recipe, rate: Tensor) -> torch.optim.Optimizer:
+    """The recipe's optimiser, likewise; everything but batch norm decays, as in the reference."""
+    norms = {id(p) for m in model.modules() if isinstance(m, nn.BatchNorm2d) for p in m.parameters()}
+    decaying = [p for p in model.parameters() if id(p) not in norms]
+    others = [p for p in model.parameters() if id(p) in norms]
+    groups = [
+        {"params": decaying, "weight_decay": recipe.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    if recipe.optimiser == "rmsprop_tf":
+        return RMSpropTF(groups, rate, decay=0.9, momentum=recipe.momentum, eps=1e-3)
+    if recipe.optimiser == "adamw":
+        return torch.optim.AdamW(groups, lr=rate, betas=(recipe.momentum, 0.999), fused=True)
+    nesterov = recipe.momentum > 0
+    return torch.optim.SGD(groups, lr=rate, momentum=recipe.momentum, nesterov=nesterov, fused=True)
 
 
 def _quiet(optimiser: torch.optim.Optimizer) -> torch.optim.Optimizer:
