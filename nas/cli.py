@@ -37,6 +37,7 @@ from nas.scale_commands import scale_app
 from nas.space_commands import space_app
 from nas.status_commands import status_app
 from nas.status_views import print_target, status_json
+from nas.train_commands import train_app
 from results import (
     check_new,
     drift_of,
@@ -66,6 +67,7 @@ app.add_typer(figure_app)
 app.add_typer(objective_app)
 app.add_typer(report_app)
 app.add_typer(scale_app)
+app.add_typer(train_app)
 app.add_typer(space_app, name="space")
 app.add_typer(data_app, name="data")
 app.add_typer(proxy_app, name="proxy")

@@ -91,6 +91,7 @@ def train_fully(
     weights_path: Path | None = None,
     ranks: Ranks = ALONE,
     on_step: OnStep | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[Measurement]:
     """Train a network by a recipe, epoch by epoch.
 
@@ -107,6 +108,7 @@ def train_fully(
         weights_path: where to leave the trained network (see `trainers.checkpoints`), if anywhere.
         ranks: this process among those of the training; batches are split, and the first one writes.
         on_step: told after every step of the steps done and all there are, and of the learning rate.
+        stop: asked after every step; when true, a checkpoint is left and no more comes.
 
     Yields:
         One measurement an epoch, the accuracy on the validation images; those of earlier sessions come
@@ -121,7 +123,7 @@ def train_fully(
         OSError: a checkpoint cannot be written.
     """
     check_full_fit(architecture, recipe, data)
-    session = _Session(architecture, recipe, data, seed, device, test, saving, ranks, on_step)
+    session = _Session(architecture, recipe, data, seed, device, test, saving, ranks, on_step, stop)
     try:
         for measurement in session.epochs():
             if measurement.final and weights_path is not None:
@@ -178,10 +180,12 @@ class _Session:
         saving: Saving | None,
         ranks: Ranks,
         on_step: OnStep | None,
+        stop: Callable[[], bool],
     ) -> None:
         self.recipe, self.data, self.seed, self.ranks = recipe, data, seed, ranks
         self.network = recipe.network(architecture)
-        self.device, self.test, self.saving, self.on_step = device, test, saving, on_step
+        self.device, self.test, self.saving = device, test, saving
+        self.on_step, self.stop = on_step, stop
         train = DeviceImages(data.train, data, device)
         self.validation = DeviceImages(data.validation, data, device)
         size = self.network.image_size
@@ -221,10 +225,15 @@ class _Session:
     def epochs(self) -> Iterator[Measurement]:
         """The measurements of all epochs."""
         self._go_on()
-        for values in self.facts.curve:
-            yield self._measurement(values)
+        for past in self.facts.curve:
+            yield self._measurement(past)
         while self.training.epoch < self.recipe.epochs:
-            yield self._measurement(self._epoch())
+            values = self._epoch()
+            if values is None:
+                return
+            yield self._measurement(values)
+            if self.stop():
+                return
 
     def _measurement(self, values: Mapping[str, float]) -> Measurement:
         metrics = dict(values)
@@ -233,8 +242,8 @@ class _Session:
             accuracy=accuracy, metrics=metrics, final=metrics["epoch"] == float(self.recipe.epochs)
         )
 
-    def _epoch(self) -> dict[str, float]:
-        """Train the rest of an epoch, measure, and leave a checkpoint; what was measured."""
+    def _epoch(self) -> dict[str, float] | None:
+        """Train the rest of an epoch, measure, and leave a checkpoint; what was measured, None if stopped."""
         training, began = self.training, time.monotonic()
         first = training.step
         while training.step < training.steps:
@@ -242,7 +251,10 @@ class _Session:
             if self.on_step is not None:
                 done = training.epoch * training.steps + training.step
                 self.on_step(done, training.steps * self.recipe.epochs, training.learning_rate)
-            self._save_in_epoch()
+            stopped = self.stop()
+            self._save_in_epoch(stopped)
+            if stopped and training.step < training.steps:
+                return None
         loss, rate = training.mean_loss, training.learning_rate
         if not loss <= DIVERGED * math.log(self.data.num_classes):
             raise TrainingDivergedError(
@@ -317,14 +329,15 @@ class _Session:
         if best:  # before the checkpoint that tells of it
             write_checkpoint(self.saving.folder / BEST, self.training.measured, self.network, self._now())
         epoch = self.training.epoch
-        if epoch % self.saving.every == 0 or epoch == self.recipe.epochs:
+        if epoch % self.saving.every == 0 or epoch == self.recipe.epochs or self.stop():
             self._save(self.saving)
 
-    def _save_in_epoch(self) -> None:
+    def _save_in_epoch(self, stopped: bool) -> None:
         saving = self.saving
-        if saving is None or saving.minutes is None or not self.ranks.first:
+        if saving is None or not self.ranks.first:
             return
-        due = time.monotonic() - self._saved >= 60.0 * saving.minutes
+        minutes = math.inf if saving.minutes is None else saving.minutes
+        due = stopped or time.monotonic() - self._saved >= 60.0 * minutes
         if due and self.training.step < self.training.steps:
             self.training.check()
             self._save(saving)

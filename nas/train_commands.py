@@ -1,0 +1,141 @@
+"""``nas train``: a network trained fully, with checkpoints to go on from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nas import console
+from nas.console import out, print_json, printable
+from nas.options import AddressOption, JsonOption, SetOption
+from results.wording import percent
+from search_space import InputError
+
+if TYPE_CHECKING:
+    from nas.train_config import TrainConfig
+    from nas.train_run import TrainEnd
+
+train_app = typer.Typer()
+
+
+@train_app.command()
+def train(
+    architecture: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="ARCH",
+            help="A reference (efficientnet_b0), a file, RUN@best, RUN@17; a run to go on with has its own.",
+            show_default=False,
+        ),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", help="A YAML configuration: data, recipe, checkpoints, workers."),
+    ] = None,
+    run: Annotated[str | None, typer.Option("--run", help="Name of the run, instead of the file's.")] = None,
+    overrides: SetOption = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's latest checkpoint.")] = False,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    address: AddressOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Train a network fully: nas train quickstart@best --config configs/train_digits.yaml
+
+    Ctrl-C leaves a checkpoint; --resume goes on, also after a crash, and on a CPU ends with the same weights
+    to the last bit.
+    """
+    from nas.train_run import train_network
+    from trainers.full_step import NotFiniteError
+    from trainers.proxy import TrainingDivergedError
+
+    if device not in ("auto", "cpu", "cuda"):
+        raise InputError(f"--device must be auto, cpu or cuda, got {device!r}")
+    settings = _settings(architecture, config, run, overrides or [], resume)
+    try:
+        with console.TrainProgress() as progress:
+            end = train_network(settings, resume=resume, device=device, address=address, listener=progress)
+    except TrainingDivergedError as error:
+        console.err.print(f"nas: {printable(error)}", soft_wrap=True)
+        if isinstance(error, NotFiniteError):
+            where = f"runs/{settings.name}/failure.json"
+            console.err.print(f"the training images of that step, by number: {where}", soft_wrap=True)
+        raise typer.Exit(1) from None
+    if json_output:
+        print_json(_facts(end))
+    else:
+        _print_end(end)
+    if end.outcome == "interrupted":
+        where = "" if address is None else f" --address {address}"
+        again = f"nas train --resume --run {settings.name}{where}"
+        console.err.print(f"go on with: {again}", soft_wrap=True)
+        raise typer.Exit(130)
+
+
+def _settings(
+    architecture: str | None, config: Path | None, run: str | None, overrides: list[str], resume: bool
+) -> TrainConfig:
+    """The configuration with its architecture."""
+    from nas.lookup import load_architecture
+    from nas.train_config import load_train_config
+    from results.training import open_training
+
+    if resume and config is None:
+        if run is None:
+            raise InputError("--resume needs --run NAME, or the ARCH and --config that the run was made with")
+        settings = load_train_config(open_training(run).config_path, overrides)
+        if architecture is not None and settings.architecture is not None:
+            given = load_architecture(architecture)
+            if given.key != settings.architecture.key:
+                raise InputError(f"{run}: trains {settings.architecture.name}, and not {architecture}")
+        return settings
+    if architecture is None:
+        raise InputError("nas train needs a network: nas train ARCH --config FILE; or --resume --run NAME")
+    if config is None:
+        raise InputError("nas train needs --config FILE; configs/train_digits.yaml is one")
+    settings = load_train_config(config, overrides, name=run)
+    return settings.model_copy(update={"architecture": load_architecture(architecture)})
+
+
+def _facts(end: TrainEnd) -> dict[str, Any]:
+    last = end.measurements[-1] if end.measurements else None
+    best = end.best
+    config = end.run.config()
+    return {
+        "run": end.run.name,
+        "state": end.outcome,
+        "architecture": config["architecture"]["name"],
+        "epoch": 0 if last is None else int(last.metrics["epoch"]),
+        "epochs": config["recipe"]["epochs"],
+        "accuracy": None if last is None else last.accuracy,
+        "best_accuracy": None if best is None else best.accuracy,
+        "best_epoch": None if best is None else int(best.metrics["epoch"]),
+        "test_accuracy": None if last is None else last.metrics.get("test_accuracy"),
+        "test_top5": None if last is None else last.metrics.get("test_top5"),
+        "seconds": None if last is None else last.metrics["train_seconds"],
+        "images_per_second": None if last is None else last.metrics["images_per_second"],
+        "checkpoints": str(end.run.checkpoints),
+        "model": str(end.run.model_path) if end.run.model_path.is_file() else None,
+    }
+
+
+def _print_end(end: TrainEnd) -> None:
+    last, best = (end.measurements[-1] if end.measurements else None), end.best
+    if last is None or best is None:
+        return
+    epoch, epochs = int(last.metrics["epoch"]), end.run.config()["recipe"]["epochs"]
+    text = f"{end.run.name}: {epoch} of {epochs} epochs; validation accuracy {percent(last.accuracy)}"
+    if best.metrics["epoch"] != last.metrics["epoch"]:
+        text += f" (best {percent(best.accuracy)}, epoch {int(best.metrics['epoch'])})"
+    if "test_accuracy" in last.metrics:
+        test, top5 = last.metrics["test_accuracy"], last.metrics["test_top5"]
+        text += f"; test accuracy {percent(test)}, top-5 {percent(top5)}"
+    out.print(text, soft_wrap=True)
+    if end.outcome == "finished":
+        model = end.run.model_path
+        out.print(
+            f"{model} is the trained network; next: nas eval {model} DATA --plot confusion.png; "
+            f"nas export {model} -o network --bundle",
+            soft_wrap=True,
+        )
