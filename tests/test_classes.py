@@ -91,6 +91,10 @@ def names(text: str, test: bytes = b"") -> Callable[[Path], Path]:
             lambda root: parts(root, "a B C", "a b c"),
             "classes 'b', 'c' (train/b, …) have no images; put images there, or remove the directory",
         ),
+        (
+            lambda root: parts(root, "a b", "A B"),
+            "the classes of val have no images; put images there, or remove val",
+        ),
         (texts_only, "class 'c' (train/c) has no images; put images there"),
         (
             broken("train/b/*"),

@@ -222,6 +222,8 @@ def _class_folders(path: Path, files: _Files, names: Sequence[str]) -> ImageSour
         )
     prefix = _leading(images)
     train_folder, test_folder = _parts(path, [image.removeprefix(prefix) for image in images])
+    if train_folder and not test_folder:
+        _check_no_empty_part(path, [name.removeprefix(prefix) for name in names])
     used = {prefix + train_folder: _by_class(path, names, images, prefix + train_folder)}
     class_names = tuple(sorted(used[prefix + train_folder]))
     if not class_names:
@@ -279,6 +281,17 @@ def _parts(path: Path, images: Sequence[str]) -> tuple[str, str]:
     if tests and with_classes <= set(TEST_NAMES):
         raise InputError(f"{path}: has {tests[0]}/CLASS/image, but no train/CLASS/image")
     return "", ""
+
+
+def _check_no_empty_part(path: Path, names: Sequence[str]) -> None:
+    """A part that has directories of classes, and no image in any, is a mistake and not absent."""
+    for name in TEST_NAMES:
+        if any(
+            other.startswith(f"{name}/") and other.endswith("/") and other.count("/") > 1 for other in names
+        ):
+            raise InputError(
+                f"{path}: the classes of {name} have no images; put images there, or remove {name}"
+            )
 
 
 def _by_class(path: Path, names: Sequence[str], images: Sequence[str], start: str) -> dict[str, list[str]]:
