@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from search_space import InputError
@@ -210,6 +210,7 @@ def test_another_mirror_goes_on_without_a_condition(server, item, tmp_path: Path
 
 
 @settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(there=115_000, facts="")
 @given(there=st.integers(1, 120_000), facts=st.sampled_from(["", "{", "[]", '{"validator": 3}']))
 def test_any_part_goes_on(server, item, tmp_path: Path, archive: bytes, there: int, facts: str) -> None:
     """Of any length, a longer one than the file's too; and whatever lies beside it."""
@@ -217,7 +218,8 @@ def test_any_part_goes_on(server, item, tmp_path: Path, archive: bytes, there: i
     file.unlink(missing_ok=True)
     part = (archive + bytes(50_000))[:there]
     file.with_name(f"{ARCHIVE}.part").write_bytes(part)
-    file.with_name(f"{ARCHIVE}.part.json").write_text(facts)
+    for name in ("part.json", "part.json.new"):
+        file.with_name(f"{ARCHIVE}.{name}").write_text(facts)
     server.seen.clear()
     assert quickly(item, tmp_path, url=server.url).path.read_bytes() == archive
     missing = [f"bytes={there}-"] if there < len(archive) else []  # nothing is asked where all is there

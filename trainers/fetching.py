@@ -182,10 +182,10 @@ def fetch(
         _check_whole(file, item, told)
         return Fetched(path=file, item=item, received=0, resumed_from=0)
     try:
-        with _made(place), _Part.opened(file, item, told) as part:
+        with _made(place), _Part.opened(file, item) as part:
             before = part.size
             _complete(part, source, told, timeout, waits, sleep)
-            part.finish(source)
+            part.finish(source, told)
             return Fetched(path=file, item=item, received=part.received, resumed_from=before)
     except OSError as error:  # of the disk: those of the network are BrokenError by now
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
@@ -194,17 +194,20 @@ def fetch(
 
 
 class _Part:
-    """The bytes of a file that have come, on disk, with their digest and what they are a version of."""
+    """The bytes of a file that have come, on disk, and what they are a version of."""
 
     def __init__(self, target: Path, item: Published, stream: IO[bytes]) -> None:
-        self.target, self.item, self.size, self.received = target, item, 0, 0
+        self.target, self.item, self.received = target, item, 0
         self.path = _beside(target, "part")
-        self._facts = _beside(target, "part.json")
-        self._stream, self._digest = stream, hashlib.sha256()
+        self._facts, self._new_facts = _beside(target, "part.json"), _beside(target, "part.json.new")
+        self._stream = stream
+        self.size = os.fstat(stream.fileno()).st_size
+        if self.size > item.size:  # it is of something else
+            self.clear()
 
     @classmethod
     @contextmanager
-    def opened(cls, target: Path, item: Published, progress: FetchProgress) -> Iterator[_Part]:
+    def opened(cls, target: Path, item: Published) -> Iterator[_Part]:
         """What an earlier process left, or nothing yet; one process at a time.
 
         Raises:
@@ -222,7 +225,6 @@ class _Part:
                 raise InputError(f"{target}: appeared just now; the same command checks it")
             with _beside(target, "part").open("ab+", buffering=0) as stream:
                 part = cls(target, item, stream)
-                part._reread(progress)
                 try:
                     yield part
                 finally:
@@ -233,18 +235,6 @@ class _Part:
                 with contextlib.suppress(OSError):
                     _beside(target, "part.lock").unlink(missing_ok=True)
             lock.release()
-
-    def _reread(self, progress: FetchProgress) -> None:
-        there = os.fstat(self._stream.fileno()).st_size
-        if there > self.item.size:
-            self.clear()
-        elif there:
-            progress.begin(f"checking {self.path.name}", 0, there)
-            self._stream.seek(0)
-            for chunk in _chunks(self._stream):
-                self._digest.update(chunk)
-                self.size += len(chunk)
-                progress.advance(len(chunk))
 
     def validator(self, url: str) -> str | None:
         """What the address said of the version of these bytes; None from another address."""
@@ -258,16 +248,14 @@ class _Part:
     def remember(self, url: str, validator: str | None) -> None:
         """Keep beside the bytes what they are a version of; of the address its hash, as it may hold a key."""
         facts = {"url_sha256": _hashed(url), "validator": validator}
-        new = _beside(self.target, "part.json.new")
-        new.write_text(json.dumps(facts) + "\n", encoding="utf-8")
-        new.replace(self._facts)
+        self._new_facts.write_text(json.dumps(facts) + "\n", encoding="utf-8")
+        self._new_facts.replace(self._facts)
 
     def write(self, data: bytes) -> None:
         """Add bytes."""
         rest = memoryview(data)
         while rest:  # a disk that fills up takes a part of them
             written = self._stream.write(rest)
-            self._digest.update(rest[:written])
             self.size += written
             self.received += written
             rest = rest[written:]
@@ -275,20 +263,21 @@ class _Part:
     def clear(self) -> None:
         """Begin anew."""
         self._stream.truncate(0)
-        self.size, self._digest = 0, hashlib.sha256()
+        self.size = 0
 
     def remove(self) -> None:
         """Leave nothing."""
-        self.path.unlink(missing_ok=True)
-        self._facts.unlink(missing_ok=True)
+        for path in (self.path, self._facts, self._new_facts):
+            path.unlink(missing_ok=True)
 
-    def finish(self, url: str) -> None:
+    def finish(self, url: str, progress: FetchProgress) -> None:
         """Give the file its name.
 
         Raises:
             InputError: it is not the file that was published; it is removed.
         """
-        got = self._digest.hexdigest()
+        self._stream.seek(0)  # what is on the disk counts, whoever wrote it
+        got = _sha256(self._stream, self.path.name, self.size, progress)
         if got != self.item.sha256:
             self.remove()
             raise InputError(
@@ -297,7 +286,7 @@ class _Part:
             )
         os.fsync(self._stream.fileno())
         self.path.replace(self.target)
-        self._facts.unlink(missing_ok=True)
+        self.remove()
 
 
 def _complete(
@@ -375,18 +364,12 @@ def _check_whole(file: Path, item: Published, progress: FetchProgress) -> None:
         if size != item.size:
             what = "is no file" if size < 0 else f"has {size:,} bytes, {item.name} has {item.size:,}"
             raise InputError(f"{file}: {what}; {advice}")
-        progress.begin(f"checking {file.name}", 0, item.size)
-        digest = hashlib.sha256()
         with file.open("rb", buffering=0) as stream:
-            for chunk in _chunks(stream):
-                digest.update(chunk)
-                progress.advance(len(chunk))
+            got = _sha256(stream, file.name, item.size, progress)
     except OSError as error:
         raise InputError(f"{file}: cannot be read: {error.strerror or error}") from None
-    if digest.hexdigest() != item.sha256:
-        raise InputError(
-            f"{file}: is not {item.name}: expected SHA-256 {item.sha256}, got {digest.hexdigest()}; {advice}"
-        )
+    if got != item.sha256:
+        raise InputError(f"{file}: is not {item.name}: expected SHA-256 {item.sha256}, got {got}; {advice}")
 
 
 @contextmanager
@@ -410,5 +393,10 @@ def _hashed(url: str) -> str:
     return hashlib.sha256(url.encode()).hexdigest()
 
 
-def _chunks(stream: IO[bytes]) -> Iterator[bytes]:
-    return iter(lambda: stream.read(4 * _CHUNK), b"")
+def _sha256(stream: IO[bytes], name: str, size: int, progress: FetchProgress) -> str:
+    progress.begin(f"checking {name}", 0, size)
+    digest = hashlib.sha256()
+    while chunk := stream.read(4 * _CHUNK):
+        digest.update(chunk)
+        progress.advance(len(chunk))
+    return digest.hexdigest()
