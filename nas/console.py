@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import (
     BarColumn,
+    DownloadColumn,
     MofNCompleteColumn,
     Progress,
     TaskProgressColumn,
     TextColumn,
     TimeRemainingColumn,
+    TransferSpeedColumn,
 )
 from rich.table import Table
 from rich.text import Text
@@ -245,6 +247,46 @@ class ItemProgress(_Bar):
             self._bar.advance(self._task, images)
         elif self._total and 10 * self._done // self._total > 10 * before // self._total:
             err.print(f"{self._what}: {self._done:,}/{self._total:,}", soft_wrap=True)
+
+
+class ByteProgress(_Bar):
+    """Progress over bytes, with their rate: a bar on a terminal; elsewhere a line for every tenth."""
+
+    def __init__(self) -> None:
+        self._what, self._total, self._done = "", 0, 0
+        self._first, self._began = 0, time.monotonic()
+        if err.is_terminal:
+            self._bar = Progress(
+                TextColumn("{task.description}", markup=False),
+                BarColumn(bar_width=30),
+                DownloadColumn(),
+                TransferSpeedColumn(),
+                TimeRemainingColumn(),
+                console=err,
+                transient=True,
+            )
+            self._task = self._bar.add_task("", total=None)
+
+    def begin(self, what: str, done: int, total: int) -> None:
+        """Another step begins, of so many bytes, of which so many are done."""
+        self._what, self._total, self._done = printable(what), total, done
+        self._first, self._began = done, time.monotonic()
+        if self._bar is not None:
+            self._bar.reset(self._task, total=total, completed=done, description=self._what)
+
+    def advance(self, size: int) -> None:
+        """So many more bytes are done."""
+        before, self._done = self._done, self._done + size
+        if self._bar is not None:
+            self._bar.advance(self._task, size)
+        elif 10 * self._done // self._total > 10 * before // self._total:
+            rate = (self._done - self._first) / max(1e-9, time.monotonic() - self._began)
+            sizes = f"{self._done / 1e6:,.1f} of {self._total / 1e6:,.1f} MB"
+            err.print(f"{self._what}: {sizes}, {rate / 1e6:,.1f} MB/s", soft_wrap=True)
+
+    def note(self, text: str) -> None:
+        """Something did not go as it should, and what is done about it."""
+        err.print(printable(text), soft_wrap=True)
 
 
 class TrainProgress(_Bar):
