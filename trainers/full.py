@@ -27,7 +27,7 @@ from trainers.checkpoints import (
     read_checkpoint,
     write_checkpoint,
 )
-from trainers.data import Dataset, ImageSet
+from trainers.data import Dataset, ImageSet, check_classes
 from trainers.device_data import DeviceImages
 from trainers.evaluation import Evaluation, evaluate_network
 from trainers.full_step import Augmenter, FullTraining
@@ -66,6 +66,7 @@ def check_full_fit(architecture: Architecture, recipe: Recipe, data: Dataset) ->
         FieldError: the image is smaller than the network's total stride.
     """
     recipe.network(architecture)
+    check_classes(data)
     if data.num_classes < 2:
         raise InputError(f"{data.name} has one class only, there is nothing to tell apart")
     if recipe.batch > len(data.train):
