@@ -3,6 +3,7 @@
     python benchmarks/augmentation.py                         every policy at 32 and 224 pixels, batch 128
     python benchmarks/augmentation.py --data data/cifar10-32  on images of a cache, see `nas data prepare`
     python benchmarks/augmentation.py --kornia                and kornia's operations, where it is installed
+    python benchmarks/augmentation.py --sheet sheet.png       only a picture of what the policies do
 
 Both do the same operations with the same arguments to the same images, from uint8 in memory to uint8 in
 memory, and their results are compared. One thread; both in every round one after the other; the ratio is the
@@ -15,6 +16,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +24,6 @@ import torch
 from PIL import Image, ImageEnhance, ImageOps
 from torch import Tensor
 
-from trainers import load_dataset
 from trainers.augmentation import POLICIES, augmenter
 from trainers.image_operations import GREY, OPERATIONS
 
@@ -80,15 +81,32 @@ def pillow_batch(pixels: npt.NDArray[np.uint8], plan: list[list[tuple[str, float
 
 
 def images_of(data: str | None, size: int, batch: int) -> Tensor:
-    """Real RGB images of a size, (B, H, W, 3), smoothly enlarged where they are smaller."""
+    """Real RGB images of a size, (B, H, W, 3): of a cache, or parts of scikit-learn's two photographs."""
     if data:
         from trainers import open_cache
 
-        pixels = np.asarray(open_cache(data).train.images[:batch])
+        images = list(open_cache(data).train.images[:batch])
     else:
-        pixels = np.repeat(load_dataset("digits", 32).train.images[:batch], 3, axis=3)
-    resized = [np.asarray(Image.fromarray(image).resize((size, size))) for image in pixels]
+        from sklearn.datasets import load_sample_images
+
+        photographs, rng = load_sample_images().images, np.random.default_rng(0)
+        images = []
+        for number in range(batch):
+            photograph = photographs[number % len(photographs)]
+            side = int(rng.integers(160, len(photograph)))
+            top, left = (int(rng.integers(length - side + 1)) for length in photograph.shape[:2])
+            images.append(np.ascontiguousarray(photograph[top : top + side, left : left + side]))
+    resized = [np.asarray(Image.fromarray(image).resize((size, size))) for image in images]
     return torch.from_numpy(np.stack(resized))
+
+
+def draw_sheet(path: Path, data: str | None, size: int = 72, columns: int = 10) -> None:
+    """Write a picture: a row of images as they are, and one for each policy."""
+    raw = images_of(data, size, columns)
+    rows = [augmenter(policy, size, 3)(raw, torch.Generator().manual_seed(3)) for policy in POLICIES]
+    framed = torch.nn.functional.pad(torch.stack(rows), (0, 0, 2, 2, 2, 2), value=255)  # (P, B, H, W, 3)
+    joined = framed.permute(0, 2, 1, 3, 4).reshape(len(rows) * framed.shape[2], -1, 3)
+    Image.fromarray(joined.numpy()).save(path, optimize=True)
 
 
 def rated(ways: dict[str, Callable[[], object]], images: int, rounds: int) -> dict[str, list[float]]:
@@ -189,14 +207,18 @@ def measure_kornia(args: argparse.Namespace) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--data", help="a cache of RGB images; digits by default")
+    parser.add_argument("--data", help="a cache of RGB images; two photographs by default")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--sizes", type=int, nargs="+", default=[32, 224])
     parser.add_argument("--steps", type=int, default=4, help="batches a round")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--kornia", action="store_true", help="compare with kornia's operations too")
+    parser.add_argument("--sheet", type=Path, help="write a picture, and measure nothing")
     args = parser.parse_args()
     torch.set_num_threads(1)
+    if args.sheet:
+        draw_sheet(args.sheet, args.data)
+        return
     print(f"batch {args.batch}, one thread, torch {torch.__version__}, {args.rounds} rounds")
     measure_policies(args)
     if args.kornia:

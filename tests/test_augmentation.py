@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from benchmarks import augmentation as benchmark
 from benchmarks.augmentation import by_pillow, images_of, pillow_batch
 from search_space import InputError
 from trainers.augmentation import POLICIES, SIGNED, Policy, augmenter, cutout, sub_policies
@@ -70,7 +72,7 @@ def test_an_operation_gives_what_pillow_gives_to_the_last_bit(operation: str, ch
         assert torch.equal(raw, before)
 
 
-def test_operations_agree_with_pillow_on_photographs_of_digits_too() -> None:
+def test_operations_agree_with_pillow_on_photographs_too() -> None:
     raw = images_of(None, 32, 16)
     for operation, arguments in ARGUMENTS.items():
         for argument in arguments[-2:]:
@@ -334,6 +336,20 @@ def test_cutout_fills_a_channel_with_its_own_value_and_can_hide_all() -> None:
     assert (filled == torch.tensor([125, 123, 114], dtype=torch.uint8)).all(3).any((1, 2)).all()
     assert (cutout(raw, 40, seeded(1)) == GREY).all()
     assert cutout(raw, 0, seeded(1)) is raw
+
+
+def test_the_benchmark_compares_all_policies_and_draws_a_sheet(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    few = ["augmentation.py", "--batch", "4", "--sizes", "8", "--steps", "2", "--rounds", "1"]
+    monkeypatch.setattr("sys.argv", few)
+    benchmark.main()
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(",")[0] for line in lines[2:]] == ["imagenet", "cifar10", "trivial"]
+    assert all(float(line.split()[-1]) > 0 for line in lines[2:])
+    sheet = tmp_path / "sheet.png"
+    benchmark.draw_sheet(sheet, None, size=8, columns=3)
+    assert Image.open(sheet).size == (3 * 12, 4 * 12)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -34,6 +34,7 @@ IDENTITY = "identity"
 SIGNED = frozenset({"shear_x", "shear_y", "translate_x", "translate_y", "rotate"})  # either way, by chance
 _NAMES = (IDENTITY, *OPERATIONS)
 _CHUNK = 2**19  # values that an operation takes at once on a CPU, so that they stay in its caches
+_GPU_CHUNK = 2**30  # and on a GPU, so that places are numbers of 32 bits
 
 # operation, probability, level of 10
 _IMAGENET: tuple[_Levels, ...] = (
@@ -230,7 +231,7 @@ class Augmenter:
         if self.policy == "none":
             return raw
         augmented = raw.clone()
-        at_once = len(raw) if raw.device.type != "cpu" else max(1, _CHUNK // math.prod(shape))
+        at_once = max(1, (_CHUNK if raw.device.type == "cpu" else _GPU_CHUNK) // math.prod(shape))
         for kinds, arguments in zip(*self._drawn(len(raw), generator), strict=True):
             for kind in kinds.unique().tolist():
                 for chosen in (kinds == kind).nonzero()[:, 0].split(at_once) if kind else ():

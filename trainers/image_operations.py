@@ -41,9 +41,18 @@ def _looked_up(tables: Tensor, entries: Tensor, x: Tensor) -> Tensor:
     return tables.reshape(-1).to(torch.uint8).index_select(0, entries).view_as(x)
 
 
+def _most(x: Tensor) -> Tensor:
+    """The highest value of each channel, (n, C, 1)."""
+    count, height, _, channels = x.shape
+    return (
+        x.reshape(count, height, -1).amax(1).view(count, -1, channels).amax(1)[..., None]
+    )  # by rows is fast
+
+
 def auto_contrast(x: Tensor, _: Tensor) -> Tensor:
     """Each channel stretched to 0 to 255; a channel of one value stays."""
-    least, most = x.amin((1, 2)).double()[..., None], x.amax((1, 2)).double()[..., None]  # (n, C, 1)
+    most = _most(x).double()  # (n, C, 1)
+    least = 255.0 - _most(255 - x).double()
     flat = most <= least
     full = torch.full_like(most, 255.0)  # of a number by a tensor, torch makes a product with the reciprocal
     scale = torch.where(flat, 1.0, full / (most - least))
@@ -57,8 +66,7 @@ def equalize(x: Tensor, _: Tensor) -> Tensor:
     entries = _entries(x)
     tables = len(x) * x.shape[3]
     histogram = torch.bincount(entries, minlength=256 * tables).view(len(x), -1, 256)  # (n, C, 256)
-    most = x.amax((1, 2)).long()[..., None]  # (n, C, 1)
-    step = (histogram.sum(2, keepdim=True) - histogram.gather(2, most)) // 255
+    step = (histogram.sum(2, keepdim=True) - histogram.gather(2, _most(x).long())) // 255
     below = histogram.cumsum(2) - histogram
     table = ((below + step // 2) // step.clamp(min=1)).clamp(max=255)
     return _looked_up(torch.where(step > 0, table, torch.arange(256, device=x.device)), entries, x)
@@ -118,7 +126,7 @@ def color(x: Tensor, factor: Tensor) -> Tensor:
         return x
     planes = _planes(x)
     mixed = _blended(_luminance(planes), planes, _factors(factor, x)[..., 0])
-    return mixed.permute(1, 2, 3, 0).contiguous()
+    return torch.stack(mixed.unbind(), 3)
 
 
 def contrast(x: Tensor, factor: Tensor) -> Tensor:
