@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -22,11 +21,10 @@ from torch import Tensor
 from search_space import InputError
 from search_space.errors import suggestion
 from trainers.image_operations import OPERATIONS, cutout
+from trainers.recipe import POLICIES, Policy
 
 __all__ = ["POLICIES", "Augmenter", "Policy", "Step", "augmenter", "cutout", "sub_policies"]
 
-Policy = Literal["none", "imagenet", "cifar10", "trivial"]
-POLICIES: tuple[Policy, ...] = get_args(Policy)
 Step = tuple[str, float, float]  # operation, probability, argument
 _Levels = tuple[tuple[str, float, int], ...]
 

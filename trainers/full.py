@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from search_space import Architecture, InputError
+from trainers.augmentation import augmenter, cutout
 from trainers.checkpoints import (
     BEST,
     Checkpoint,
@@ -30,7 +31,7 @@ from trainers.checkpoints import (
 from trainers.data import Dataset, ImageSet, check_classes
 from trainers.device_data import DeviceImages
 from trainers.evaluation import Evaluation, evaluate_network
-from trainers.full_step import Augmenter, FullTraining
+from trainers.full_step import Augment, FullTraining
 from trainers.measurement import Measurement
 from trainers.proxy import DIVERGED, TrainingDivergedError
 from trainers.ranks import ALONE, Ranks
@@ -152,17 +153,16 @@ def seeded_network(
     return model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
-def _augmenter(recipe: Recipe, image_size: int, in_channels: int) -> Augmenter | None:
-    """What changes images by the recipe's policy and cuts squares out of them."""
+def _augmenter(recipe: Recipe, image_size: int, data: Dataset) -> Augment | None:
+    """What changes images by the recipe's policy, and cuts squares out of them."""
     if recipe.auto_augment == "none" and not recipe.cutout:
         return None
-    from trainers.augmentation import augmenter, cutout
-
-    policy = augmenter(recipe.auto_augment, image_size, in_channels)
+    policy = augmenter(recipe.auto_augment, image_size, data.in_channels)
+    fill = torch.tensor([round(255.0 * mean) for mean in data.mean], dtype=torch.uint8)
 
     def changed(raw: Tensor, generator: torch.Generator) -> Tensor:
         raw = policy(raw, generator)
-        return cutout(raw, recipe.cutout, generator) if recipe.cutout else raw
+        return cutout(raw, recipe.cutout, generator, fill) if recipe.cutout else raw
 
     return changed
 
@@ -196,7 +196,7 @@ class _Session:
             recipe,
             size,
             seed,
-            _augmenter(recipe, size, data.in_channels),
+            _augmenter(recipe, size, data),
             ranks,
         )
         self.facts = CheckpointFacts(
