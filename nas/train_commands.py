@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from nas import console
-from nas.console import out, print_json, printable
+from nas.console import print_json, printable
 from nas.options import AddressOption, JsonOption, SetOption
-from results.wording import percent
+from nas.train_views import print_training, training_json
 from search_space import InputError
 
 if TYPE_CHECKING:
     from nas.train_config import TrainConfig
-    from nas.train_run import TrainEnd
 
 train_app = typer.Typer()
 
@@ -63,13 +62,10 @@ def train(
             console.err.print(f"the training images of that step, by number: {where}", soft_wrap=True)
         raise typer.Exit(1) from None
     if json_output:
-        print_json(_facts(end))
+        print_json(training_json(end.run))
     else:
-        _print_end(end)
+        print_training(end.run)
     if end.outcome == "interrupted":
-        where = "" if address is None else f" --address {address}"
-        again = f"nas train --resume --run {settings.name}{where}"
-        console.err.print(f"go on with: {again}", soft_wrap=True)
         raise typer.Exit(130)
 
 
@@ -96,46 +92,3 @@ def _settings(
         raise InputError("nas train needs --config FILE; configs/train_digits.yaml is one")
     settings = load_train_config(config, overrides, name=run)
     return settings.model_copy(update={"architecture": load_architecture(architecture)})
-
-
-def _facts(end: TrainEnd) -> dict[str, Any]:
-    last = end.measurements[-1] if end.measurements else None
-    best = end.best
-    config = end.run.config()
-    return {
-        "run": end.run.name,
-        "state": end.outcome,
-        "architecture": config["architecture"]["name"],
-        "epoch": 0 if last is None else int(last.metrics["epoch"]),
-        "epochs": config["recipe"]["epochs"],
-        "accuracy": None if last is None else last.accuracy,
-        "best_accuracy": None if best is None else best.accuracy,
-        "best_epoch": None if best is None else int(best.metrics["epoch"]),
-        "test_accuracy": None if last is None else last.metrics.get("test_accuracy"),
-        "test_top5": None if last is None else last.metrics.get("test_top5"),
-        "seconds": None if last is None else last.metrics["train_seconds"],
-        "images_per_second": None if last is None else last.metrics["images_per_second"],
-        "checkpoints": str(end.run.checkpoints),
-        "model": str(end.run.model_path) if end.run.model_path.is_file() else None,
-    }
-
-
-def _print_end(end: TrainEnd) -> None:
-    last, best = (end.measurements[-1] if end.measurements else None), end.best
-    if last is None or best is None:
-        return
-    epoch, epochs = int(last.metrics["epoch"]), end.run.config()["recipe"]["epochs"]
-    text = f"{end.run.name}: {epoch} of {epochs} epochs; validation accuracy {percent(last.accuracy)}"
-    if best.metrics["epoch"] != last.metrics["epoch"]:
-        text += f" (best {percent(best.accuracy)}, epoch {int(best.metrics['epoch'])})"
-    if "test_accuracy" in last.metrics:
-        test, top5 = last.metrics["test_accuracy"], last.metrics["test_top5"]
-        text += f"; test accuracy {percent(test)}, top-5 {percent(top5)}"
-    out.print(text, soft_wrap=True)
-    if end.outcome == "finished":
-        model = end.run.model_path
-        out.print(
-            f"{model} is the trained network; next: nas eval {model} DATA --plot confusion.png; "
-            f"nas export {model} -o network --bundle",
-            soft_wrap=True,
-        )
