@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from nas.lookup import load_architecture
     from nas.scaling import ScaledNetwork, compound_scale, efficientnet_family, scale_dimensions
     from nas.scaling_limits import family_under, largest_phi
+    from nas.train_config import TrainConfig, load_train_config
+    from nas.train_run import TrainEnd, train_network
     from nas.tune_searcher import ControllerSearcher, architecture_of
     from nas.weights import Transferred, load_weights, transfer_weights, write_transferred
     from results import Run, Trial, front_of, hypervolume, list_runs, open_run, pareto_front
@@ -59,6 +61,8 @@ _HOMES = {
     "nas.lookup": ("load_architecture",),
     "nas.scaling": ("ScaledNetwork", "compound_scale", "efficientnet_family", "scale_dimensions"),
     "nas.scaling_limits": ("family_under", "largest_phi"),
+    "nas.train_config": ("TrainConfig", "load_train_config"),
+    "nas.train_run": ("TrainEnd", "train_network"),
     "nas.tune_searcher": ("ControllerSearcher", "architecture_of"),
     "nas.weights": ("Transferred", "load_weights", "transfer_weights", "write_transferred"),
     "results": ("Run", "Trial", "front_of", "hypervolume", "list_runs", "open_run", "pareto_front"),
@@ -104,6 +108,8 @@ __all__ = [
     "SearchConfig",
     "SearchEnd",
     "SearchSpace",
+    "TrainConfig",
+    "TrainEnd",
     "Transferred",
     "Trial",
     "architecture_of",
@@ -121,12 +127,14 @@ __all__ = [
     "load_config",
     "load_latency_model",
     "load_space",
+    "load_train_config",
     "load_weights",
     "open_run",
     "pareto_front",
     "parse_config",
     "run_search",
     "scale_dimensions",
+    "train_network",
     "transfer_weights",
     "write_transferred",
 ]
