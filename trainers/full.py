@@ -153,7 +153,7 @@ def seeded_network(
     return model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
-def _augmenter(recipe: Recipe, image_size: int, data: Dataset) -> Augment | None:
+def augment_of(recipe: Recipe, image_size: int, data: Dataset) -> Augment | None:
     """What changes images by the recipe's policy, and cuts squares out of them."""
     if recipe.auto_augment == "none" and not recipe.cutout:
         return None
@@ -196,7 +196,7 @@ class _Session:
             recipe,
             size,
             seed,
-            _augmenter(recipe, size, data),
+            augment_of(recipe, size, data),
             ranks,
         )
         self.facts = CheckpointFacts(
