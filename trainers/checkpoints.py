@@ -19,7 +19,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -94,14 +94,20 @@ class Checkpoint:
     facts: CheckpointFacts
     resumable: bool
 
-    def network(self, device: str = "cpu") -> nn.Module:
+    def network(self, device: str = "cpu", image_size: int | None = None) -> nn.Module:
         """The trained network, in eval mode.
 
+        Args:
+            device: where it is to be.
+            image_size: pixels that it is to take; None is its own size.
+
         Raises:
+            FieldError: the image is smaller than the network's total stride.
             InputError: the file is damaged, or its tensors are not those of its architecture.
         """
         facts = self.facts
-        model = self.architecture.build(facts.num_classes, facts.in_channels)
+        size = self.architecture.image_size if image_size is None else image_size
+        model = replace(self.architecture, image_size=size).build(facts.num_classes, facts.in_channels)
         tensors = self.tensors()
         try:
             model.load_state_dict(tensors)
@@ -132,6 +138,22 @@ def is_weights_file(path: Path | str) -> bool:
     return str(path).endswith(".safetensors")
 
 
+def is_checkpoint(path: Path | str) -> bool:
+    """Whether a file of weights is a checkpoint of full training, of whatever version.
+
+    Raises:
+        InputError: no such file, or no safetensors.
+    """
+    return "checkpoint" in _metadata(path)
+
+
+def _metadata(path: Path | str) -> dict[str, str]:
+    from safetensors import safe_open
+
+    with readable(path), safe_open(path, framework="pt") as file:
+        return file.metadata() or {}
+
+
 def read_checkpoint(path: Path | str) -> Checkpoint:
     """A checkpoint's facts; its tensors are not read.
 
@@ -148,7 +170,7 @@ def read_checkpoint(path: Path | str) -> Checkpoint:
     if "checkpoint" not in metadata or "architecture" not in metadata:
         raise InputError(f"{path}: holds weights, and no checkpoint of nas train")
     try:
-        document = json.loads(metadata["checkpoint"])
+        document = json.loads(metadata["checkpoint"], parse_constant=_no_number)
         version = document.pop("version")
         if version != VERSION:
             raise InputError(f"{path}: is a checkpoint of version {version!r}, this program reads {VERSION}")
@@ -162,6 +184,11 @@ def read_checkpoint(path: Path | str) -> Checkpoint:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{path}: its metadata are damaged: {type(error).__name__} {error}") from None
     return Checkpoint(path, architecture, CheckpointFacts(**values), resumable)
+
+
+def _no_number(text: str) -> float:
+    """NaN and infinity, which `json` would read."""
+    raise ValueError(f"{text} is no number")
 
 
 _NUMBERS = {  # the least value of each

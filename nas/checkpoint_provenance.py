@@ -1,0 +1,92 @@
+"""What a checkpoint of full training says of its network's weights, for the card of a bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nas.checkpoint_lookup import folder_of, recipe_words, training_config
+from nas.console import duration
+from nas.lookup import Found
+from nas.provenance import facts_of_cache, facts_of_name
+from results.exporting.provenance import DataFacts, Provenance
+from results.wording import count_of
+from search_space import FieldError, InputError
+from trainers import read_facts
+from trainers.checkpoints import CheckpointFacts
+
+
+def provenance_of_checkpoint(found: Found) -> Provenance:
+    """What is known of a network that a full training left.
+
+    Mean, deviation and classes are the checkpoint's own. Counts and preparation are told where the data are
+    there still and have the fingerprint of those that were trained on.
+    """
+    checkpoint = found.checkpoint
+    assert checkpoint is not None
+    facts = checkpoint.facts
+    training = {"recipe": recipe_words(facts.recipe)}
+    if found.training:
+        training = {"run": found.training, **training}
+    training["epoch"] = f"{facts.epoch} of {facts.epochs}"
+    if facts.step:
+        training["epoch"] += f", and {count_of(facts.step, 'step')} of the next"
+    if facts.best_epoch is not None and facts.best_epoch == facts.epoch and not facts.step:
+        training["place"] = "the best validation accuracy of the epochs so far"
+    training |= {"seed": str(facts.seed), "time": duration(facts.seconds)}
+    return Provenance(
+        origin=found.origin,
+        weights="trained",
+        accuracy=found.accuracy,
+        test_accuracy=_test_accuracy(facts),
+        data=_data_facts(facts, folder_of(checkpoint.path)),
+        protocol=dict(facts.recipe),
+        training=training,
+    )
+
+
+def _test_accuracy(facts: CheckpointFacts) -> float | None:
+    """That was measured with these weights after the last epoch; None where it was not."""
+    if facts.step or facts.epoch != facts.epochs or not facts.curve:
+        return None
+    value = facts.curve[-1].get("test_accuracy")
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _data_facts(facts: CheckpointFacts, folder: Path | None) -> DataFacts:
+    own = {"fingerprint": facts.data_fingerprint, "mean": facts.mean, "std": facts.std}
+    for there in _there(facts, folder):
+        if there.fingerprint == facts.data_fingerprint:
+            return DataFacts(
+                name=facts.data,
+                confirmed=True,
+                class_names=facts.class_names,
+                counts=there.counts,
+                prepared=there.prepared,
+                crop=there.crop,
+                licence=there.licence,
+                **own,  # type: ignore[arg-type]
+            )
+    return DataFacts(
+        name=facts.data,
+        confirmed=True,  # by the file itself
+        class_names=facts.class_names,
+        licence="not known here; that of the source",
+        **own,  # type: ignore[arg-type]
+    )
+
+
+def _there(facts: CheckpointFacts, folder: Path | None) -> list[DataFacts]:
+    """Data that may be those of a training: of its name, or where its configuration says."""
+    section = {} if folder is None else training_config(folder).get("data")
+    found = []
+    try:
+        if isinstance(section, dict) and section.get("cache"):
+            path = Path(str(section["cache"]))
+            found.append(facts_of_cache(path, read_facts(path).image_size))
+    except (InputError, OSError):
+        pass
+    try:
+        found.append(facts_of_name(facts.data, facts.image_size))
+    except (InputError, FieldError):
+        pass
+    return found
