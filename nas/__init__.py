@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         EfficientNetB6,
         EfficientNetB7,
     )
+    from nas.evaluate import CheckpointEvaluation, evaluate_checkpoint
     from nas.launch import SearchEnd, run_search
     from nas.lookup import load_architecture
     from nas.scaling import ScaledNetwork, compound_scale, efficientnet_family, scale_dimensions
@@ -57,6 +58,7 @@ _HOMES = {
     "nas.bundle": ("export_bundle",),
     "nas.config": ("SearchConfig", "load_config", "parse_config"),
     "nas.efficientnet": tuple(f"EfficientNetB{number}" for number in range(8)),
+    "nas.evaluate": ("CheckpointEvaluation", "evaluate_checkpoint"),
     "nas.launch": ("SearchEnd", "run_search"),
     "nas.lookup": ("load_architecture",),
     "nas.scaling": ("ScaledNetwork", "compound_scale", "efficientnet_family", "scale_dimensions"),
@@ -85,6 +87,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "Architecture",
     "CallableEvaluator",
+    "CheckpointEvaluation",
     "ControllerSearcher",
     "Cost",
     "Decision",
@@ -117,6 +120,7 @@ __all__ = [
     "cost",
     "create_controller",
     "efficientnet_family",
+    "evaluate_checkpoint",
     "export_bundle",
     "family_under",
     "front_of",

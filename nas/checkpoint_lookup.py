@@ -1,5 +1,5 @@
-"""Trained networks by their files: a ``.safetensors`` file, or ``NAME@best``, ``NAME@last`` and ``NAME@12`` of
-a training."""
+"""Trained networks by their files: a ``.safetensors`` file, or ``NAME@best``, ``NAME@last`` and ``NAME@12``
+of a training."""
 
 from __future__ import annotations
 
@@ -167,7 +167,9 @@ def checkpoint_words(checkpoint: Checkpoint, training: str) -> str:
     else:
         before = " before these steps" if facts.step else ""
         measured = f"validation accuracy {facts.accuracy:.4f}{before} on {facts.data}"
-    sizes = f"{count_of(facts.num_classes, 'class', 'classes')}, {count_of(facts.in_channels, 'input channel')}"
+    sizes = (
+        f"{count_of(facts.num_classes, 'class', 'classes')}, {count_of(facts.in_channels, 'input channel')}"
+    )
     return f"checkpoint {whose}, {where}: {measured}, {recipe_words(facts.recipe)}, {sizes}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from nas.checkpoint_lookup import folder_of, recipe_words, training_config
@@ -79,14 +80,10 @@ def _there(facts: CheckpointFacts, folder: Path | None) -> list[DataFacts]:
     """Data that may be those of a training: of its name, or where its configuration says."""
     section = {} if folder is None else training_config(folder).get("data")
     found = []
-    try:
-        if isinstance(section, dict) and section.get("cache"):
-            path = Path(str(section["cache"]))
+    if isinstance(section, dict) and section.get("cache"):
+        path = Path(str(section["cache"]))
+        with suppress(InputError, OSError):
             found.append(facts_of_cache(path, read_facts(path).image_size))
-    except (InputError, OSError):
-        pass
-    try:
+    with suppress(InputError, FieldError):
         found.append(facts_of_name(facts.data, facts.image_size))
-    except (InputError, FieldError):
-        pass
     return found

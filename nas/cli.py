@@ -23,6 +23,7 @@ from nas.compare_commands import compare_app
 from nas.console import out, print_json
 from nas.data_commands import data_app
 from nas.doctor_commands import doctor_app
+from nas.eval_commands import eval_app
 from nas.export_commands import export_app
 from nas.figure_commands import figure_app
 from nas.latency_commands import latency_app
@@ -58,6 +59,7 @@ app = typer.Typer(
 
 app.add_typer(architecture_app)
 app.add_typer(export_app)
+app.add_typer(eval_app)
 app.add_typer(compare_app)
 app.add_typer(status_app)
 app.add_typer(pareto_app)

@@ -182,7 +182,7 @@ def _print_costs(typed: Sequence[str], found: Sequence[Found], classes: int, cha
             row += [f"{count(value)}{unit}", f"{value / first:.2f}"]
         row += [network.image_size]
         if measured:
-            row += [percent(each.accuracy), reward_text(each.trial and each.trial.reward)]
+            row += [percent(each.accuracy), reward_text(None if each.trial is None else each.trial.reward)]
         rows.append(row)
     columns = ["architecture", "MACs", "x", "params", "x", "memory", "x", "image size"]
     if measured:

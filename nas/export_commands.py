@@ -73,7 +73,12 @@ def export(
     graph = kind in ("onnx", "pt2")
     held = _holds_more(found, weights) and kind in (None, "safetensors")
     subject = None
-    if graph or held or weights is not None or (kind == "safetensors" and found.weights is None and seed is not None):
+    if (
+        graph
+        or held
+        or weights is not None
+        or (kind == "safetensors" and found.weights is None and seed is not None)
+    ):
         subject = _subject(found, weights, classes, channels, seed)
     elif found.weights is not None:
         refuse_other_sizes(found, classes, channels)

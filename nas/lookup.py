@@ -175,8 +175,8 @@ def find_architecture(text: str | Path) -> Found:
             if (RUNS / str(text) / "journal.db").is_file():
                 raise InputError(f"{text!r} is a run; {_example(str(text))}") from None
             if training_folder(str(text)) is not None:
-                its = f"its best network is {text}@best, its last {text}@last"
-                raise InputError(f"{str(text)!r} is a training; {its}") from None
+                hint = f"its best network is {text}@best, its last {text}@last"
+                raise InputError(f"{str(text)!r} is a training; {hint}") from None
             raise
     if (training := training_folder(run_name)) is not None:
         return found_in_training(training, run_name, reference)

@@ -75,7 +75,8 @@ def wilson_interval(right: int, images: int) -> tuple[float, float]:
     share, spread = right / images, _NORMAL_95**2 / images
     middle = share + spread / 2.0
     half = math.sqrt(share * (1.0 - share) * spread + spread**2 / 4.0)
-    return max(0.0, (middle - half) / (1.0 + spread)), min(1.0, (middle + half) / (1.0 + spread))
+    low = 0.0 if right == 0 else (middle - half) / (1.0 + spread)
+    return low, 1.0 if right == images else (middle + half) / (1.0 + spread)
 
 
 @torch.no_grad()

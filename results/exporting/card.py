@@ -169,8 +169,8 @@ def _full_accuracy(known: Provenance, accuracy: float) -> str:
     if known.test_accuracy is None:
         return f"{text} The test part was not measured with these weights; `nas eval` measures it."
     return (
-        f"**{percent(known.test_accuracy)}** on {of('test')}, measured once after the last epoch; nothing was "
-        f"chosen by it. {text}"
+        f"**{percent(known.test_accuracy)}** on {of('test')}, measured once after the last epoch; nothing "
+        f"was chosen by it. {text}"
     )
 
 
