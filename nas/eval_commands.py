@@ -135,13 +135,15 @@ def _print(found: CheckpointEvaluation, top: int) -> None:
     words = checkpoint_words(found.checkpoint, "" if folder is None else folder.name)
     out.print(printable(words), soft_wrap=True)
     low, high = measured.interval
+    number = len(found.class_names)
+    top5 = percent(measured.top5_accuracy) if number > 5 else f"says nothing of {number} classes"
     crop = "" if found.crop == 1.0 else f", the central {100 * found.crop:g} % of the side"
     print_table(
         (f"{found.data}, {found.part} part", ""),
         [
             ("images", f"{measured.images:,} at {found.image_size} pixels{crop}"),
             ("top-1", f"{percent(measured.accuracy)} (95 % interval {percent(low)} to {percent(high)})"),
-            ("top-5", percent(measured.top5_accuracy)),
+            ("top-5", top5),
             ("cross entropy", f"{measured.loss:.4f} nats"),
             ("measured on", f"{found.device} in {found.precision}"),
         ],
