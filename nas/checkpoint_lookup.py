@@ -10,61 +10,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas.lookup import IMAGENET, Found
-from results import RUNS
-from results.history import FILE as HISTORY
+from results.training import CHECKPOINTS, TrainingRun, find_training
 from results.wording import count_of
-from search_space import InputError, read_yaml
+from search_space import InputError
 
 if TYPE_CHECKING:
     from trainers.checkpoints import Checkpoint
 
-CHECKPOINTS, MODEL = "checkpoints", "model.safetensors"
 _NAMED = 6  # checkpoints that an error lists
 _DIFFERENCES = 4  # settings that a recipe's words list
 
 
-def training_folder(name: str) -> Path | None:
-    """The folder of a training by its name under ``runs/``, or by its path; None where it is no training's.
-
-    A training has a configuration with a recipe, or checkpoints, and no journal.
-    """
-    text = str(name)
-    paths = [Path(text)] if "/" in text or "\\" in text else [RUNS / text, Path(text)]
-    for path in paths:
-        try:
-            if not (path / "config.yaml").is_file():
-                continue
-            if any((path / file).is_file() for file in ("journal.db", HISTORY)):
-                return None
-            if (path / CHECKPOINTS).is_dir() or "recipe" in training_config(path):
-                return path
-        except (OSError, ValueError):  # a name that no folder can have; InputError is a ValueError
-            continue
-    return None
-
-
-def training_config(folder: Path) -> Mapping[str, Any]:
-    """What the configuration of a training holds; nothing where it cannot be read."""
-    try:
-        data = read_yaml(folder / "config.yaml").data
-    except InputError:
-        return {}
-    return data if isinstance(data, dict) else {}
-
-
-def folder_of(path: Path) -> Path | None:
-    """The training's folder that a checkpoint lies in, if it lies in one."""
+def training_of(path: Path) -> TrainingRun | None:
+    """The training that a checkpoint lies in the folder of, if it lies in one."""
     path = path.absolute()
-    folder = path.parent.parent if path.parent.name == CHECKPOINTS else path.parent
-    return training_folder(str(folder))
+    return find_training(path.parent.parent if path.parent.name == CHECKPOINTS else path.parent)
 
 
-def found_in_training(folder: Path, name: str, reference: str) -> Found:
+def found_in_training(training: TrainingRun, name: str, reference: str) -> Found:
     """A network of a training.
 
     Args:
-        folder: of the training.
-        name: as the user gave it.
+        training: which.
+        name: of it, as the user gave it.
         reference: ``best``, ``last``, or the number of an epoch.
 
     Raises:
@@ -72,11 +40,11 @@ def found_in_training(folder: Path, name: str, reference: str) -> Found:
     """
     from trainers.checkpoints import BEST, checkpoints_in
 
-    latest = checkpoints_in(folder / CHECKPOINTS)
-    if not latest and (folder / MODEL).is_file():
-        latest = [folder / MODEL]
+    latest = checkpoints_in(training.checkpoints)
+    if not latest and training.model_path.is_file():
+        latest = [training.model_path]
     if reference == "best":
-        path = folder / CHECKPOINTS / BEST
+        path = training.checkpoints / BEST
         if not path.is_file():
             raise InputError(f"{name} has no best checkpoint yet: no epoch has been measured")
     elif reference == "last":
@@ -84,13 +52,13 @@ def found_in_training(folder: Path, name: str, reference: str) -> Found:
             raise InputError(f"{name} has no checkpoint yet")
         path = latest[0]
     elif re.fullmatch("[0-9]{1,9}", reference):
-        path = _of_epoch(folder, name, int(reference), latest)
+        path = _of_epoch(training, name, int(reference), latest)
     else:
         raise InputError(f"{name}@{reference}: after @ comes best, last, or the number of an epoch")
     return found_in_file(path)
 
 
-def _of_epoch(folder: Path, name: str, epoch: int, latest: list[Path]) -> Path:
+def _of_epoch(training: TrainingRun, name: str, epoch: int, latest: list[Path]) -> Path:
     """The checkpoint that was written after so many epochs.
 
     Raises:
@@ -99,7 +67,7 @@ def _of_epoch(folder: Path, name: str, epoch: int, latest: list[Path]) -> Path:
     from trainers.checkpoints import BEST, read_checkpoint
 
     kept: dict[int, Path] = {}
-    for path in [*latest, folder / MODEL, folder / CHECKPOINTS / BEST]:
+    for path in [*latest, training.model_path, training.checkpoints / BEST]:
         if path.is_file():
             facts = read_checkpoint(path).facts
             if not facts.step:
@@ -146,8 +114,8 @@ def found_in_file(path: Path) -> Found:
             f"{path}: says {count_of(facts.num_classes, 'class', 'classes')} and "
             f"{count_of(facts.in_channels, 'channel')}, and its tensors are of others"
         )
-    folder = folder_of(path)
-    return replace(found, checkpoint=checkpoint, training="" if folder is None else folder.name)
+    training = training_of(path)
+    return replace(found, checkpoint=checkpoint, training="" if training is None else training.name)
 
 
 def checkpoint_words(checkpoint: Checkpoint, training: str) -> str:

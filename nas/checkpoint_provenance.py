@@ -5,11 +5,12 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
-from nas.checkpoint_lookup import folder_of, recipe_words, training_config
+from nas.checkpoint_lookup import recipe_words, training_of
 from nas.console import duration
 from nas.lookup import Found
 from nas.provenance import facts_of_cache, facts_of_name
 from results.exporting.provenance import DataFacts, Provenance
+from results.training import TrainingRun
 from results.wording import count_of
 from search_space import FieldError, InputError
 from trainers import read_facts
@@ -39,7 +40,7 @@ def provenance_of_checkpoint(found: Found) -> Provenance:
         weights="trained",
         accuracy=found.accuracy,
         test_accuracy=_test_accuracy(facts),
-        data=_data_facts(facts, folder_of(checkpoint.path)),
+        data=_data_facts(facts, training_of(checkpoint.path)),
         protocol=dict(facts.recipe),
         training=training,
     )
@@ -53,9 +54,9 @@ def _test_accuracy(facts: CheckpointFacts) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
 
-def _data_facts(facts: CheckpointFacts, folder: Path | None) -> DataFacts:
+def _data_facts(facts: CheckpointFacts, training: TrainingRun | None) -> DataFacts:
     own = {"fingerprint": facts.data_fingerprint, "mean": facts.mean, "std": facts.std}
-    for there in _there(facts, folder):
+    for there in _there(facts, training):
         if there.fingerprint == facts.data_fingerprint:
             return DataFacts(
                 name=facts.data,
@@ -76,9 +77,12 @@ def _data_facts(facts: CheckpointFacts, folder: Path | None) -> DataFacts:
     )
 
 
-def _there(facts: CheckpointFacts, folder: Path | None) -> list[DataFacts]:
+def _there(facts: CheckpointFacts, training: TrainingRun | None) -> list[DataFacts]:
     """Data that may be those of a training: of its name, or where its configuration says."""
-    section = {} if folder is None else training_config(folder).get("data")
+    section: object = None
+    if training is not None:
+        with suppress(InputError):
+            section = training.config().get("data")
     found = []
     if isinstance(section, dict) and section.get("cache"):
         path = Path(str(section["cache"]))

@@ -128,11 +128,11 @@ class _LateProgress:
 
 def _print(found: CheckpointEvaluation, top: int) -> None:
     """The figures, and the worst classes."""
-    from nas.checkpoint_lookup import checkpoint_words, folder_of
+    from nas.checkpoint_lookup import checkpoint_words, training_of
 
     measured = found.evaluation
-    folder = folder_of(found.checkpoint.path)
-    words = checkpoint_words(found.checkpoint, "" if folder is None else folder.name)
+    training = training_of(found.checkpoint.path)
+    words = checkpoint_words(found.checkpoint, "" if training is None else training.name)
     out.print(printable(words), soft_wrap=True)
     low, high = measured.interval
     number = len(found.class_names)

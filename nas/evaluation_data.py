@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from nas.config_sections import DataConfig
+from nas.train_data import test_images, training_data
 from search_space import InputError
 from search_space.errors import suggestion
-from trainers import DATASETS, ImageSet, load_dataset, read_facts
+from trainers import DATASETS, ImageSet, read_facts
 from trainers.cache import FACTS_FILE, PARTS, open_part
 from trainers.checkpoints import CheckpointFacts
 from trainers.data import Part
@@ -69,12 +71,11 @@ def open_part_of(data: str | Path, part: Part | None, facts: CheckpointFacts) ->
 
 
 def _named(name: str, part: Part, image_size: int) -> EvaluationData:
-    from trainers.digits import load_digits_test
-
-    data = load_dataset(name, image_size)
-    images = {"train": data.train, "validation": data.validation}.get(part)
+    section = DataConfig(name=name)
+    data = training_data(section, image_size)
+    images = test_images(section, image_size) if part == "test" else getattr(data, part)
     if images is None:
-        images = load_digits_test(image_size)
+        raise InputError(f"{name}: has no test images")
     return EvaluationData(
         name=name, part=part, images=images, class_names=data.class_names, fingerprint=data.fingerprint
     )

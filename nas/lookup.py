@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import search_space
 from results import RUNS, Run, Trial, by_network, chosen_of, open_run, words_of
 from results.run import Kind
+from results.training import find_training
 from results.wording import count_of
 from search_space import Architecture, InputError
 
@@ -163,7 +164,7 @@ def find_architecture(text: str | Path) -> Found:
     Raises:
         InputError: nothing of that name.
     """
-    from nas.checkpoint_lookup import found_in_file, found_in_training, training_folder
+    from nas.checkpoint_lookup import found_in_file, found_in_training
 
     run_name, at, reference = str(text).rpartition("@")
     if str(text).endswith(".safetensors"):
@@ -174,11 +175,11 @@ def find_architecture(text: str | Path) -> Found:
         except InputError:
             if (RUNS / str(text) / "journal.db").is_file():
                 raise InputError(f"{text!r} is a run; {_example(str(text))}") from None
-            if training_folder(str(text)) is not None:
+            if find_training(text) is not None:
                 hint = f"its best network is {text}@best, its last {text}@last"
                 raise InputError(f"{str(text)!r} is a training; {hint}") from None
             raise
-    if (training := training_folder(run_name)) is not None:
+    if (training := find_training(run_name)) is not None:
         return found_in_training(training, run_name, reference)
     run = open_run(run_name)
     trial = run.trial(reference)

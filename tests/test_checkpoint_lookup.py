@@ -133,7 +133,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         training()
-        Path("runs/empty").mkdir()
+        Path("runs/empty/checkpoints").mkdir(parents=True)
         Path("runs/empty/config.yaml").write_text("name: empty\nrecipe: imagenet\n")
         Path("text.safetensors").write_text("hello")
         save_file({"a": torch.zeros(2)}, "plain.safetensors")

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from results.figures.labels import plain
-from results.figures.page import page_text, save_page
+from results.figures.page import page_text, write_page
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -136,7 +136,7 @@ def save_confusion_page(confusion: Counts, class_names: Sequence[str], title: st
     Raises:
         InputError: it cannot be written.
     """
-    save_page(confusion_page_figure(confusion, class_names, title), title, path)
+    write_page(confusion_page_figure(confusion, class_names, title), title, path)
 
 
 def confusion_page_figure(confusion: Counts, class_names: Sequence[str], title: str) -> go.Figure:

@@ -27,7 +27,7 @@ _PAGE = """<!doctype html>
 """
 
 
-def save_page(figure: go.Figure, title: str, path: str | Path) -> None:
+def write_page(figure: go.Figure, title: str, path: str | Path) -> None:
     """Write a figure that fills its page.
 
     Args:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from results.figures.page import page_text, save_page
+from results.figures.page import page_text, write_page
 from results.figures.pareto import Scale, best_place, is_logarithmic, scaled, worst_end
 from results.figures.style import BLUE, CYCLE, GREEN, RED
 from results.fronts import RunFront, violation_of
@@ -34,7 +34,7 @@ def save_pareto_page(runs: Sequence[RunFront], title: str, path: str | Path) -> 
     Raises:
         InputError: it cannot be written.
     """
-    save_page(pareto_page_figure(runs, title), title, path)
+    write_page(pareto_page_figure(runs, title), title, path)
 
 
 def pareto_page_figure(runs: Sequence[RunFront], title: str) -> go.Figure:
