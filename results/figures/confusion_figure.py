@@ -148,12 +148,7 @@ def confusion_page_figure(confusion: Counts, class_names: Sequence[str], title: 
     import plotly.graph_objects as go
 
     shares = row_shares(confusion)
-    names = [page_text(name, 60) for name in class_names]
-    hover = np.full(confusion.shape, "", dtype=object)
-    for true, said in np.argwhere(confusion).tolist():
-        what = "said rightly" if true == said else f"said to be <b>{names[said]}</b>"
-        images = f"{confusion[true, said]} of {confusion[true].sum()} images"
-        hover[true, said] = f"<b>{names[true]}</b><br>{what}<br>{images}, {100 * shares[true, said]:.1f} %"
+    few = len(class_names) <= _NAMED
     scale = [[step**2, color] for step, color in _page_colours()]  # the root of the share, as `_GAMMA` says
     figure = go.Figure(
         go.Heatmap(
@@ -162,31 +157,43 @@ def confusion_page_figure(confusion: Counts, class_names: Sequence[str], title: 
             zmax=1.0,
             colorscale=scale,
             hoverinfo="text",
-            hovertext=hover.tolist(),
-            xgap=1 if len(names) <= _NAMED else 0,
-            ygap=1 if len(names) <= _NAMED else 0,
+            hovertext=_hover(confusion, class_names),
+            xgap=int(few),
+            ygap=int(few),
             colorbar={"title": {"text": "share of<br>the row"}, "tickformat": ".0%"},
         )
     )
-    ticks: dict[str, Any] = {"title": {"text": "number of the class"}}
-    if len(names) <= _NAMED:
-        shown = [page_text(name, 22) for name in class_names]
-        ticks = {"tickvals": list(range(len(names))), "ticktext": shown}
+    ticks: dict[str, Any] = {"constrain": "domain", "showgrid": False, "zeroline": False}
+    if few:
+        ticks["tickvals"] = list(range(len(class_names)))
+        ticks["ticktext"] = [page_text(name, 22) for name in class_names]
+    number = "" if few else ", by its number"
     figure.update_layout(
         title={"text": page_text(title, 110), "x": 0.5},
-        xaxis={**ticks, "title": {"text": "class that was said"}, "constrain": "domain", "showgrid": False},
+        xaxis={**ticks, "title": {"text": f"class that was said{number}"}},
         yaxis={
             **ticks,
-            "title": {"text": "true class"},
+            "title": {"text": f"true class{number}"},
             "autorange": "reversed",
             "scaleanchor": "x",
-            "constrain": "domain",
-            "showgrid": False,
         },
         plot_bgcolor="#e6e6e6",
         margin={"l": 70, "r": 30, "t": 60, "b": 60},
     )
     return figure
+
+
+def _hover(confusion: Counts, class_names: Sequence[str]) -> list[list[str]]:
+    """What is said of every cell that has images, as HTML; nothing of the others."""
+    names = [page_text(name, 60) for name in class_names]
+    totals = confusion.sum(1).tolist()
+    hover = [[""] * len(names) for _ in names]
+    for true, said in np.argwhere(confusion).tolist():
+        what = "said rightly" if true == said else f"said to be <b>{names[said]}</b>"
+        images = int(confusion[true, said])
+        share = f"{images} of {totals[true]} images, {100 * images / totals[true]:.1f} %"
+        hover[true][said] = f"<b>{names[true]}</b><br>{what}<br>{share}"
+    return hover
 
 
 def _page_colours() -> list[tuple[float, str]]:
