@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -116,6 +117,20 @@ def found_in_file(path: Path) -> Found:
         )
     training = training_of(path)
     return replace(found, checkpoint=checkpoint, training="" if training is None else training.name)
+
+
+def checkpoint_of(found: Found) -> Checkpoint | None:
+    """What the weights of a network say of a full training, if they are of one and can be read.
+
+    A run that trains fully, such as one of finalists, keeps them under the number of the trial.
+    """
+    from trainers.checkpoints import is_checkpoint, read_checkpoint
+
+    if found.checkpoint is not None or found.weights is None:
+        return found.checkpoint
+    with suppress(InputError):  # what is no file of weights is told where the weights are wanted
+        return read_checkpoint(found.weights) if is_checkpoint(found.weights) else None
+    return None
 
 
 def checkpoint_words(checkpoint: Checkpoint, training: str) -> str:

@@ -9,26 +9,24 @@ from nas.checkpoint_lookup import recipe_words, training_of
 from nas.console import duration
 from nas.lookup import Found
 from nas.provenance import facts_of_cache, facts_of_name
+from results import Run
 from results.exporting.provenance import DataFacts, Provenance
 from results.training import TrainingRun
 from results.wording import count_of
 from search_space import FieldError, InputError
 from trainers import read_facts
-from trainers.checkpoints import CheckpointFacts
+from trainers.checkpoints import Checkpoint, CheckpointFacts
 
 
-def provenance_of_checkpoint(found: Found) -> Provenance:
+def provenance_of_checkpoint(found: Found, checkpoint: Checkpoint) -> Provenance:
     """What is known of a network that a full training left.
 
     Mean, deviation and classes are the checkpoint's own. Counts and preparation are told where the data are
     there still and have the fingerprint of those that were trained on.
     """
-    checkpoint = found.checkpoint
-    assert checkpoint is not None
-    facts = checkpoint.facts
-    training = {"recipe": recipe_words(facts.recipe)}
-    if found.training:
-        training = {"run": found.training, **training}
+    facts, run = checkpoint.facts, training_of(checkpoint.path) or found.run
+    training = {} if run is None else {"run": run.name}
+    training["recipe"] = recipe_words(facts.recipe)
     training["epoch"] = f"{facts.epoch} of {facts.epochs}"
     if facts.step:
         training["epoch"] += f", and {count_of(facts.step, 'step')} of the next"
@@ -38,9 +36,9 @@ def provenance_of_checkpoint(found: Found) -> Provenance:
     return Provenance(
         origin=found.origin,
         weights="trained",
-        accuracy=found.accuracy,
+        accuracy=None if facts.step else facts.accuracy,
         test_accuracy=_test_accuracy(facts),
-        data=_data_facts(facts, training_of(checkpoint.path)),
+        data=_data_facts(facts, run),
         protocol=dict(facts.recipe),
         training=training,
     )
@@ -54,9 +52,9 @@ def _test_accuracy(facts: CheckpointFacts) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
 
-def _data_facts(facts: CheckpointFacts, training: TrainingRun | None) -> DataFacts:
+def _data_facts(facts: CheckpointFacts, run: Run | TrainingRun | None) -> DataFacts:
     own = {"fingerprint": facts.data_fingerprint, "mean": facts.mean, "std": facts.std}
-    for there in _there(facts, training):
+    for there in _there(facts, run):
         if there.fingerprint == facts.data_fingerprint:
             return DataFacts(
                 name=facts.data,
@@ -77,12 +75,12 @@ def _data_facts(facts: CheckpointFacts, training: TrainingRun | None) -> DataFac
     )
 
 
-def _there(facts: CheckpointFacts, training: TrainingRun | None) -> list[DataFacts]:
+def _there(facts: CheckpointFacts, run: Run | TrainingRun | None) -> list[DataFacts]:
     """Data that may be those of a training: of its name, or where its configuration says."""
     section: object = None
-    if training is not None:
+    if run is not None:
         with suppress(InputError):
-            section = training.config().get("data")
+            section = run.config().get("data")
     found = []
     if isinstance(section, dict) and section.get("cache"):
         path = Path(str(section["cache"]))

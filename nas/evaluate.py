@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from nas.checkpoint_lookup import checkpoint_of
 from nas.evaluation_data import EvaluationData, labelled_for, open_part_of
 from nas.lookup import find_architecture
 from search_space import InputError
@@ -101,7 +102,8 @@ def evaluate_checkpoint(
     centre, and resized on the device, bilinearly and antialiased.
 
     Args:
-        checkpoint: a ``.safetensors`` file, or ``NAME@best``, ``NAME@last`` or ``NAME@12`` of a training.
+        checkpoint: a ``.safetensors`` file, ``NAME@best``, ``NAME@last`` or ``NAME@12`` of a training, or
+            ``RUN@3`` of a run that trained fully and kept the weights.
         data: a folder of ``nas data prepare``, or ``digits``.
         part: ``test``, ``validation`` or ``train``; None is the test part where there is one, else the
             validation part.
@@ -120,7 +122,7 @@ def evaluate_checkpoint(
     """
     _check(part, image_size, crop, batch, precision)
     where = _device(device)
-    found = find_architecture(checkpoint).checkpoint
+    found = checkpoint_of(find_architecture(checkpoint))
     if found is None:
         raise InputError(
             f"{checkpoint}: is no checkpoint of nas train, which says how images are to be normalised and "

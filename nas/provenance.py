@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from nas.checkpoint_lookup import checkpoint_of
 from nas.latency_config import LatencyConfig
 from nas.lookup import Found
 from nas.sized_data import sized_cache
@@ -39,10 +40,10 @@ def provenance_of(found: Found) -> Provenance:
     Raises:
         InputError: the run's configuration or journal cannot be read.
     """
-    if found.checkpoint is not None:
+    if (checkpoint := checkpoint_of(found)) is not None:
         from nas.checkpoint_provenance import provenance_of_checkpoint
 
-        return provenance_of_checkpoint(found)
+        return provenance_of_checkpoint(found, checkpoint)
     run, trial = found.run, found.trial
     if run is None or trial is None:
         return Provenance(origin=found.origin, weights="untrained")

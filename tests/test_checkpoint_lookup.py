@@ -19,9 +19,10 @@ from nas.provenance import provenance_of
 from nas.weights import tensor_shapes
 from results.exporting import bundle
 from results.exporting.card import accuracy_words
-from search_space import scale_architecture
+from search_space import InputError, scale_architecture
 from tests.bundles import TINY
 from tests.checkpoint_files import FACTS, cache, checkpoint, network, training
+from tests.searching import Scripted, config
 from tests.test_cli import nas
 from trainers.checkpoints import network_tensors
 from trainers.digits import load_digits
@@ -278,6 +279,20 @@ def test_the_card_says_how_and_on_what_it_was_trained(
     assert "Not confirmed" not in card
     assert json.loads(Path("net/verify.json").read_text())["ok"] is True
     assert public.export_bundle("tr@last", "again").ok
+
+
+def test_what_a_run_trained_fully_is_a_checkpoint_too(in_tmp: Path) -> None:
+    public.run_search(config(search={"candidates": 1}), evaluator=Scripted(in_tmp / "diary"))
+    found = find_architecture("t@best")
+    assert found.run is not None
+    assert found.trial is not None
+    with pytest.raises(InputError, match="is no checkpoint of nas train"):
+        public.evaluate_checkpoint("t@best", "digits")
+    checkpoint(found.run.weights_path(found.trial.id))
+    known = provenance_of(find_architecture("t@best"))
+    assert (known.accuracy, known.test_accuracy, known.training["run"]) == (0.9, 0.88, "t")
+    assert known.origin.startswith("candidate")
+    assert public.evaluate_checkpoint("t@best", "digits", device="cpu").evaluation.images == 297
 
 
 def test_of_data_that_are_still_there_more_is_said(in_tmp: Path) -> None:
