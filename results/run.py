@@ -329,7 +329,12 @@ def open_run(name_or_path: str | Path) -> Run:
             raise InputError(f"{path}: {unreadable(path / 'journal.db', 'it is missing')}")
         if (path / "checkpoints").is_dir():
             raise InputError(f"{path}: holds a training of nas train, no search; nas status {text} shows it")
-    raise InputError(f"no run {text!r} under {RUNS}/{suggestion(text, [run.name for run in list_runs()])}")
+    raise InputError(f"no run {text!r} under {RUNS}/{suggestion(text, _names())}")
+
+
+def _names() -> list[str]:
+    """Of all that lies under ``runs/`` with a configuration, full trainings too."""
+    return [path.parent.name for path in sorted(RUNS.glob("*/config.yaml"))]
 
 
 def list_runs() -> list[Run]:

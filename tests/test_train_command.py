@@ -173,3 +173,14 @@ def test_a_training_goes_on_only_as_it_began(ready: Path, nas: Nas) -> None:
     with pytest.raises(InputError, match="holds a training of nas train, no search; nas status t shows it"):
         library.open_run("t")
     assert nas("status", "t", "--watch")[0] == 2
+
+
+def test_a_configuration_that_was_spoilt_hides_no_other_run(ready: Path, nas: Nas) -> None:
+    assert nas("train", "mine.yaml", "--config", "t.yaml", "--set", "recipe.epochs=1")[0] == 0
+    Path("runs/t/config.yaml").write_text("name: t\n")
+    code, out, _ = nas("ls")
+    assert code == 0
+    assert "t is unreadable: runs/t/config.yaml: architecture.name is missing" in out
+    code, _, err = nas("show", "tt@best")
+    assert code == 2
+    assert "did you mean t?" in err

@@ -133,11 +133,6 @@ class Checkpoint:
         return _tensors(self.path, resume=True)
 
 
-def is_weights_file(path: Path | str) -> bool:
-    """Whether something is a file of weights by its name."""
-    return str(path).endswith(".safetensors")
-
-
 def is_checkpoint(path: Path | str) -> bool:
     """Whether a file of weights is a checkpoint of full training, of whatever version.
 
