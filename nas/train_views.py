@@ -7,6 +7,7 @@ from typing import Any
 from nas.console import duration, out, print_table, printable
 from results.training import TrainingRun
 from results.wording import percent
+from search_space import InputError
 
 
 def training_json(run: TrainingRun) -> dict[str, Any]:
@@ -16,6 +17,9 @@ def training_json(run: TrainingRun) -> dict[str, Any]:
         InputError: its configuration or its measurements cannot be read.
     """
     config, measured = run.config(), run.measurements()
+    for section, key in (("architecture", "name"), ("recipe", "epochs")):
+        if not isinstance(config.get(section), dict) or key not in config[section]:
+            raise InputError(f"{run.config_path}: {section}.{key} is missing")
     last = measured[-1] if measured else {}
     best = max(measured, key=lambda values: values["accuracy"], default=None)
     failure = run.failure()

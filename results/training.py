@@ -54,7 +54,7 @@ class TrainingRun:
         return self.path / MODEL
 
     def config(self) -> dict[str, Any]:
-        """The configuration as plain data, with the sections ``architecture`` and ``recipe``.
+        """The configuration as plain data.
 
         Raises:
             InputError: the file is missing or broken.
@@ -62,9 +62,6 @@ class TrainingRun:
         data = read_yaml(self.config_path).data
         if not isinstance(data, dict):
             raise InputError(f"{self.config_path}: must hold keys and values")
-        for section, key in (("architecture", "name"), ("recipe", "epochs")):
-            if not isinstance(data.get(section), dict) or key not in data[section]:
-                raise InputError(f"{self.config_path}: {section}.{key} is missing")
         return data
 
     def measurements(self) -> list[dict[str, float]]:
