@@ -106,7 +106,8 @@ def train_fully(
         saving: which checkpoints are left; None leaves none.
         weights_path: where to leave the trained network (see `trainers.checkpoints`), if anywhere.
         ranks: this process among those of the training; batches are split, and the first one writes.
-        on_step: told after every step of the steps done and all there are, and of the learning rate.
+        on_step: told after every step of the steps done and all there are, and of the learning rate. What
+            it raises ends the training, after a checkpoint of that step.
 
     Yields:
         One measurement an epoch, the accuracy on the validation images; those of earlier sessions come
@@ -239,9 +240,7 @@ class _Session:
         first = training.step
         while training.step < training.steps:
             training.advance()
-            if self.on_step is not None:
-                done = training.epoch * training.steps + training.step
-                self.on_step(done, training.steps * self.recipe.epochs, training.learning_rate)
+            self._tell()
             self._save_in_epoch()
         loss, rate = training.mean_loss, training.learning_rate
         if not loss <= DIVERGED * math.log(self.data.num_classes):
@@ -320,6 +319,20 @@ class _Session:
         if epoch % self.saving.every == 0 or epoch == self.recipe.epochs:
             self._save(self.saving)
 
+    def _tell(self) -> None:
+        """Tell of a step; who ends the training there finds a checkpoint of it."""
+        if self.on_step is None:
+            return
+        training = self.training
+        done = training.epoch * training.steps + training.step
+        try:
+            self.on_step(done, training.steps * self.recipe.epochs, training.learning_rate)
+        except BaseException:
+            if self.saving is not None and self.ranks.first:
+                training.check()
+                self._save(self.saving)
+            raise
+
     def _save_in_epoch(self) -> None:
         saving = self.saving
         if saving is None or saving.minutes is None or not self.ranks.first:
@@ -360,9 +373,16 @@ class _Session:
             except (RuntimeError, KeyError) as error:
                 raise InputError(f"{path}: is no checkpoint of this training: {error}") from None
             self.facts, self._before = checkpoint.facts, checkpoint.facts.seconds
-            return
-        if paths:
-            raise InputError(f"{self.saving.folder}: none of its checkpoints can be read")
+            break
+        else:
+            if paths:
+                raise InputError(f"{self.saving.folder}: none of its checkpoints can be read")
+        done = self.training.epoch * self.training.steps + self.training.step
+        if not self.ranks.agree(done, self.training.images.device):
+            raise InputError(
+                f"{self.saving.folder}: the workers see different checkpoints in it; it must be a folder that "
+                "all of them share"
+            )
 
     def _refuse_other(self, checkpoint: Checkpoint) -> None:
         facts, mine = checkpoint.facts, self.facts
