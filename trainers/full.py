@@ -380,8 +380,8 @@ class _Session:
         done = self.training.epoch * self.training.steps + self.training.step
         if not self.ranks.agree(done, self.training.images.device):
             raise InputError(
-                f"{self.saving.folder}: the workers see different checkpoints in it; it must be a folder that "
-                "all of them share"
+                f"{self.saving.folder}: the workers see different checkpoints in it; it must be a folder "
+                "that all of them share"
             )
 
     def _refuse_other(self, checkpoint: Checkpoint) -> None:

@@ -1,0 +1,276 @@
+"""Ray Train as what starts the workers of one training. Ray is imported when that begins, not before.
+
+What Ray Train is used for: processes on their nodes, resources, the process group, the news that a worker is
+gone. What it is not: it keeps no checkpoints and restarts nothing, since `train_fully` goes on from its own
+and only a lost worker is a reason to start again. What workers tell goes through a `Mailbox`, an actor beside
+this process. Traps that shaped this file, all of Ray 2.60:
+
+- Ray Train restarts after any exception: it is let restart nothing, and an exception of the training is told
+  before it is raised, so that it is known from what a worker says whose neighbour was killed.
+- A worker whose neighbour raised waits for it in an exchange, as long as its process lives; so `Mailbox.end`
+  ends the processes themselves.
+- In the main thread ``fit`` takes Ctrl-C for itself and drops what runs: it gets a thread of its own.
+- A worker's directory is changed: paths are absolute.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import secrets
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import train
+from ray.train.torch import TorchConfig, TorchTrainer
+
+from search_space import Architecture, InputError
+from trainers.data import Dataset, ImageSet
+from trainers.executor import available_cpus
+from trainers.full import OnStep, Saving
+from trainers.measurement import Measurement
+from trainers.parallel import WorkersLostError
+from trainers.ray_connection import joined_cluster, private_instance
+from trainers.ray_nodes import reason_of, versions
+from trainers.ray_parallel_worker import Job, Mailbox, work
+from trainers.recipe import Recipe
+from trainers.worker_needs import WorkerNeeds
+
+logger = logging.getLogger(__name__)
+
+TAKE_SECONDS = 0.2  # between two looks at whether the workers are still there
+STOP_SECONDS = 60.0  # that a step, and the checkpoint after it, may take when the training is to stop
+END_SECONDS = 15.0  # that processes may take to end
+SLOW_START_SECONDS = 60.0  # after which a person is told what is waited for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParallelTraining:
+    """One training by several workers; see `trainers.parallel.train_in_parallel`."""
+
+    architecture: Architecture
+    recipe: Recipe
+    data: Dataset
+    test: ImageSet | None
+    seed: int
+    workers: int
+    cpus: int
+    gpus: float | None
+    saving: Saving | None
+    weights_path: Path | None
+    address: str | None
+    restarts: int
+    on_step: OnStep | None
+
+    def epochs(self) -> Iterator[Measurement]:
+        """The measurements of all epochs."""
+        with _ray(self.address, self.workers, self.cpus):
+            needs = self._needs()
+            with _marked(self._folders()) as marks:
+                yield from self._tries(self._job(marks, needs), needs)
+
+    def _tries(self, job: Job, needs: WorkerNeeds) -> Iterator[Measurement]:
+        """Start again after lost workers, with each epoch told once."""
+        epochs = lost = 0
+        while True:
+            try:
+                for measurement in _Try(job, self.workers, needs).epochs(self.on_step):
+                    epoch = int(measurement.metrics["epoch"])
+                    if epoch > epochs:
+                        epochs, lost = epoch, 0
+                        yield measurement
+                return
+            except WorkersLostError as error:
+                if epochs == self.recipe.epochs:
+                    return  # all is done and written
+                lost += 1
+                if lost > self.restarts:
+                    raise
+                logger.warning("%s; all workers start again (%d of %d times)", error, lost, self.restarts)
+
+    def _needs(self) -> WorkerNeeds:
+        """Of a worker, when there is room for all.
+
+        Raises:
+            InputError: there is not.
+        """
+        gpus = self.gpus
+        if gpus is None:
+            gpus = 1.0 if ray.cluster_resources().get("GPU", 0.0) >= self.workers else 0.0
+        needs = WorkerNeeds(cpus=self.cpus, gpus=float(gpus))
+        nodes = [node for node in ray.nodes() if node["Alive"]]
+        room = sum(needs.room(node["Resources"]) for node in nodes)
+        if room < self.workers:
+            raise InputError(
+                f"workers: {self.workers} are asked for, each with {needs.describe()}, and "
+                f"{len(nodes)} node{'s' * (len(nodes) != 1)} with {needs.describe(ray.cluster_resources())} "
+                f"in all {'has' if len(nodes) == 1 else 'have'} room for {room}"
+            )
+        return needs
+
+    def _folders(self) -> list[Path]:
+        """What workers write to."""
+        folders = [] if self.saving is None else [self.saving.folder.absolute()]
+        if self.weights_path is not None:
+            folders.append(self.weights_path.absolute().parent)
+        return list(dict.fromkeys(folders))
+
+    def _job(self, marks: tuple[Path, ...], needs: WorkerNeeds) -> Job:
+        saving, weights = self.saving, self.weights_path
+        return Job(
+            architecture=self.architecture,
+            recipe=self.recipe,
+            shared=(ray.put((self.data, self.test)),),
+            seed=self.seed,
+            saving=saving and replace(saving, folder=saving.folder.absolute()),
+            weights_path=weights and weights.absolute(),
+            threads=self.cpus,
+            gpu=needs.gpus > 0,
+            marks=marks,
+            versions=versions(),
+        )
+
+
+class _Try:
+    """The workers from their start to their end."""
+
+    def __init__(self, job: Job, workers: int, needs: WorkerNeeds) -> None:
+        here = {ray._raylet.RAY_NODE_ID_KEY: ray.get_runtime_context().get_node_id()}
+        self._mailbox = ray.remote(Mailbox).options(num_cpus=0, label_selector=here).remote()
+        self._job, self._workers, self._needs = job, workers, needs
+        self._lost = ""  # why, once it is known
+        self._began = False  # a worker has told something
+        self._ending = False  # no worker is to go on
+        self._thread = threading.Thread(target=self._fit, name="workers of a training", daemon=True)
+
+    def epochs(self, on_step: OnStep | None) -> Iterator[Measurement]:
+        """The measurements that the first worker tells.
+
+        Raises:
+            WorkersLostError: workers are gone, and none of them said why.
+            Exception: what the training itself raised.
+        """
+        self._thread.start()
+        try:
+            for kind, said in self._said():
+                if kind == "step" and on_step is not None:
+                    on_step(*said)
+                elif kind == "epoch":
+                    yield said
+                elif kind == "warning":
+                    logger.warning("%s", said)
+                elif kind == "error":
+                    self._ending = True
+                    raise said
+            if self._lost:
+                raise WorkersLostError(self._lost)
+        finally:
+            self._end()
+
+    def _said(self) -> Iterator[tuple[str, Any]]:
+        """What workers tell, until they are gone."""
+        slow = time.monotonic() + SLOW_START_SECONDS
+        while True:
+            gone = not self._thread.is_alive()  # first: what was told before that is then there
+            try:
+                said = ray.get(self._mailbox.take.remote(TAKE_SECONDS))
+            except ray.exceptions.RayError as error:
+                self._lost = self._lost or reason_of(error)
+                return
+            yield from said
+            if gone and not said:
+                return
+            self._began = self._began or bool(said)
+            if not self._began and time.monotonic() > slow:
+                slow = float("inf")
+                wanted = self._needs.describe()
+                logger.warning("waiting for %d workers, each with %s", self._workers, wanted)
+
+    def _end(self) -> None:
+        """Let the first worker leave a checkpoint, and end all."""
+        if self._thread.is_alive() and not self._lost:
+            with contextlib.suppress(ray.exceptions.RayError):
+                if self._began and not self._ending:
+                    self._mailbox.stop.remote()
+                    until = time.monotonic() + STOP_SECONDS
+                    while self._thread.is_alive() and time.monotonic() < until:
+                        said = ray.get(self._mailbox.take.remote(TAKE_SECONDS))
+                        if any(kind in ("stopped", "error") for kind, _ in said):
+                            break
+                ray.get(self._mailbox.end.remote())
+        self._thread.join(END_SECONDS)
+
+    def _fit(self) -> None:
+        """In the thread: run the workers, and keep what Ray Train says of their end."""
+        with tempfile.TemporaryDirectory(prefix="nas-ray-train-") as scratch:
+            try:
+                self._trainer(scratch).fit()
+            except train.WorkerGroupError as error:
+                rank, failure = min(error.worker_failures.items())
+                self._lost = f"worker {rank} was lost: {reason_of(failure)}"
+            except Exception as error:
+                self._lost = f"workers were lost: {reason_of(error)}"
+
+    def _trainer(self, scratch: str) -> TorchTrainer:
+        return TorchTrainer(
+            work,
+            train_loop_config={"job": replace(self._job, mailbox=self._mailbox)},
+            torch_config=TorchConfig(backend="nccl" if self._job.gpu else "gloo"),
+            scaling_config=train.ScalingConfig(
+                num_workers=self._workers,
+                use_gpu=self._job.gpu,
+                resources_per_worker=self._needs.bundle(),
+            ),
+            run_config=train.RunConfig(
+                name="train",
+                storage_path=scratch,
+                failure_config=train.FailureConfig(max_failures=0, controller_failure_limit=0),
+            ),
+        )
+
+
+@contextmanager
+def _ray(address: str | None, workers: int, cpus: int) -> Iterator[None]:
+    """What is connected already, the cluster of the address, or a private local instance."""
+    logging.getLogger("ray.train").setLevel(logging.CRITICAL)
+    if ray.is_initialized():
+        yield
+        return
+    if address is not None:
+        with joined_cluster(address):
+            yield
+        return
+    processors = available_cpus()
+    if workers * cpus > 2 * processors:
+        raise InputError(
+            f"workers: {workers} of {cpus} processors are more than twice the {processors} of this machine"
+        )
+    with private_instance(workers * cpus):
+        yield
+
+
+@contextmanager
+def _marked(folders: list[Path]) -> Iterator[tuple[Path, ...]]:
+    """A file in each folder, by which a worker knows that it sees the same one.
+
+    Raises:
+        OSError: a folder cannot be written to.
+    """
+    marks = []
+    try:
+        for folder in folders:
+            folder.mkdir(parents=True, exist_ok=True)
+            mark = folder / f".shared-{secrets.token_hex(8)}"
+            mark.touch()
+            marks.append(mark)
+        yield tuple(marks)
+    finally:
+        for mark in marks:
+            mark.unlink(missing_ok=True)
