@@ -17,6 +17,7 @@ from trainers.worker_needs import WorkerNeeds
 _RAY_ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # workers hide GPUs themselves, see CandidateTrainable
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # a worker that is taken away is a lost one
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
     "RAY_TRAIN_METRICS_ENABLED": "0",
     "RAY_TRAIN_V2_ENABLED": "1",

@@ -47,8 +47,8 @@ def train_in_parallel(
 
     Where a worker is lost, all are started again from the latest checkpoint. What ends the iteration early,
     as an exception of `on_step` or Ctrl-C does, leaves a checkpoint of the step then done, where there is
-    `saving`. A checkpoint of so many workers serves any other number of them; the training is then the same
-    up to rounding only.
+    `saving`. A checkpoint of so many workers serves any other number of them; batch norm then sees parts of
+    another size, so the result is another.
 
     Args:
         architecture, recipe, data, seed: see `train_fully`; the data are given to each node once.

@@ -7,8 +7,8 @@ this process. Traps that shaped this file, all of Ray 2.60:
 
 - Ray Train restarts after any exception: it is let restart nothing, and an exception of the training is told
   before it is raised, so that it is known from what a worker says whose neighbour was killed.
-- A worker whose neighbour raised waits for it in an exchange, as long as its process lives; so `Mailbox.end`
-  ends the processes themselves.
+- A worker whose neighbour raised waits for it in an exchange, as long as its process lives; so at the end
+  the processes themselves are killed.
 - In the main thread ``fit`` takes Ctrl-C for itself and drops what runs: it gets a thread of its own.
 - A worker's directory is changed: paths are absolute.
 """
@@ -21,7 +21,7 @@ import secrets
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,8 +38,9 @@ from trainers.full import OnStep, Saving
 from trainers.measurement import Measurement
 from trainers.parallel import WorkersLostError
 from trainers.ray_connection import joined_cluster, private_instance
+from trainers.ray_mailbox import start_mailbox, take
 from trainers.ray_nodes import reason_of, versions
-from trainers.ray_parallel_worker import Job, Mailbox, work
+from trainers.ray_parallel_worker import Job, work
 from trainers.recipe import Recipe
 from trainers.worker_needs import WorkerNeeds
 
@@ -142,9 +143,9 @@ class _Try:
     """The workers from their start to their end."""
 
     def __init__(self, job: Job, workers: int, needs: WorkerNeeds) -> None:
-        here = {ray._raylet.RAY_NODE_ID_KEY: ray.get_runtime_context().get_node_id()}
-        self._mailbox = ray.remote(Mailbox).options(num_cpus=0, label_selector=here).remote()
+        self._mailbox = start_mailbox()
         self._job, self._workers, self._needs = job, workers, needs
+        self._actors: list[Any] = []
         self._lost = ""  # why, once it is known
         self._began = False  # a worker has told something
         self._ending = False  # no worker is to go on
@@ -164,6 +165,8 @@ class _Try:
                     on_step(*said)
                 elif kind == "epoch":
                     yield said
+                elif kind == "worker":
+                    self._actors.append(said)
                 elif kind == "warning":
                     logger.warning("%s", said)
                 elif kind == "error":
@@ -180,7 +183,7 @@ class _Try:
         while True:
             gone = not self._thread.is_alive()  # first: what was told before that is then there
             try:
-                said = ray.get(self._mailbox.take.remote(TAKE_SECONDS))
+                said = take(self._mailbox, TAKE_SECONDS)
             except ray.exceptions.RayError as error:
                 self._lost = self._lost or reason_of(error)
                 return
@@ -201,10 +204,11 @@ class _Try:
                     self._mailbox.stop.remote()
                     until = time.monotonic() + STOP_SECONDS
                     while self._thread.is_alive() and time.monotonic() < until:
-                        said = ray.get(self._mailbox.take.remote(TAKE_SECONDS))
+                        said = take(self._mailbox, TAKE_SECONDS)
                         if any(kind in ("stopped", "error") for kind, _ in said):
                             break
-                ray.get(self._mailbox.end.remote())
+                for actor in self._actors:  # one may wait for another that raised or was stopped
+                    ray.kill(actor)
         self._thread.join(END_SECONDS)
 
     def _fit(self) -> None:
@@ -213,8 +217,7 @@ class _Try:
             try:
                 self._trainer(scratch).fit()
             except train.WorkerGroupError as error:
-                rank, failure = min(error.worker_failures.items())
-                self._lost = f"worker {rank} was lost: {reason_of(failure)}"
+                self._lost = why_lost(error.worker_failures)
             except Exception as error:
                 self._lost = f"workers were lost: {reason_of(error)}"
 
@@ -234,6 +237,20 @@ class _Try:
                 failure_config=train.FailureConfig(max_failures=0, controller_failure_limit=0),
             ),
         )
+
+
+def why_lost(failures: Mapping[int, BaseException]) -> str:
+    """In one line, of which workers Ray Train says that they are gone; by rank, from 0."""
+    gone = sorted(rank for rank, failure in failures.items() if not isinstance(failure, RuntimeError))
+    for failure in failures.values():
+        logger.debug("a worker failed", exc_info=failure)
+    if not gone:
+        return "the workers lost their connection"
+    cause = getattr(failures[gone[0]], "health_check_failure", failures[gone[0]])
+    reason = reason_of(cause)
+    reason = reason.partition("Worker exit detail: ")[2] or reason  # and without Ray's guesses
+    reason = reason.partition(" Some common causes")[0].rstrip(".")
+    return f"worker{'s' * (len(gone) > 1)} {', '.join(map(str, gone))} died: {reason}"
 
 
 @contextmanager

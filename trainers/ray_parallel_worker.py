@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import pickle
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,6 +20,7 @@ from search_space import Architecture, InputError
 from trainers.data import Dataset, ImageSet
 from trainers.full import Saving, train_fully
 from trainers.ranks import Ranks
+from trainers.ray_mailbox import tell
 from trainers.ray_nodes import other_version, reason_of, this_node, versions
 from trainers.recipe import Recipe
 
@@ -41,7 +40,7 @@ class Job:
         gpu: whether a worker has one.
         marks: files that it must see.
         versions: of the machine that asks.
-        mailbox: handle of the `Mailbox`.
+        mailbox: handle of a `trainers.ray_mailbox.Mailbox`.
     """
 
     architecture: Architecture
@@ -57,43 +56,6 @@ class Job:
     mailbox: Any = None
 
 
-class Mailbox:
-    """An actor between the workers and who waits for them."""
-
-    def __init__(self) -> None:
-        self._said: list[tuple[str, Any]] = []
-        self._something, self._end = asyncio.Event(), asyncio.Event()
-        self._stop = False
-
-    async def tell(self, kind: str, said: Any) -> bool:
-        """Keep what a worker says; whether it is to stop."""
-        self._said.append((kind, said))
-        self._something.set()
-        return self._stop
-
-    async def take(self, seconds: float) -> list[tuple[str, Any]]:
-        """What was said since the last time, after a wait of so many seconds at most."""
-        try:
-            await asyncio.wait_for(self._something.wait(), seconds)
-        except asyncio.TimeoutError:
-            return []
-        said, self._said = self._said, []
-        self._something.clear()
-        return said
-
-    async def stop(self) -> None:
-        """Ask the first worker to stop after a step."""
-        self._stop = True
-
-    async def end(self) -> None:
-        """End the workers' processes."""
-        self._end.set()
-
-    async def ended(self) -> None:
-        """Wait until they are to end."""
-        await self._end.wait()
-
-
 class _StoppedError(Exception):
     """The first worker is to stop."""
 
@@ -103,24 +65,16 @@ def work(config: Mapping[str, Any]) -> None:
     job: Job = config["job"]
     context = train.get_context()
     ranks = Ranks(context.get_world_rank(), context.get_world_size())
-    threading.Thread(target=_end_when_told, args=(job.mailbox,), daemon=True).start()
+    tell(job.mailbox, "worker", ray.get_runtime_context().current_actor)
     try:
         with _warnings_told(job, ranks):
             _train(job, ranks)
     except _StoppedError:
-        ray.get(job.mailbox.tell.remote("stopped", None))
+        ray.get(tell(job.mailbox, "stopped"))
     except Exception as error:
         if not of_another(error):
-            ray.get(job.mailbox.tell.remote("error", portable(error)))
+            ray.get(tell(job.mailbox, "error", portable(error)))
         raise RuntimeError(reason_of(error)) from None  # the original may not be fit to travel
-
-
-def _end_when_told(mailbox: Any) -> None:
-    try:
-        ray.get(mailbox.ended.remote())
-    except ray.exceptions.RayError:
-        return  # the mailbox is gone, and Ray ends this worker
-    os._exit(1)  # the training's own thread may wait for another worker for ever
 
 
 def _train(job: Job, ranks: Ranks) -> None:
@@ -141,7 +95,7 @@ def _train(job: Job, ranks: Ranks) -> None:
     )
     for measurement in epochs:
         if ranks.first:
-            ray.get(job.mailbox.tell.remote("epoch", measurement))
+            ray.get(tell(job.mailbox, "epoch", measurement))
 
 
 def _prepared(job: Job) -> str:
@@ -196,7 +150,7 @@ class _Teller:
         self._told = now
         if self._answer is not None and ray.wait([self._answer], timeout=0)[0] and ray.get(self._answer):
             raise _StoppedError
-        self._answer = self._mailbox.tell.remote("step", (done, steps, rate))
+        self._answer = tell(self._mailbox, "step", (done, steps, rate))
 
 
 class _Told(logging.Handler):
@@ -207,7 +161,7 @@ class _Told(logging.Handler):
         self._mailbox = mailbox
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._mailbox.tell.remote("warning", record.getMessage())
+        tell(self._mailbox, "warning", record.getMessage())
 
 
 @contextmanager
