@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -365,3 +366,25 @@ def test_workers_that_are_lost_again_and_again_end_it(one_ray, monkeypatch: pyte
     with pytest.raises(WorkersLostError, match="worker 0 died: so it is"):
         list(train_in_parallel(network(), TWO, data(), SEED, workers=2, gpus=0, restarts=2))
     assert len(tries) == 3
+
+
+@pytest.mark.slow
+def test_stopped_before_it_has_begun_it_does_not_begin(one_ray, monkeypatch: pytest.MonkeyPatch) -> None:
+    from trainers import ray_parallel
+
+    real = ray_parallel._Try._take
+
+    def take(self):
+        if not self._ending and not self._began:
+            monkeypatch.setattr(ray_parallel._Try, "_take", real)
+            raise KeyboardInterrupt
+        return real(self)
+
+    monkeypatch.setattr(ray_parallel._Try, "_take", take)
+    with pytest.raises(KeyboardInterrupt):
+        list(train_in_parallel(network(), TWO, data(), SEED, workers=2, gpus=0))
+    for thread in threading.enumerate():
+        if thread.name == "workers of a training":
+            thread.join(60.0)  # workers that were starting hear that they are not to begin
+            assert not thread.is_alive()
+    assert workers_of_ours() == []

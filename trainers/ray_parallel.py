@@ -165,8 +165,6 @@ class _Try:
                     on_step(*said)
                 elif kind == "epoch":
                     yield said
-                elif kind == "worker":
-                    self._actors.append(said)
                 elif kind == "warning":
                     logger.warning("%s", said)
                 elif kind == "error":
@@ -183,33 +181,41 @@ class _Try:
         while True:
             gone = not self._thread.is_alive()  # first: what was told before that is then there
             try:
-                said = take(self._mailbox, TAKE_SECONDS)
+                said = self._take()
             except ray.exceptions.RayError as error:
                 self._lost = self._lost or reason_of(error)
                 return
             yield from said
             if gone and not said:
                 return
-            self._began = self._began or bool(said)
             if not self._began and time.monotonic() > slow:
                 slow = float("inf")
                 wanted = self._needs.describe()
                 logger.warning("waiting for %d workers, each with %s", self._workers, wanted)
 
+    def _take(self) -> list[tuple[str, Any]]:
+        """What workers told since the last time."""
+        said = take(self._mailbox, TAKE_SECONDS)
+        self._began = self._began or bool(said)
+        self._actors += [what for kind, what in said if kind == "worker"]
+        return said
+
     def _end(self) -> None:
         """Let the first worker leave a checkpoint, and end all."""
-        if self._thread.is_alive() and not self._lost:
+        polite = STOP_SECONDS if self._began and not self._ending else 0.0
+        with contextlib.suppress(ray.exceptions.RayError):
+            self._mailbox.stop.remote()  # what is still starting hears it, too
+            until = time.monotonic() + polite
+            while self._thread.is_alive() and time.monotonic() < until:
+                if any(kind in ("stopped", "error") for kind, _ in self._take()):
+                    break
+        until = time.monotonic() + END_SECONDS
+        while self._thread.is_alive() and time.monotonic() < until:
+            while self._actors:  # one may wait for another that is not there any more
+                ray.kill(self._actors.pop())
             with contextlib.suppress(ray.exceptions.RayError):
-                if self._began and not self._ending:
-                    self._mailbox.stop.remote()
-                    until = time.monotonic() + STOP_SECONDS
-                    while self._thread.is_alive() and time.monotonic() < until:
-                        said = take(self._mailbox, TAKE_SECONDS)
-                        if any(kind in ("stopped", "error") for kind, _ in said):
-                            break
-                for actor in self._actors:  # one may wait for another that raised or was stopped
-                    ray.kill(actor)
-        self._thread.join(END_SECONDS)
+                self._take()
+            self._thread.join(0.05)
 
     def _fit(self) -> None:
         """In the thread: run the workers, and keep what Ray Train says of their end."""

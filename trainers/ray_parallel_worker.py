@@ -65,7 +65,8 @@ def work(config: Mapping[str, Any]) -> None:
     job: Job = config["job"]
     context = train.get_context()
     ranks = Ranks(context.get_world_rank(), context.get_world_size())
-    tell(job.mailbox, "worker", ray.get_runtime_context().current_actor)
+    if ray.get(tell(job.mailbox, "worker", ray.get_runtime_context().current_actor)):
+        return
     try:
         with _warnings_told(job, ranks):
             _train(job, ranks)
