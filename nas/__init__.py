@@ -28,10 +28,13 @@ if TYPE_CHECKING:
         EfficientNetB6,
         EfficientNetB7,
     )
+    from nas.evaluate import CheckpointEvaluation, evaluate_checkpoint
     from nas.launch import SearchEnd, run_search
     from nas.lookup import load_architecture
     from nas.scaling import ScaledNetwork, compound_scale, efficientnet_family, scale_dimensions
     from nas.scaling_limits import family_under, largest_phi
+    from nas.train_config import TrainConfig, load_train_config
+    from nas.train_run import TrainEnd, train_network
     from nas.tune_searcher import ControllerSearcher, architecture_of
     from nas.weights import Transferred, load_weights, transfer_weights, write_transferred
     from results import Run, Trial, front_of, hypervolume, list_runs, open_run, pareto_front
@@ -55,10 +58,13 @@ _HOMES = {
     "nas.bundle": ("export_bundle",),
     "nas.config": ("SearchConfig", "load_config", "parse_config"),
     "nas.efficientnet": tuple(f"EfficientNetB{number}" for number in range(8)),
+    "nas.evaluate": ("CheckpointEvaluation", "evaluate_checkpoint"),
     "nas.launch": ("SearchEnd", "run_search"),
     "nas.lookup": ("load_architecture",),
     "nas.scaling": ("ScaledNetwork", "compound_scale", "efficientnet_family", "scale_dimensions"),
     "nas.scaling_limits": ("family_under", "largest_phi"),
+    "nas.train_config": ("TrainConfig", "load_train_config"),
+    "nas.train_run": ("TrainEnd", "train_network"),
     "nas.tune_searcher": ("ControllerSearcher", "architecture_of"),
     "nas.weights": ("Transferred", "load_weights", "transfer_weights", "write_transferred"),
     "results": ("Run", "Trial", "front_of", "hypervolume", "list_runs", "open_run", "pareto_front"),
@@ -81,6 +87,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "Architecture",
     "CallableEvaluator",
+    "CheckpointEvaluation",
     "ControllerSearcher",
     "Cost",
     "Decision",
@@ -104,6 +111,8 @@ __all__ = [
     "SearchConfig",
     "SearchEnd",
     "SearchSpace",
+    "TrainConfig",
+    "TrainEnd",
     "Transferred",
     "Trial",
     "architecture_of",
@@ -111,6 +120,7 @@ __all__ = [
     "cost",
     "create_controller",
     "efficientnet_family",
+    "evaluate_checkpoint",
     "export_bundle",
     "family_under",
     "front_of",
@@ -121,12 +131,14 @@ __all__ = [
     "load_config",
     "load_latency_model",
     "load_space",
+    "load_train_config",
     "load_weights",
     "open_run",
     "pareto_front",
     "parse_config",
     "run_search",
     "scale_dimensions",
+    "train_network",
     "transfer_weights",
     "write_transferred",
 ]

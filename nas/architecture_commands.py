@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from nas.console import out, print_json, print_table
+from nas.console import out, print_json, print_table, printable
 from nas.options import ArchArgument, ChannelsOption, ClassesOption, JsonOption, PlotOption
 from results.wording import count, count_of
 from search_space import cost, memory, stage_table
@@ -39,9 +39,9 @@ def show(
     if json_output:
         print_json(architecture_facts(found, classes, channels))
         return
-    out.print(f"{network.name}  key {network.key[:16]}")
+    out.print(printable(f"{network.name}  key {network.key[:16]}"))
     if found.origin:
-        out.print(found.origin, soft_wrap=True)
+        out.print(printable(found.origin), soft_wrap=True)
     rows = stage_table(network, classes, channels)
     print_table(
         ("stage", "operator", "resolution", "channels", "layers", "receptive field", "MACs", "params"),
@@ -59,6 +59,8 @@ def show(
 
 def architecture_facts(found: Found, classes: int, channels: int) -> dict[str, Any]:
     """What ``--json`` says of one architecture, at these numbers of classes and image channels."""
+    from nas.checkpoint_lookup import checkpoint_json
+
     network = found.architecture
     macs, params = cost(network, classes, channels)
     facts = {**network.to_dict(), "key": network.key, "macs": macs, "params": params}
@@ -66,4 +68,4 @@ def architecture_facts(found: Found, classes: int, channels: int) -> dict[str, A
     facts |= {"memory": memory(network, classes, channels)}
     facts |= {"table": [row.to_json() for row in stage_table(network, classes, channels)]}
     facts |= {"trial": None if found.trial is None else found.trial.to_json()}
-    return facts
+    return facts | {"checkpoint": found.checkpoint and checkpoint_json(found.checkpoint)}

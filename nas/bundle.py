@@ -36,7 +36,8 @@ def export_bundle(
     Args:
         architecture: the network, or what `nas.load_architecture` takes.
         folder: made where it is not there; files of an earlier bundle are replaced.
-        weights: a ``.safetensors`` file; None takes those that the run kept, or draws new ones.
+        weights: a ``.safetensors`` file; None takes those that the run or the checkpoint has, or draws new
+            ones.
         num_classes, in_channels: of the network; None takes the weights', or ImageNet's.
         opset: version of ONNX's operators.
         seed: of weights that are drawn.
@@ -79,6 +80,8 @@ def subject_of(
         InputError, FieldError: see `export_bundle`.
     """
     check_int("seed", seed, 0, 2**63 - 1)
+    if weights is None and found.checkpoint is None:
+        weights = found.file
     path = found.weights if weights is None else Path(weights)
     classes, channels = _sizes(found, path, num_classes, in_channels)
     with torch.random.fork_rng(devices=[]):
@@ -142,7 +145,7 @@ def _provenance(found: Found, given: Path | None, seed: int) -> Provenance:
     if given is None:
         return replace(known, seed=seed)
     return Provenance(
-        origin=known.origin,
+        origin="" if found.file is not None else known.origin,
         weights="given",
         weights_file=(given.name, sha256_of(given)),
         search=known.search,

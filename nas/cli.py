@@ -23,6 +23,7 @@ from nas.compare_commands import compare_app
 from nas.console import out, print_json
 from nas.data_commands import data_app
 from nas.doctor_commands import doctor_app
+from nas.eval_commands import eval_app
 from nas.export_commands import export_app
 from nas.figure_commands import figure_app
 from nas.latency_commands import latency_app
@@ -37,6 +38,7 @@ from nas.scale_commands import scale_app
 from nas.space_commands import space_app
 from nas.status_commands import status_app
 from nas.status_views import print_target, status_json
+from nas.train_commands import train_app
 from results import (
     check_new,
     drift_of,
@@ -57,6 +59,7 @@ app = typer.Typer(
 
 app.add_typer(architecture_app)
 app.add_typer(export_app)
+app.add_typer(eval_app)
 app.add_typer(compare_app)
 app.add_typer(status_app)
 app.add_typer(pareto_app)
@@ -66,6 +69,7 @@ app.add_typer(figure_app)
 app.add_typer(objective_app)
 app.add_typer(report_app)
 app.add_typer(scale_app)
+app.add_typer(train_app)
 app.add_typer(space_app, name="space")
 app.add_typer(data_app, name="data")
 app.add_typer(proxy_app, name="proxy")

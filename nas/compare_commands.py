@@ -30,7 +30,8 @@ def compare(
         typer.Argument(
             metavar="ARCH",
             help="Two or more: references (efficientnet_b0), YAML or JSON files, RUN@best, RUN@observed, "
-            "RUN@17 or a run's baseline (RUN@efficientnet_b0).",
+            "RUN@17, a run's baseline (RUN@efficientnet_b0), .safetensors files, or NAME@best, NAME@last or "
+            "NAME@12 of a training.",
             show_default=False,
         ),
     ],
@@ -59,7 +60,7 @@ def compare(
     if plot is not None:
         check_figure_path(plot)
     found = [find_architecture(text) for text in architectures]
-    trained = next((each for each in found if each.run is not None), found[0])
+    trained = next((each for each in found if each.run is not None or each.sized), found[0])
     classes, channels = classes or trained.num_classes, channels or trained.in_channels
     statement, silence = _rediscovery(architectures, found, [open_run(name) for name in random or []])
     if plot is not None:
@@ -154,6 +155,8 @@ def _print_side_by_side(typed: Sequence[str], found: Sequence[Found], classes: i
     runs = {each.run.path.resolve() for each in found if each.trial is not None and each.run is not None}
     if runs:
         notes += ["accuracy and reward are as a run measured them"]
+    if any(each.checkpoint is not None for each in found):
+        notes += ["the accuracy of a checkpoint is its training's, on the validation part"]
     if any(len(each.accuracies) > 1 for each in found):
         notes += ["of scaling it is the mean of several seeds"]
     if len(runs) > 1:
@@ -168,8 +171,9 @@ def _plural(number: int, one: str, many: str = "") -> str:
 def _print_costs(typed: Sequence[str], found: Sequence[Found], classes: int, channels: int) -> None:
     rows: list[list[object]] = []
     base: tuple[int, int, int] | None = None
+    measured = any(each.trial is not None or each.checkpoint is not None for each in found)
     for name, each in zip(typed, found, strict=True):
-        network, trial = each.architecture, each.trial
+        network = each.architecture
         macs, params = cost(network, classes, channels)
         needed = memory(network, classes, channels)
         base = base or (macs, params, needed)
@@ -177,11 +181,11 @@ def _print_costs(typed: Sequence[str], found: Sequence[Found], classes: int, cha
         for value, first, unit in zip((macs, params, needed), base, ("", "", "B"), strict=True):
             row += [f"{count(value)}{unit}", f"{value / first:.2f}"]
         row += [network.image_size]
-        if any(other.trial is not None for other in found):
-            row += ["-", "-"] if trial is None else [percent(each.accuracy), reward_text(trial.reward)]
+        if measured:
+            row += [percent(each.accuracy), reward_text(None if each.trial is None else each.trial.reward)]
         rows.append(row)
     columns = ["architecture", "MACs", "x", "params", "x", "memory", "x", "image size"]
-    if any(each.trial is not None for each in found):
+    if measured:
         columns += ["accuracy", "reward"]
     print_table(columns, rows)
 

@@ -12,15 +12,27 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
 from results import Trial
-from results.wording import amount, count, percent
+from results.training import TrainingRun
+from results.wording import amount, count, count_of, percent
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+    from trainers import Dataset, Measurement
 
 # piped output does not wrap at a terminal's width that is not there
 out = Console(
@@ -235,6 +247,96 @@ class ItemProgress(_Bar):
             self._bar.advance(self._task, images)
         elif self._total and 10 * self._done // self._total > 10 * before // self._total:
             err.print(f"{self._what}: {self._done:,}/{self._total:,}", soft_wrap=True)
+
+
+class ByteProgress(_Bar):
+    """Progress over bytes, with their rate: a bar on a terminal; elsewhere a line for every tenth."""
+
+    def __init__(self) -> None:
+        self._what, self._total, self._done = "", 0, 0
+        self._first, self._began = 0, time.monotonic()
+        if err.is_terminal:
+            self._bar = Progress(
+                TextColumn("{task.description}", markup=False),
+                BarColumn(bar_width=30),
+                DownloadColumn(),
+                TransferSpeedColumn(),
+                TimeRemainingColumn(),
+                console=err,
+                transient=True,
+            )
+            self._task = self._bar.add_task("", total=None)
+
+    def begin(self, what: str, done: int, total: int) -> None:
+        """Another step begins, of so many bytes, of which so many are done."""
+        self._what, self._total, self._done = printable(what), total, done
+        self._first, self._began = done, time.monotonic()
+        if self._bar is not None:
+            self._bar.reset(self._task, total=total, completed=done, description=self._what)
+
+    def advance(self, size: int) -> None:
+        """So many more bytes are done."""
+        before, self._done = self._done, self._done + size
+        if self._bar is not None:
+            self._bar.advance(self._task, size)
+        elif 10 * self._done // self._total > 10 * before // self._total:
+            rate = (self._done - self._first) / max(1e-9, time.monotonic() - self._began)
+            sizes = f"{self._done / 1e6:,.1f} of {self._total / 1e6:,.1f} MB"
+            err.print(f"{self._what}: {sizes}, {rate / 1e6:,.1f} MB/s", soft_wrap=True)
+
+    def note(self, text: str) -> None:
+        """Something did not go as it should, and what is done about it."""
+        err.print(printable(text), soft_wrap=True)
+
+
+class TrainProgress(_Bar):
+    """Progress of a full training: a bar over steps on a terminal, and a line an epoch; elsewhere a line for
+    every tenth of the epochs."""
+
+    def __init__(self) -> None:
+        self._epochs, self._total = 1, 0
+        if err.is_terminal:
+            self._bar = Progress(
+                TextColumn("{task.description}", markup=False),
+                BarColumn(bar_width=30),
+                TaskProgressColumn(),
+                TimeRemainingColumn(),
+                console=err,
+                transient=True,
+            )
+            self._task = self._bar.add_task("first step", total=None)
+
+    def on_begin(self, run: TrainingRun, data: Dataset, done: int) -> None:
+        """See `nas.train_run.TrainListener`."""
+        config = run.config()
+        self._epochs = config["recipe"]["epochs"]
+        begins = f"goes on after epoch {done}" if done else "begins"
+        its = count_of(self._epochs, "epoch")
+        err.print(
+            f"{run.name} {begins}: {printable(config['architecture']['name'])}, {its} on "
+            f"{len(data.train):,} images of {printable(data.name)}; curves: tensorboard --logdir {run.path}",
+            soft_wrap=True,
+        )
+
+    def on_step(self, done: int, total: int, learning_rate: float) -> None:
+        """See `nas.train_run.TrainListener`."""
+        if self._bar is not None:
+            steps = max(1, total // self._epochs)
+            epoch = min(self._epochs, (done - 1) // steps + 1)
+            text = f"epoch {epoch} of {self._epochs}, rate {learning_rate:.3g}"
+            self._bar.update(self._task, completed=done, total=total, description=text)
+
+    def on_epoch(self, measurement: Measurement) -> None:
+        """See `nas.train_run.TrainListener`."""
+        metrics = measurement.metrics
+        epoch = int(metrics["epoch"])
+        if self._bar is None and epoch % max(1, self._epochs // 10) and epoch != self._epochs:
+            return
+        text = (
+            f"epoch {epoch} of {self._epochs}: validation accuracy {percent(measurement.accuracy)}, training "
+            f"loss {metrics['train_loss']:.4f}, {count(round(metrics['images_per_second']))} images/s"
+        )
+        err.print(text, soft_wrap=True)
 
 
 class RoundProgress(_Bar):

@@ -1,7 +1,8 @@
-"""``nas data``: prepare images for searching, look at what was prepared, and check it."""
+"""``nas data``: fetch and prepare images for searching, look at what was prepared, and check it."""
 
 from __future__ import annotations
 
+import shlex
 import signal
 import sys
 import threading
@@ -13,16 +14,62 @@ from typing import Annotated, Any
 
 import typer
 
-from nas.console import ItemProgress, duration, err, out, print_json, print_table
+from nas.console import ByteProgress, ItemProgress, duration, err, out, print_json, print_table
 from nas.options import JsonOption
 from search_space import FieldError, InputError
 from trainers.cache import CacheFacts, read_facts, verify
 
-data_app = typer.Typer(no_args_is_help=True, help="Prepare images for searching; look at them, check them.")
+data_app = typer.Typer(
+    no_args_is_help=True, help="Fetch images, prepare them for searching; look at them, check them."
+)
 
 CacheArgument = Annotated[
     Path, typer.Argument(help="A folder that nas data prepare made.", show_default=False)
 ]
+
+
+@data_app.command()
+def fetch(
+    name: Annotated[str, typer.Argument(help="cifar10 or cifar100.", show_default=False)],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="The folder that the archive is put into.")
+    ] = Path("data"),
+    url: Annotated[
+        str | None,
+        typer.Option(
+            "--url", help="Another address of the same file, such as a mirror's.", show_default=False
+        ),
+    ] = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Download a published data set, checked: nas data fetch cifar10
+
+    What was interrupted goes on where it was when the same command is given again. What is there is checked
+    and not fetched.
+    """
+    from trainers.fetching import fetch as download
+    from trainers.fetching import published
+
+    item = published(name)
+    began = time.monotonic()
+    try:
+        with _terminable(), ByteProgress() as progress:
+            fetched = download(item, output, url=url, progress=progress)
+    except KeyboardInterrupt:
+        err.print("interrupted; what came is kept, and the same command goes on")
+        raise typer.Exit(130) from None
+    seconds = time.monotonic() - began
+    words = ["nas", "data", "prepare", str(fetched.path), "--image-size", str(item.image_size)]
+    after = shlex.join([*words, "-o", str(output / f"{item.name}-{item.image_size}")])
+    if json_output:
+        facts = {"name": item.name, "file": str(fetched.path), "bytes": item.size, "sha256": item.sha256}
+        came = {"received": fetched.received, "resumed_from": fetched.resumed_from, "seconds": seconds}
+        print_json({**facts, **came, "citation": item.citation, "terms": item.terms, "next": after})
+        return
+    how = f"fetched in {duration(seconds)}" if fetched.received else "there already"
+    out.print(f"{fetched.path}: {how}, {item.size:,} bytes, SHA-256 {item.sha256}", soft_wrap=True)
+    out.print(f"cite: {item.citation}; {item.terms}", soft_wrap=True)
+    out.print(f"next: {after}", soft_wrap=True)
 
 
 @data_app.command()

@@ -57,6 +57,8 @@ def export(
     kind = checked_request(output, kind, bundle=bundle, weights=weights, opset=opset, seed=seed)
     refuse_own_inputs(output, kind, bundle=bundle, inputs=(architecture, weights))
     found = find_architecture(architecture)
+    if found.checkpoint is not None:  # perhaps found by name
+        refuse_own_inputs(output, kind, bundle=bundle, inputs=(found.file,))
     if seed is not None and found.weights is not None:
         raise InputError(f"--seed draws weights, and those of {architecture} were kept; leave it out")
     if bundle:
@@ -69,12 +71,19 @@ def export(
         )
         return
     graph = kind in ("onnx", "pt2")
+    held = _holds_more(found, weights) and kind in (None, "safetensors")
     subject = None
-    if graph or weights is not None or (kind == "safetensors" and found.weights is None and seed is not None):
+    if (
+        graph
+        or held
+        or weights is not None
+        or (kind == "safetensors" and found.weights is None and seed is not None)
+    ):
         subject = _subject(found, weights, classes, channels, seed)
     elif found.weights is not None:
         refuse_other_sizes(found, classes, channels)
-    files = _export_files(found, subject, output, kind, classes, channels, opset, weights)
+    copied = None if held else found.weights if weights is None else weights
+    files = _export_files(found, subject, output, kind, classes, channels, opset, copied)
     sizes = "" if kind in (None, "yaml", "json") else _default_sizes(found, weights, classes, channels)
     if json_output:
         facts: dict[str, Any] = {"files": [str(path) for path in files]}
@@ -90,6 +99,15 @@ def export(
         print_untrained(found, subject)
     elif found.trial is not None and found.weights is None and not asked:
         out.print(why_no_weights(found), soft_wrap=True)
+
+
+def _holds_more(found: Found, weights: Path | None) -> bool:
+    """Whether the weights are in a checkpoint, of which the network's tensors alone are exported."""
+    if weights is None:
+        return found.checkpoint is not None
+    from trainers.checkpoints import is_checkpoint
+
+    return is_checkpoint(weights)
 
 
 def _subject(
@@ -126,7 +144,7 @@ def _export_files(
     return write_export(
         found.architecture,
         output,
-        found.weights if weights is None else weights,
+        weights,
         note=found.origin,
         kind=kind,
         num_classes=classes or found.num_classes,

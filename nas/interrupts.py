@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 
@@ -19,12 +19,16 @@ _MESSAGES = {
 class Interrupts:
     """How often the user asked to stop.
 
+    Args:
+        messages: what is said at the first and at the second time.
+
     Attributes:
         level: 0 go on, 1 finish what runs, 2 stop now.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, messages: Mapping[int, bytes] = _MESSAGES) -> None:
         self.level = 0
+        self._messages = messages
 
     @property
     def draining(self) -> bool:
@@ -40,15 +44,15 @@ class Interrupts:
         """Handle SIGINT, and SIGTERM, which leaves no time to finish."""
         self.level = 2 if number == signal.SIGTERM and self.level < 2 else self.level + 1
         if self.level >= 3:
-            os._exit(130)  # the journal is whole at any instant
+            os._exit(130)  # what is on disk is whole at any instant
         with contextlib.suppress(OSError):  # whoever read standard error may be gone
-            os.write(2, _MESSAGES[self.level])
+            os.write(2, self._messages[self.level])
 
 
 @contextmanager
-def handled_interrupts() -> Iterator[Interrupts]:
+def handled_interrupts(messages: Mapping[int, bytes] = _MESSAGES) -> Iterator[Interrupts]:
     """Handle SIGINT and SIGTERM while the body runs; outside the main thread nothing is handled."""
-    interrupts = Interrupts()
+    interrupts = Interrupts(messages)
     if threading.current_thread() is not threading.main_thread():
         yield interrupts
         return

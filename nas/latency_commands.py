@@ -35,7 +35,8 @@ latency_app = typer.Typer(
 ArchitecturesArgument = Annotated[
     list[str],
     typer.Argument(
-        help="References (efficientnet_b0), YAML or JSON files, RUN@best or RUN@17.", show_default=False
+        help="References (efficientnet_b0), YAML or JSON files, .safetensors files, RUN@best or RUN@17.",
+        show_default=False,
     ),
 ]
 

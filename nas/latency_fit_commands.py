@@ -140,7 +140,7 @@ def predict(
     facts: list[dict[str, Any]] = []
     for text in architectures:
         found = find_architecture(text)
-        network, its = found.architecture, found if found.run is not None else predictor
+        network, its = found.architecture, found if found.run is not None or found.sized else predictor
         own = (classes or its.num_classes, channels or its.in_channels)
         try:
             milliseconds = predictor.predict(network, *own)

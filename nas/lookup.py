@@ -1,16 +1,23 @@
 """From what a user types to an architecture: a reference name, a file, ``RUN@best``, ``RUN@observed``,
-``RUN@17``, or a run's baseline as ``RUN@efficientnet_b0``."""
+``RUN@17``, a run's baseline as ``RUN@efficientnet_b0``, a file of weights, or a training's ``NAME@last``."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import search_space
 from results import RUNS, Run, Trial, by_network, chosen_of, open_run, words_of
 from results.run import Kind
+from results.training import find_training
 from results.wording import count_of
 from search_space import Architecture, InputError
+
+if TYPE_CHECKING:
+    from trainers.checkpoints import Checkpoint
+
+IMAGENET = (1000, 3)  # classes and channels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,24 +30,32 @@ class Found:
         recommended: whether that search's controller bets on it; of a scaling search, whether it is the best
             point.
         num_classes, in_channels: of the networks that were trained there; ImageNet's otherwise.
-        sized: whether the run says these two.
+        sized: whether the run, or the file of weights, says these two.
         kind: of the run; only a search has rewards.
         accuracies: of a run of scaling, those of the network's trainings that succeeded.
+        file: the file of weights that the network was found in, if it was.
+        checkpoint: what that file says of a full training, if it is of one.
+        training: name of that training, where the file lies in its folder.
     """
 
     architecture: Architecture
     run: Run | None = None
     trial: Trial | None = None
     recommended: bool = False
-    num_classes: int = 1000
-    in_channels: int = 3
+    num_classes: int = IMAGENET[0]
+    in_channels: int = IMAGENET[1]
     sized: bool = False
     kind: Kind = "search"
     accuracies: tuple[float, ...] = ()
+    file: Path | None = None
+    checkpoint: Checkpoint | None = None
+    training: str = ""
 
     @property
     def weights(self) -> Path | None:
         """Its trained weights, if they were kept."""
+        if self.file is not None:
+            return self.file
         if self.run is None or self.trial is None:
             return None
         path = self.run.weights_path(self.trial.id)
@@ -48,14 +63,25 @@ class Found:
 
     @property
     def accuracy(self) -> float | None:
-        """As its run measured it, 0 to 1; of a run of scaling the mean of its seeds."""
+        """As its run or training measured it, 0 to 1; of a run of scaling the mean of its seeds.
+
+        A checkpoint within an epoch has none: the accuracy that it knows is of the weights before.
+        """
+        if self.checkpoint is not None:
+            return None if self.checkpoint.facts.step else self.checkpoint.facts.accuracy
         if self.accuracies:
             return sum(self.accuracies) / len(self.accuracies)
         return None if self.trial is None else self.trial.accuracy
 
     @property
     def origin(self) -> str:
-        """One line on where it comes from; empty for a reference or a file."""
+        """One line on where it comes from; empty for a reference or a description."""
+        if self.checkpoint is not None:
+            from nas.checkpoint_lookup import checkpoint_words
+
+            return checkpoint_words(self.checkpoint, self.training)
+        if self.file is not None:
+            return f"weights in {self.file}{f': {self._sizes}' if self.sized else ', without a classifier'}"
         if self.run is None or self.trial is None:
             return ""
         trial = self.trial
@@ -138,14 +164,23 @@ def find_architecture(text: str | Path) -> Found:
     Raises:
         InputError: nothing of that name.
     """
+    from nas.checkpoint_lookup import found_in_file, found_in_training
+
     run_name, at, reference = str(text).rpartition("@")
+    if str(text).endswith(".safetensors"):
+        return found_in_file(Path(text))
     if not at or Path(text).is_file():
         try:
             return Found(architecture=search_space.load_architecture(text))
         except InputError:
             if (RUNS / str(text) / "journal.db").is_file():
                 raise InputError(f"{text!r} is a run; {_example(str(text))}") from None
+            if find_training(text) is not None:
+                hint = f"its best network is {text}@best, its last {text}@last"
+                raise InputError(f"{str(text)!r} is a training; {hint}") from None
             raise
+    if (training := find_training(run_name)) is not None:
+        return found_in_training(training, run_name, reference)
     run = open_run(run_name)
     trial = run.trial(reference)
     with run.journal() as journal:
@@ -173,12 +208,13 @@ def _example(name: str) -> str:
 
 
 def load_architecture(text: str | Path) -> Architecture:
-    """An architecture by reference name, from a YAML or JSON file, or from a search.
+    """An architecture by reference name, from a YAML or JSON file, a file of weights, a search or a training.
 
     Args:
         text: such as ``efficientnet_b0``, ``network.yaml``, ``quickstart@best`` (the recommended),
             ``quickstart@observed`` (the best observed), ``runs/quickstart@17``,
-            ``quickstart@efficientnet_b0`` (a baseline, as trained in the run).
+            ``quickstart@efficientnet_b0`` (a baseline, as trained in the run), ``best.safetensors``,
+            or of a training ``mine@best``, ``mine@last`` and ``mine@12`` (after 12 epochs).
 
     Raises:
         InputError: nothing of that name, with the nearest.

@@ -11,8 +11,9 @@ RunArgument = Annotated[str, typer.Argument(help="A name under runs/, or a path.
 ArchArgument = Annotated[
     str,
     typer.Argument(
-        help="A reference (efficientnet_b0), a YAML or JSON file, RUN@best, RUN@observed, RUN@17 or a run's "
-        "baseline (RUN@efficientnet_b0).",
+        help="A reference (efficientnet_b0), a YAML or JSON file, RUN@best, RUN@observed, RUN@17, a run's "
+        "baseline (RUN@efficientnet_b0), a .safetensors file, or of a training NAME@best, NAME@last or "
+        "NAME@12.",
         show_default=False,
     ),
 ]

@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from nas.checkpoint_lookup import checkpoint_of
 from nas.latency_config import LatencyConfig
 from nas.lookup import Found
 from nas.sized_data import sized_cache
@@ -39,9 +40,13 @@ def provenance_of(found: Found) -> Provenance:
     Raises:
         InputError: the run's configuration or journal cannot be read.
     """
+    if (checkpoint := checkpoint_of(found)) is not None:
+        from nas.checkpoint_provenance import provenance_of_checkpoint
+
+        return provenance_of_checkpoint(found, checkpoint)
     run, trial = found.run, found.trial
     if run is None or trial is None:
-        return Provenance(origin=found.origin)
+        return Provenance(origin=found.origin, weights="untrained")
     config = run.config()
     table = isinstance(config.get("evaluator"), dict) and config["evaluator"].get("kind") == "table"
     # an audit compares protocols, and the configuration's need not be this training's
@@ -94,13 +99,19 @@ def data_facts(
         return None
     name = str(section.get("name") or Path(str(section["cache"])).name)
     try:
-        facts = _of_cache(section, image_size) if section.get("cache") else _of_name(name, image_size)
+        cache = section.get("cache")
+        facts = facts_of_cache(Path(str(cache)), image_size) if cache else facts_of_name(name, image_size)
     except InputError as error:
         return DataFacts(name=name, why_unknown=f"the data are not there now: {error}")
     return replace(facts, confirmed=_same(trial, config, protocol, facts))
 
 
-def _of_name(name: str, image_size: int) -> DataFacts:
+def facts_of_name(name: str, image_size: int) -> DataFacts:
+    """Of data that are known by name, at a size.
+
+    Raises:
+        InputError: no such data set.
+    """
     data = load_dataset(name, image_size)
     return DataFacts(
         name=data.name,
@@ -114,9 +125,14 @@ def _of_name(name: str, image_size: int) -> DataFacts:
     )
 
 
-def _of_cache(section: dict[str, Any], image_size: int) -> DataFacts:
-    facts = read_facts(str(section["cache"]))
-    facts = read_facts(sized_cache(Path(str(section["cache"])), facts, image_size))
+def facts_of_cache(path: Path, image_size: int) -> DataFacts:
+    """Of prepared data, at a size.
+
+    Raises:
+        InputError: they cannot be read, or are not there at that size.
+    """
+    facts = read_facts(path)
+    facts = read_facts(sized_cache(path, facts, image_size))
     parts = (f"{part}: {words}" for part, words in facts.held_out.items() if part in facts.counts)
     return DataFacts(
         name=facts.name,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 
@@ -13,7 +13,9 @@ from nas.console import out, print_json, printable
 from nas.options import JsonOption, RunArgument
 from nas.ranking_views import print_ranking
 from nas.status_views import print_runs, print_scaled, print_status, print_target, status_json, status_row
+from nas.train_views import print_training, training_json, training_row
 from results import Run, list_runs, open_run, status_of
+from results.training import TrainingRun, find_training, list_trainings
 from search_space import InputError
 
 status_app = typer.Typer()
@@ -24,20 +26,31 @@ _SHOWN_FAILURES = 5
 @status_app.command(name="ls")
 def list_all(json_output: JsonOption = False) -> None:
     """List the runs under runs/: nas ls"""
-    runs = list_runs()
+    runs: list[Run | TrainingRun] = [*list_runs(), *list_trainings()]
+    runs.sort(key=lambda run: run.name)
     unreadable: dict[str, str] = {}
     if json_output:
-        documents = [_readable(run, status_json, unreadable) for run in runs]
+        documents = [_readable(run, _document, unreadable) for run in runs]
         lost = {name: {"run": name, "state": "unreadable", "error": why} for name, why in unreadable.items()}
         print_json([document or lost[run.name] for run, document in zip(runs, documents, strict=True)])
     elif runs:
-        rows = [_readable(run, status_row, unreadable) for run in runs]
+        rows = [_readable(run, _row, unreadable) for run in runs]
         print_runs([row for row in rows if row is not None], unreadable)
     else:
         out.print("no runs under runs/; nas search CONFIG makes one")
 
 
-def _readable(run: Run, facts: Callable[[Run], Facts], unreadable: dict[str, str]) -> Facts | None:
+def _document(run: Run | TrainingRun) -> dict[str, Any]:
+    return training_json(run) if isinstance(run, TrainingRun) else status_json(run)
+
+
+def _row(run: Run | TrainingRun) -> list[str]:
+    return training_row(run) if isinstance(run, TrainingRun) else status_row(run)
+
+
+def _readable(
+    run: Run | TrainingRun, facts: Callable[[Run | TrainingRun], Facts], unreadable: dict[str, str]
+) -> Facts | None:
     """The facts of a run; of one that cannot be read None, and why, so that it does not hide the others."""
     try:
         return facts(run)
@@ -65,6 +78,17 @@ def status(
     """
     if every is not None and not watching:
         raise InputError("--every goes with --watch")
+    training = find_training(run)
+    if training is not None:
+        if watching:
+            raise InputError(
+                f"--watch follows searches; tensorboard --logdir {training.path} shows this training's curves"
+            )
+        if json_output:
+            print_json(training_json(training))
+        else:
+            print_training(training)
+        return
     found = open_run(run)
     if watching:
         from nas.watch import watch

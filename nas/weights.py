@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +22,7 @@ from results import write_whole
 from search_space import Architecture, InputError, cost
 from search_space.fields import check_int
 from search_space.network import Network
+from trainers.checkpoints import RESUME, check_there, network_tensors, readable
 from trainers.proxy import save_weights
 
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")  # of batch norm: buffers, no parameters
@@ -105,19 +104,16 @@ class Transferred:
 
 
 def load_weights(model: nn.Module, path: str | Path) -> None:
-    """Load exported weights into a network built alike.
+    """Load exported weights, or those of a checkpoint, into a network built alike.
 
     Args:
         model: from `Architecture.build`.
-        path: a ``.safetensors`` file.
+        path: a ``.safetensors`` file. What a training goes on from (``resume/``) is passed over.
 
     Raises:
         InputError: no such file, no safetensors, or weights of another network.
     """
-    from safetensors.torch import load_file
-
-    with _readable(path):
-        tensors = load_file(path)
+    tensors = network_tensors(path)
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
@@ -126,15 +122,21 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
 
 
 def tensor_shapes(path: str | Path) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the tensors in a ``.safetensors`` file.
+    """Names and shapes of the network's tensors in a ``.safetensors`` file.
 
     Raises:
         InputError: no such file, or no safetensors.
     """
     from safetensors import safe_open
 
-    with _readable(path), safe_open(path, framework="pt") as file:
-        return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    with readable(path), safe_open(path, framework="pt") as file:
+        return _shapes(file)
+
+
+def _shapes(file: Any) -> dict[str, tuple[int, ...]]:
+    """Of an open safetensors file, without what a training goes on from."""
+    names = (name for name in file.keys() if not name.startswith(RESUME))  # noqa: SIM118
+    return {name: tuple(file.get_slice(name).get_shape()) for name in names}
 
 
 def named_architecture(path: str | Path) -> Architecture | None:
@@ -145,7 +147,7 @@ def named_architecture(path: str | Path) -> Architecture | None:
     """
     from safetensors import safe_open
 
-    with _readable(path), safe_open(path, framework="pt") as file:
+    with readable(path), safe_open(path, framework="pt") as file:
         metadata = file.metadata() or {}
     return _named(path, metadata)
 
@@ -175,8 +177,8 @@ def transfer_weights(
 
     if not isinstance(model, Network):
         raise TypeError(f"the model must be built by Architecture.build, got {type(model).__name__}")
-    with _readable(path), safe_open(path, "pt") as file:
-        shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    with readable(path), safe_open(path, "pt") as file:
+        shapes = _shapes(file)
         source = _source_of(path, file.metadata() or {}, shapes, source)
         state = model.state_dict()
         origins = _origins(state, model.architecture, shapes, source)
@@ -276,32 +278,11 @@ def _started(
 ) -> tuple[nn.Module, Transferred]:
     """The scaled network with its starting weights."""
     check_int("seed", seed, 0, 2**63 - 1)
-    _check_there(source_path)
+    check_there(source_path)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would set the GPUs' too
         model = architecture.build(num_classes, in_channels)
     return model, transfer_weights(model, source_path, source=source)
-
-
-def _check_there(path: str | Path) -> None:
-    if not Path(path).is_file():
-        raise InputError(f"{path}: no such file of weights; no pretrained weights come with this package")
-    if not os.access(path, os.R_OK):
-        raise InputError(f"{path}: cannot be read")
-
-
-@contextmanager
-def _readable(path: str | Path) -> Iterator[None]:
-    """Say in one line what is wrong with a file of weights."""
-    from safetensors import SafetensorError
-
-    _check_there(path)
-    try:
-        yield
-    except SafetensorError as error:
-        raise InputError(f"{path}: cannot be read as safetensors: {error}") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
 def _facts(name: str, tensor: Tensor, origin: str | None) -> TensorFacts:
@@ -319,7 +300,7 @@ def _source_of(
     source = _named(path, metadata) if given is None else given
     if source is None:
         raise InputError(f"{path}: does not say of which architecture its weights are; give it as source")
-    if not _describes(source, shapes):
+    if not describes(source, shapes):
         whose = "of the architecture that the file names" if given is None else "of the source given"
         raise InputError(f"{path}: its tensors are not {whose}, {source.name}")
     return source
@@ -334,7 +315,7 @@ def _named(path: str | Path, metadata: Mapping[str, str]) -> Architecture | None
         raise InputError(f"{path}: holds an architecture that cannot be read: {error}") from None
 
 
-def _describes(architecture: Architecture, shapes: Mapping[str, tuple[int, ...]]) -> bool:
+def describes(architecture: Architecture, shapes: Mapping[str, tuple[int, ...]]) -> bool:
     """Whether tensors can be those of an architecture: as many blocks and as many parameters."""
     numbers = {name.split(".")[1] for name in shapes if name.startswith("blocks.")}
     if numbers != {str(number) for number in range(architecture.depth)}:

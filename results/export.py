@@ -81,11 +81,11 @@ def export(
     Args:
         architecture: what to hand over.
         destination: a file by its ending, or a folder.
-        weights: trained weights, where there are any.
+        weights: trained weights, where there are any, to be copied as they are.
         note: a comment for people, such as where the network comes from.
         kind: the one format to write, whatever the file's ending.
         num_classes, in_channels: of the network, for timm's arguments and the source.
-        subject: the network with its weights, which graphs are made of, and weights where there is no file.
+        subject: the network with its weights, which graphs are made of, and weights where no file is copied.
         opset: version of ONNX's operators; None is the default.
 
     Returns:
@@ -95,11 +95,12 @@ def export(
         InputError: weights are asked for and there are none, a library is missing, or a file cannot be
             written.
     """
-    files = files_of(destination, kind, weights=weights is not None)
+    trained = weights is not None or (subject is not None and subject.provenance.weights != "untrained")
+    files = files_of(destination, kind, weights=trained)
     if subject is None and weights is None and "safetensors" in files:
         raise InputError(f"{architecture.name} has no trained weights to export")
     elsewhere = destination / FILES["safetensors"]
-    if len(files) > 1 and weights is None and elsewhere.exists():
+    if len(files) > 1 and not trained and elsewhere.exists():
         raise InputError(f"{elsewhere}: is of another export, and {architecture.name} has no weights")
     if weights is not None and not os.access(weights, os.R_OK):
         raise InputError(f"{weights}: cannot be read")

@@ -327,6 +327,8 @@ def open_run(name_or_path: str | Path) -> Run:
             return Run(path)
         if (path / HISTORY).is_file():
             raise InputError(f"{path}: {unreadable(path / 'journal.db', 'it is missing')}")
+        if (path / "checkpoints").is_dir():
+            raise InputError(f"{path}: holds a training of nas train, no search; nas status {text} shows it")
     raise InputError(f"no run {text!r} under {RUNS}/{suggestion(text, [run.name for run in list_runs()])}")
 
 

@@ -263,6 +263,26 @@ class _EventFiles:
         self._size += len(content)
 
 
+class CurveLog:
+    """The curves of one training; where they cannot be written, that is said once and it goes on.
+
+    Args:
+        folder: for TensorBoard's ``--logdir``.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._events, self._warned = folder, _EventFiles(folder), False
+
+    def add(self, group: str, scalars: Mapping[str, float], step: int) -> None:
+        """Points of curves, all at one step."""
+        try:
+            self._events.add_scalars(group, scalars, step)
+        except OSError as error:
+            if not self._warned:
+                logger.warning("%s: TensorBoard's log has gaps: %s", self._folder, error)
+            self._warned = True
+
+
 def _first_event(now: float) -> Event:
     from tensorboard.compat.proto.event_pb2 import Event
 

@@ -102,7 +102,7 @@ def test_a_node_that_does_not_see_the_folder_is_told(worker, tmp_path: Path, mon
     monkeypatch.setattr(worker, "this_node", lambda: "10.0.0.3 (elsewhere)")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     with pytest.raises(InputError) as caught:
-        worker._prepared(job(worker, marks=(tmp_path / ".shared-1",)))
+        worker._prepared(job(worker, marks=(tmp_path / ".training-1",)))
     assert str(caught.value) == (
         f"node 10.0.0.3 (elsewhere): does not see {tmp_path}, where the training is kept; workers on several "
         "nodes need a folder that all of them share"
@@ -171,6 +171,7 @@ def test_of_lost_workers_the_dead_are_named_without_ray_s_guesses(worker) -> Non
 def test_marks_are_gone_afterwards(worker, tmp_path: Path) -> None:
     from trainers.ray_parallel import _marked
 
+    (tmp_path / ".training-0123").touch()  # of a process that was killed
     with pytest.raises(KeyError), _marked([tmp_path / "new", tmp_path]) as marks:
         assert [mark.parent for mark in marks] == [tmp_path / "new", tmp_path]
         assert all(mark.exists() for mark in marks)
@@ -268,10 +269,6 @@ def workers_of_ours() -> list[int]:
     return sorted(found)
 
 
-class EnoughError(Exception):
-    """Of who stops a training."""
-
-
 def at(step: int, act: Callable[[], None]) -> OnStep:
     """Acts once, when so many steps are done."""
     acted: list[int] = []
@@ -284,10 +281,6 @@ def at(step: int, act: Callable[[], None]) -> OnStep:
     return told
 
 
-def enough() -> None:
-    raise EnoughError
-
-
 @pytest.mark.slow
 def test_stopped_and_then_killed_it_ends_the_same(
     undisturbed: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -297,8 +290,17 @@ def test_stopped_and_then_killed_it_ends_the_same(
 
     kept = saving(tmp_path)  # none within an epoch, but where it is stopped
     given = (network(), TWO, data(), SEED)
-    with pytest.raises(EnoughError):
-        list(train_in_parallel(*given, workers=2, gpus=0, saving=kept, on_step=at(2, enough)))
+    enough: list[bool] = []
+    on_step = at(2, lambda: enough.append(True))
+    with caplog.at_level(logging.WARNING):
+        few = list(
+            train_in_parallel(
+                *given, workers=2, gpus=0, saving=kept, on_step=on_step, stop=lambda: bool(enough)
+            )
+        )
+    assert len(few) < 6
+    assert not any(m.final for m in few)
+    assert caplog.records == []
     assert workers_of_ours() == []
     stopped = read_checkpoint(checkpoints_in(tmp_path)[0]).facts
     assert 2 <= stopped.epoch * STEPS + stopped.step < 6 * STEPS
@@ -358,13 +360,13 @@ def test_workers_that_are_lost_again_and_again_end_it(one_ray, monkeypatch: pyte
         def __init__(self, *given: object) -> None:
             tries.append(1)
 
-        def epochs(self, on_step: OnStep | None):
+        def epochs(self, on_step: OnStep | None, stop: Callable[[], bool]):
             raise WorkersLostError("worker 0 died: so it is")
             yield
 
     monkeypatch.setattr(ray_parallel, "_Try", Lost)
     with pytest.raises(WorkersLostError, match="worker 0 died: so it is"):
-        list(train_in_parallel(network(), TWO, data(), SEED, workers=2, gpus=0, restarts=2))
+        list(train_in_parallel(network(), TWO, data(), SEED, workers=2, gpus=0, max_failures=2))
     assert len(tries) == 3
 
 

@@ -25,7 +25,7 @@ from tests.small_training import RECIPE, SEED, STEPS, assert_same_bits, data, ne
 from trainers import Dataset, checkpoints, full
 from trainers.checkpoints import BEST, checkpoint_path, checkpoints_in, read_checkpoint
 from trainers.device_data import DeviceImages
-from trainers.full import OnStep, Saving, train_fully
+from trainers.full import Saving, train_fully
 from trainers.full_step import FullTraining, NotFiniteError
 from trainers.recipe import Recipe
 
@@ -37,12 +37,10 @@ RECIPES = {
 LAST = f"epoch-{RECIPE.epochs:04d}.safetensors"
 
 
-def trained(
-    folder: Path, recipe: Recipe = RECIPE, *, minutes: float | None = None, on_step: OnStep | None = None
-) -> Path:
+def trained(folder: Path, recipe: Recipe, *, minutes: float | None = None) -> Path:
     """Train as far as it goes; the last checkpoint."""
     saving = Saving(folder=folder, keep=2, minutes=minutes)
-    epochs = train_fully(network(), recipe, data(), SEED, saving=saving, on_step=on_step)
+    epochs = train_fully(network(), recipe, data(), SEED, saving=saving)
     assert [m.metrics["epoch"] for m in epochs] == [1.0, 2.0, 3.0]
     return folder / LAST
 
@@ -148,26 +146,24 @@ def test_killed_again_and_again_at_any_time_it_ends_with_the_same_bits(tmp_path:
     assert_same_bits(trained(tmp_path, RECIPES["rmsprop_tf"]), undisturbed("rmsprop_tf"))
 
 
-class EnoughError(Exception):
-    """Of who stops a training."""
+def stopped_at(folder: Path, recipe: Recipe, step: int) -> Path:
+    """Train until so many steps are done; the checkpoint that is left."""
+    done = [0]
 
-
-def enough_at(step: int) -> OnStep:
-    """Stops it there."""
-
-    def told(done: int, steps: int, rate: float) -> None:
+    def on_step(number: int, steps: int, rate: float) -> None:
         assert steps == 3 * STEPS
-        if done == step:
-            raise EnoughError
+        done[0] = number
 
-    return told
+    saving = Saving(folder=folder, keep=2, minutes=None)
+    given = (network(), recipe, data(), SEED)
+    epochs = list(train_fully(*given, saving=saving, on_step=on_step, stop=lambda: done[0] >= step))
+    assert len(epochs) == step // STEPS
+    return checkpoints_in(folder)[0]
 
 
 def test_who_stops_it_at_a_step_finds_a_checkpoint_of_that_step(tmp_path: Path, undisturbed) -> None:
     for step in (4, STEPS, 2 * STEPS + 5):  # the last of an epoch among them
-        with pytest.raises(EnoughError):
-            trained(tmp_path, RECIPES["sgd"], on_step=enough_at(step))
-        facts = read_checkpoint(checkpoints_in(tmp_path)[0]).facts
+        facts = read_checkpoint(stopped_at(tmp_path, RECIPES["sgd"], step)).facts
         assert facts.epoch * STEPS + facts.step == step
     assert_same_bits(trained(tmp_path, RECIPES["sgd"]), undisturbed("sgd"))
 
@@ -236,9 +232,7 @@ def test_on_a_full_disk_it_ends_and_later_goes_on(
     tmp_path: Path, undisturbed, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     recipe, size = RECIPES["sgd"], (undisturbed("sgd").parent / BEST).stat().st_size
-    with pytest.raises(EnoughError):
-        trained(tmp_path, recipe, on_step=enough_at(4))
-    (first,) = tmp_path.iterdir()
+    first = stopped_at(tmp_path, recipe, 4)
     before = first.read_bytes()
     limits = {"best": file_size_limit(size // 2), "checkpoint": file_size_limit(size + 30_000)}
     with limits.get(what) or full_when_synced(monkeypatch), pytest.raises(OSError, match="Errno") as caught:

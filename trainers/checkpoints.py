@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -93,14 +94,20 @@ class Checkpoint:
     facts: CheckpointFacts
     resumable: bool
 
-    def network(self, device: str = "cpu") -> nn.Module:
+    def network(self, device: str = "cpu", image_size: int | None = None) -> nn.Module:
         """The trained network, in eval mode.
 
+        Args:
+            device: where it is to be.
+            image_size: pixels that it is to take; None is its own size.
+
         Raises:
+            FieldError: the image is smaller than the network's total stride.
             InputError: the file is damaged, or its tensors are not those of its architecture.
         """
         facts = self.facts
-        model = self.architecture.build(facts.num_classes, facts.in_channels)
+        size = self.architecture.image_size if image_size is None else image_size
+        model = replace(self.architecture, image_size=size).build(facts.num_classes, facts.in_channels)
         tensors = self.tensors()
         try:
             model.load_state_dict(tensors)
@@ -115,7 +122,7 @@ class Checkpoint:
         Raises:
             InputError: the file is damaged.
         """
-        return _tensors(self.path, resume=False)
+        return network_tensors(self.path)
 
     def state(self) -> dict[str, Tensor]:
         """What a training goes on from, by name without ``resume/``.
@@ -129,6 +136,22 @@ class Checkpoint:
 def is_weights_file(path: Path | str) -> bool:
     """Whether something is a file of weights by its name."""
     return str(path).endswith(".safetensors")
+
+
+def is_checkpoint(path: Path | str) -> bool:
+    """Whether a file of weights is a checkpoint of full training, of whatever version.
+
+    Raises:
+        InputError: no such file, or no safetensors.
+    """
+    return "checkpoint" in _metadata(path)
+
+
+def _metadata(path: Path | str) -> dict[str, str]:
+    from safetensors import safe_open
+
+    with readable(path), safe_open(path, framework="pt") as file:
+        return file.metadata() or {}
 
 
 def read_checkpoint(path: Path | str) -> Checkpoint:
@@ -147,19 +170,57 @@ def read_checkpoint(path: Path | str) -> Checkpoint:
     if "checkpoint" not in metadata or "architecture" not in metadata:
         raise InputError(f"{path}: holds weights, and no checkpoint of nas train")
     try:
-        document = json.loads(metadata["checkpoint"])
+        document = json.loads(metadata["checkpoint"], parse_constant=_no_number)
         version = document.pop("version")
         if version != VERSION:
             raise InputError(f"{path}: is a checkpoint of version {version!r}, this program reads {VERSION}")
         values = {field.name: document[field.name] for field in fields(CheckpointFacts)}
         for name in ("class_names", "mean", "std", "curve"):
             values[name] = tuple(values[name])
+        _check_facts(values)
         architecture = Architecture.from_dict(json.loads(metadata["architecture"]))
     except InputError:
         raise
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{path}: its metadata are damaged: {type(error).__name__} {error}") from None
     return Checkpoint(path, architecture, CheckpointFacts(**values), resumable)
+
+
+def _no_number(text: str) -> float:
+    """NaN and infinity, which `json` would read."""
+    raise ValueError(f"{text} is no number")
+
+
+_NUMBERS = {  # the least value of each
+    "num_classes": 1, "in_channels": 1, "image_size": 1, "seed": 0, "epoch": 0, "step": 0, "epochs": 1,
+}  # fmt: skip
+
+
+def _check_facts(values: Mapping[str, Any]) -> None:
+    """Refuse facts that no training can have written.
+
+    Raises:
+        ValueError: with the name of the fact.
+    """
+    for name, least in _NUMBERS.items():
+        if type(values[name]) is not int or values[name] < least:
+            raise ValueError(f"{name}: {values[name]!r}")
+    for name, kind in (("data", str), ("data_fingerprint", str), ("recipe", Mapping)):
+        if not isinstance(values[name], kind):
+            raise ValueError(f"{name}: {values[name]!r}")
+    for name, number in (("mean", "in_channels"), ("std", "in_channels"), ("class_names", "num_classes")):
+        kinds = (str,) if name == "class_names" else (int, float)
+        if len(values[name]) != values[number] or not all(type(value) in kinds for value in values[name]):
+            raise ValueError(f"{name}: must be {values[number]}, the {number}")
+    for name in ("measured_crop", "seconds", "accuracy", "best_accuracy"):
+        if values[name] is None and name.endswith("accuracy"):
+            continue
+        if type(values[name]) not in (int, float) or not math.isfinite(values[name]):
+            raise ValueError(f"{name}: {values[name]!r}")
+    if values["best_epoch"] is not None and type(values["best_epoch"]) is not int:
+        raise ValueError(f"best_epoch: {values['best_epoch']!r}")
+    if not all(isinstance(epoch, Mapping) for epoch in values["curve"]):
+        raise ValueError("curve: must hold what was measured after every epoch")
 
 
 def write_checkpoint(
@@ -252,6 +313,22 @@ def prune(folder: Path, keep: int) -> None:
         path.unlink(missing_ok=True)
 
 
+def check_there(path: Path | str) -> None:
+    """Refuse a path that names no file which can be read.
+
+    Raises:
+        InputError: it is not there, or cannot be read.
+    """
+    try:
+        there = Path(path).is_file()
+    except (OSError, ValueError):  # a name that no file can have
+        there = False
+    if not there:
+        raise InputError(f"{path}: no such file of weights; no pretrained weights come with this package")
+    if not os.access(path, os.R_OK):
+        raise InputError(f"{path}: cannot be read")
+
+
 @contextmanager
 def readable(path: Path | str) -> Iterator[None]:
     """Say in one line what is wrong with a file of weights.
@@ -261,11 +338,7 @@ def readable(path: Path | str) -> Iterator[None]:
     """
     from safetensors import SafetensorError
 
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file of weights; no pretrained weights come with this package")
-    if not os.access(path, os.R_OK):
-        raise InputError(f"{path}: cannot be read")
+    check_there(path)
     try:
         yield
     except SafetensorError as error:
@@ -274,7 +347,16 @@ def readable(path: Path | str) -> Iterator[None]:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
-def _tensors(path: Path, *, resume: bool) -> dict[str, Tensor]:
+def network_tensors(path: Path | str) -> dict[str, Tensor]:
+    """The tensors of a network by name, without what a training goes on from.
+
+    Raises:
+        InputError: no such file, no safetensors, or a damaged one.
+    """
+    return _tensors(path, resume=False)
+
+
+def _tensors(path: Path | str, *, resume: bool) -> dict[str, Tensor]:
     from safetensors import safe_open
 
     with readable(path), safe_open(path, framework="pt") as file:

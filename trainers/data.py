@@ -6,11 +6,14 @@ for that by name (`load_digits_test`, `load_test`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+
+from search_space import InputError
 
 Part = Literal["train", "validation", "test"]
 SPLIT_SEED = 20190528  # fixed for ever: another split is another data set
@@ -62,3 +65,40 @@ class Dataset:
     def image_size(self) -> int:
         """Side of the square images, pixels."""
         return int(self.train.images.shape[1])
+
+
+def check_classes(data: Dataset) -> None:
+    """Whether every class can be learnt and measured: for training whose accuracy is to be a figure.
+
+    A folder that ``nas data prepare`` made holds to it; one made by hand may not.
+
+    Raises:
+        InputError: a class has no image in the training or in the validation part, or a label is no class.
+    """
+    for part, images in (("train", data.train), ("validation", data.validation)):
+        wrong = images.labels[(images.labels < 0) | (images.labels >= data.num_classes)]
+        if len(wrong):
+            raise InputError(
+                f"{data.name}: label {wrong[0]} in the {part} part is none of its {data.num_classes} classes"
+                "; prepare the data again"
+            )
+        empty = empty_classes(images.labels, data.class_names)
+        if empty:
+            have = "has" if len(empty) == 1 else "have"
+            raise InputError(
+                f"{data.name}: {classes_in_words(empty)} {have} no image in the {part} part; add images "
+                "or leave the class out, and prepare the data again"
+            )
+
+
+def empty_classes(labels: npt.NDArray[np.int64], class_names: Sequence[str]) -> list[str]:
+    """The classes that no label (N,) is of, in their order."""
+    counts = np.bincount(labels, minlength=len(class_names))
+    return [name for name, number in zip(class_names, counts, strict=True) if not number]
+
+
+def classes_in_words(names: Sequence[str]) -> str:
+    """``class 'ant'``, or ``classes 'ant', 'bee', 'cat' and 7 more``."""
+    shown = ", ".join(repr(name) for name in names[:3])
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"class{'es' * (len(names) > 1)} {shown}{more}"

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from trainers.data import SPLIT_SEED, Dataset, ImageSet
+from trainers.data import SPLIT_SEED, ImageSet
 
 RESIDENT_SHARE = 0.25  # of a GPU's free memory that images may take, since candidates may share it
 CROP_RATIO = 4 / 3  # sides of a crop are within this ratio, as in Inception's preprocessing
@@ -35,12 +35,22 @@ def subset_of(labels: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64
     return np.sort(np.argsort(place, kind="stable")[:count])
 
 
+class Normalisation(Protocol):
+    """What images are normalised by; see `Dataset`, or `trainers.checkpoints.CheckpointFacts`."""
+
+    @property
+    def mean(self) -> tuple[float, ...]: ...
+
+    @property
+    def std(self) -> tuple[float, ...]: ...
+
+
 class DeviceImages:
     """Images of one part, handed out in normalised batches.
 
     Args:
         images: of the part.
-        data: the set they belong to, for mean and deviation.
+        data: the set they belong to, or another that has the mean and the deviation.
         device: where batches are wanted.
         indices: the images to use, (n,); None is all.
         resident: keep them on the device; None does so where they take little of its memory. Others stay in
@@ -50,7 +60,7 @@ class DeviceImages:
     def __init__(
         self,
         images: ImageSet,
-        data: Dataset,
+        data: Normalisation,
         device: str,
         indices: npt.NDArray[np.int64] | None = None,
         resident: bool | None = None,

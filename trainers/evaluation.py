@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,6 +14,8 @@ from torch.nn import functional
 
 from trainers.device_data import DeviceImages, resized
 from trainers.ranks import ALONE, Ranks
+
+_NORMAL_95 = 1.959963984540054  # between minus and plus this lie 95 % of a normal distribution
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,11 @@ class Evaluation:
         return float(np.trace(self.confusion)) / self.images
 
     @property
+    def interval(self) -> tuple[float, float]:
+        """Of the top-1, see `wilson_interval`."""
+        return wilson_interval(int(np.trace(self.confusion)), self.images)
+
+    @property
     def top5_accuracy(self) -> float:
         """Top-5, 0 to 1; with five classes or fewer it is 1."""
         return self.top5 / self.images
@@ -50,6 +58,25 @@ class Evaluation:
         totals = self.confusion.sum(1)
         right = np.diagonal(self.confusion)
         return tuple(float(r) / int(t) if t else None for r, t in zip(right, totals, strict=True))
+
+
+def wilson_interval(right: int, images: int) -> tuple[float, float]:
+    """The 95 % interval of a share: of all shares that would not be surprised by what was counted.
+
+    Args:
+        right: of the images.
+        images: at least 1.
+
+    Returns:
+        Both ends, 0 to 1.
+
+    Source: Wilson 1927, Journal of the American Statistical Association 22, pages 209 to 212.
+    """
+    share, spread = right / images, _NORMAL_95**2 / images
+    middle = share + spread / 2.0
+    half = math.sqrt(share * (1.0 - share) * spread + spread**2 / 4.0)
+    low = 0.0 if right == 0 else (middle - half) / (1.0 + spread)
+    return low, 1.0 if right == images else (middle + half) / (1.0 + spread)
 
 
 @torch.no_grad()
@@ -101,8 +128,11 @@ def evaluate_network(
 
 
 def central(x: Tensor, image_size: int, crop: float = 1.0) -> Tensor:
-    """The central part of images (B, C, H, W), resized; (B, C, image_size, image_size)."""
-    side = max(1, round(x.shape[-1] * crop))
-    start = (x.shape[-1] - side) // 2
-    part = x[..., start : start + side, start : start + side]
+    """The central part of square images (B, C, H, H), resized; (B, C, image_size, image_size).
+
+    As many pixels are cut off at each edge, so that the centre stays where it was.
+    """
+    whole = x.shape[-1]
+    margin = min(math.ceil(whole * (1.0 - crop) / 2.0 - 0.5), (whole - 1) // 2)
+    part = x[..., margin : whole - margin, margin : whole - margin]
     return resized(part, image_size).contiguous(memory_format=torch.channels_last)

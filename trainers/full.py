@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from search_space import Architecture, InputError
+from trainers.augmentation import augmenter, cutout
 from trainers.checkpoints import (
     BEST,
     Checkpoint,
@@ -27,10 +28,10 @@ from trainers.checkpoints import (
     read_checkpoint,
     write_checkpoint,
 )
-from trainers.data import Dataset, ImageSet
+from trainers.data import Dataset, ImageSet, check_classes
 from trainers.device_data import DeviceImages
 from trainers.evaluation import Evaluation, evaluate_network
-from trainers.full_step import Augmenter, FullTraining
+from trainers.full_step import Augment, FullTraining
 from trainers.measurement import Measurement
 from trainers.proxy import DIVERGED, TrainingDivergedError
 from trainers.ranks import ALONE, Ranks
@@ -66,6 +67,7 @@ def check_full_fit(architecture: Architecture, recipe: Recipe, data: Dataset) ->
         FieldError: the image is smaller than the network's total stride.
     """
     recipe.network(architecture)
+    check_classes(data)
     if data.num_classes < 2:
         raise InputError(f"{data.name} has one class only, there is nothing to tell apart")
     if recipe.batch > len(data.train):
@@ -91,6 +93,7 @@ def train_fully(
     weights_path: Path | None = None,
     ranks: Ranks = ALONE,
     on_step: OnStep | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[Measurement]:
     """Train a network by a recipe, epoch by epoch.
 
@@ -106,8 +109,8 @@ def train_fully(
         saving: which checkpoints are left; None leaves none.
         weights_path: where to leave the trained network (see `trainers.checkpoints`), if anywhere.
         ranks: this process among those of the training; batches are split, and the first one writes.
-        on_step: told after every step of the steps done and all there are, and of the learning rate. What
-            it raises ends the training, after a checkpoint of that step.
+        on_step: told after every step of the steps done and all there are, and of the learning rate.
+        stop: asked after every step; when true, a checkpoint is left and no more comes.
 
     Yields:
         One measurement an epoch, the accuracy on the validation images; those of earlier sessions come
@@ -122,7 +125,7 @@ def train_fully(
         OSError: a checkpoint cannot be written.
     """
     check_full_fit(architecture, recipe, data)
-    session = _Session(architecture, recipe, data, seed, device, test, saving, ranks, on_step)
+    session = _Session(architecture, recipe, data, seed, device, test, saving, ranks, on_step, stop)
     try:
         for measurement in session.epochs():
             if measurement.final and weights_path is not None:
@@ -150,17 +153,16 @@ def seeded_network(
     return model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
-def _augmenter(recipe: Recipe, image_size: int, in_channels: int) -> Augmenter | None:
-    """What changes images by the recipe's policy and cuts squares out of them."""
+def augment_of(recipe: Recipe, image_size: int, data: Dataset) -> Augment | None:
+    """What changes images by the recipe's policy, and cuts squares out of them."""
     if recipe.auto_augment == "none" and not recipe.cutout:
         return None
-    from trainers.augmentation import augmenter, cutout
-
-    policy = augmenter(recipe.auto_augment, image_size, in_channels)
+    policy = augmenter(recipe.auto_augment, image_size, data.in_channels)
+    fill = torch.tensor([round(255.0 * mean) for mean in data.mean], dtype=torch.uint8)
 
     def changed(raw: Tensor, generator: torch.Generator) -> Tensor:
         raw = policy(raw, generator)
-        return cutout(raw, recipe.cutout, generator) if recipe.cutout else raw
+        return cutout(raw, recipe.cutout, generator, fill) if recipe.cutout else raw
 
     return changed
 
@@ -179,10 +181,12 @@ class _Session:
         saving: Saving | None,
         ranks: Ranks,
         on_step: OnStep | None,
+        stop: Callable[[], bool],
     ) -> None:
         self.recipe, self.data, self.seed, self.ranks = recipe, data, seed, ranks
         self.network = recipe.network(architecture)
-        self.device, self.test, self.saving, self.on_step = device, test, saving, on_step
+        self.device, self.test, self.saving = device, test, saving
+        self.on_step, self.stop = on_step, stop
         train = DeviceImages(data.train, data, device)
         self.validation = DeviceImages(data.validation, data, device)
         size = self.network.image_size
@@ -192,7 +196,7 @@ class _Session:
             recipe,
             size,
             seed,
-            _augmenter(recipe, size, data.in_channels),
+            augment_of(recipe, size, data),
             ranks,
         )
         self.facts = CheckpointFacts(
@@ -222,10 +226,15 @@ class _Session:
     def epochs(self) -> Iterator[Measurement]:
         """The measurements of all epochs."""
         self._go_on()
-        for values in self.facts.curve:
-            yield self._measurement(values)
+        for past in self.facts.curve:
+            yield self._measurement(past)
         while self.training.epoch < self.recipe.epochs:
-            yield self._measurement(self._epoch())
+            values = self._epoch()
+            if values is None:
+                return
+            yield self._measurement(values)
+            if self.stop():
+                return
 
     def _measurement(self, values: Mapping[str, float]) -> Measurement:
         metrics = dict(values)
@@ -234,14 +243,19 @@ class _Session:
             accuracy=accuracy, metrics=metrics, final=metrics["epoch"] == float(self.recipe.epochs)
         )
 
-    def _epoch(self) -> dict[str, float]:
-        """Train the rest of an epoch, measure, and leave a checkpoint; what was measured."""
+    def _epoch(self) -> dict[str, float] | None:
+        """Train the rest of an epoch, measure, and leave a checkpoint; what was measured, None if stopped."""
         training, began = self.training, time.monotonic()
         first = training.step
         while training.step < training.steps:
             training.advance()
-            self._tell()
-            self._save_in_epoch()
+            if self.on_step is not None:
+                done = training.epoch * training.steps + training.step
+                self.on_step(done, training.steps * self.recipe.epochs, training.learning_rate)
+            stopped = self.stop()
+            self._save_in_epoch(stopped)
+            if stopped and training.step < training.steps:
+                return None
         loss, rate = training.mean_loss, training.learning_rate
         if not loss <= DIVERGED * math.log(self.data.num_classes):
             raise TrainingDivergedError(
@@ -316,28 +330,15 @@ class _Session:
         if best:  # before the checkpoint that tells of it
             write_checkpoint(self.saving.folder / BEST, self.training.measured, self.network, self._now())
         epoch = self.training.epoch
-        if epoch % self.saving.every == 0 or epoch == self.recipe.epochs:
+        if epoch % self.saving.every == 0 or epoch == self.recipe.epochs or self.stop():
             self._save(self.saving)
 
-    def _tell(self) -> None:
-        """Tell of a step; who ends the training there finds a checkpoint of it."""
-        if self.on_step is None:
-            return
-        training = self.training
-        done = training.epoch * training.steps + training.step
-        try:
-            self.on_step(done, training.steps * self.recipe.epochs, training.learning_rate)
-        except BaseException:
-            if self.saving is not None and self.ranks.first:
-                training.check()
-                self._save(self.saving)
-            raise
-
-    def _save_in_epoch(self) -> None:
+    def _save_in_epoch(self, stopped: bool) -> None:
         saving = self.saving
-        if saving is None or saving.minutes is None or not self.ranks.first:
+        if saving is None or not self.ranks.first:
             return
-        due = time.monotonic() - self._saved >= 60.0 * saving.minutes
+        minutes = math.inf if saving.minutes is None else saving.minutes
+        due = stopped or time.monotonic() - self._saved >= 60.0 * minutes
         if due and self.training.step < self.training.steps:
             self.training.check()
             self._save(saving)

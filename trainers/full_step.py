@@ -26,7 +26,7 @@ from trainers.recipe import Recipe
 
 CHECKED_EVERY = 20  # steps on a GPU between two looks at the losses, for which the host waits
 
-Augmenter = Callable[[Tensor, torch.Generator], Tensor]
+Augment = Callable[[Tensor, torch.Generator], Tensor]
 
 
 class NotFiniteError(TrainingDivergedError):
@@ -97,7 +97,7 @@ class FullTraining:
         recipe: Recipe,
         image_size: int,
         seed: int,
-        augmenter: Augmenter | None = None,
+        augmenter: Augment | None = None,
         ranks: Ranks = ALONE,
     ) -> None:
         self.model, self.images, self.recipe, self.ranks = model, images, recipe, ranks

@@ -10,6 +10,7 @@ files hold records of label bytes and 3,072 bytes of red, green and blue planes.
 
 from __future__ import annotations
 
+import difflib
 import tarfile
 import zlib
 from collections import Counter
@@ -24,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from search_space import InputError
+from trainers.data import classes_in_words, empty_classes
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz")
@@ -135,14 +137,16 @@ class _Archive:
         self._last: dict[str, int] = {}  # where a name comes twice the later one counts, as in unpacking
 
     def names(self) -> list[str]:
-        directories, inner, links = [], [], 0
+        directories: set[str] = set()
+        inner, links = [], 0
         with self._reading() as archive:
             for number, member in enumerate(_members(archive)):
                 name = _plain(member.name)
                 if member.isdir() and name:
-                    directories.append(f"{name}/")
+                    directories.add(f"{name}/")
                 elif member.isreg():
                     self._last[name] = number
+                    directories.update(_above(name))  # which not every program lists
                     if name.lower().endswith(ARCHIVE_SUFFIXES):
                         inner.append(name)
                 else:
@@ -155,7 +159,7 @@ class _Archive:
             )
         if links and not images:
             raise InputError(f"{self.path}: holds links, which an archive that is read as a stream cannot")
-        return directories + list(self._last)
+        return sorted(directories) + list(self._last)
 
     def each(self, wanted: Collection[str]) -> Iterator[tuple[str, str | bytes]]:
         with self._reading() as archive:
@@ -187,6 +191,12 @@ def _members(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
         archive.members = []  # type: ignore[attr-defined]
 
 
+def _above(name: str) -> list[str]:
+    """The directories that a file lies in."""
+    parts = name.split("/")
+    return ["/".join(parts[:depth]) + "/" for depth in range(1, len(parts))]
+
+
 def _plain(name: str) -> str:
     return "/".join(part for part in name.split("/") if part not in ("", "."))
 
@@ -212,6 +222,8 @@ def _class_folders(path: Path, files: _Files, names: Sequence[str]) -> ImageSour
         )
     prefix = _leading(images)
     train_folder, test_folder = _parts(path, [image.removeprefix(prefix) for image in images])
+    if train_folder and not test_folder:
+        _check_no_empty_part(path, [name.removeprefix(prefix) for name in names])
     used = {prefix + train_folder: _by_class(path, names, images, prefix + train_folder)}
     class_names = tuple(sorted(used[prefix + train_folder]))
     if not class_names:
@@ -271,6 +283,17 @@ def _parts(path: Path, images: Sequence[str]) -> tuple[str, str]:
     return "", ""
 
 
+def _check_no_empty_part(path: Path, names: Sequence[str]) -> None:
+    """A part that has directories of classes, and no image in any, is a mistake and not absent."""
+    for name in TEST_NAMES:
+        if any(
+            other.startswith(f"{name}/") and other.endswith("/") and other.count("/") > 1 for other in names
+        ):
+            raise InputError(
+                f"{path}: the classes of {name} have no images; put images there, or remove {name}"
+            )
+
+
 def _by_class(path: Path, names: Sequence[str], images: Sequence[str], start: str) -> dict[str, list[str]]:
     """Names within each class of the part that begins with `start`."""
     depth = len(start)
@@ -280,23 +303,26 @@ def _by_class(path: Path, names: Sequence[str], images: Sequence[str], start: st
             name, slash, within = image[depth:].partition("/")
             if slash:
                 grouped.setdefault(name, []).append(within)
-    for folder in sorted(n[depth:-1] for n in names if n.endswith("/") and n.startswith(start)):
-        if folder and "/" not in folder and folder not in grouped:
-            raise InputError(
-                f"{path}: class {folder!r} ({start}{folder}) has no images; remove its directory"
-            )
+    folders = {name[depth:-1] for name in names if name.endswith("/") and name.startswith(start)}
+    empty = sorted(name for name in folders - grouped.keys() if name and "/" not in name)
+    if empty:
+        raise InputError(
+            f"{path}: {classes_in_words(empty)} ({start}{empty[0]}{', …' * (len(empty) > 1)}) "
+            f"{'has' if len(empty) == 1 else 'have'} no images; put images there, or remove the directory"
+        )
     return grouped
 
 
 def _check_classes(path: Path, train: set[str], test: set[str], test_name: str) -> None:
-    for name in sorted(test - train):
-        raise InputError(
-            f"{path}: class {name!r} is in {test_name} but not in train; move {test_name} away or mend it"
-        )
-    for name in sorted(train - test):
-        raise InputError(
-            f"{path}: class {name!r} is in train but not in {test_name}; move {test_name} away or mend it"
-        )
+    for here, there, names in ((test_name, "train", test - train), ("train", test_name, train - test)):
+        if names:
+            near = difflib.get_close_matches(min(names), (train | test) - names, n=1, cutoff=0.6)
+            also = f" (is {near[0]!r} meant?)" if near and near[0] not in (train & test) else ""
+            are = "is" if len(names) == 1 else "are"
+            raise InputError(
+                f"{path}: {classes_in_words(sorted(names))} {are} in {here} but not in {there}{also}; rename "
+                f"or remove directories until both have the same, or move {test_name} away"
+            )
 
 
 def _check(source: ImageSource) -> None:
@@ -355,7 +381,11 @@ def _cifar(path: Path, files: _Files, names: Sequence[str]) -> ImageSource | Non
     }
     text = contents.pop(cifar.names).decode("utf-8", errors="replace")
     class_names = tuple(line.strip() for line in text.splitlines() if line.strip())
+    twice = [name for name, number in Counter(class_names).items() if number > 1]
+    if twice:
+        raise InputError(f"{path}: {cifar.names} names {classes_in_words(twice)} more than once; mend it")
     records = {n: _records(path, n, contents[n], cifar, len(class_names)) for n in (*cifar.train, cifar.test)}
+    _check_named(path, cifar, class_names, records)
     train = [entry for name in cifar.train for entry in _entries(name, records[name])]
     return ImageSource(
         path=path,
@@ -385,8 +415,25 @@ def _records(path: Path, name: str, content: bytes, cifar: _Cifar, classes: int)
     wrong = np.flatnonzero(records[:, 0] >= classes)
     if len(wrong):
         label = records[wrong[0], 0]
-        raise InputError(f"{path}: {name}: record {wrong[0]} has label {label}, must be below {classes}")
+        raise InputError(
+            f"{path}: {name}: record {wrong[0]} has label {label}, must be below {classes}, the number of "
+            f"names in {cifar.names}: is either file damaged?"
+        )
     return records
+
+
+def _check_named(
+    path: Path, cifar: _Cifar, class_names: Sequence[str], records: Mapping[str, npt.NDArray[np.uint8]]
+) -> None:
+    """Whether each name of a class has images in both parts."""
+    for part, files in (("train", cifar.train), ("test", (cifar.test,))):
+        labels = np.concatenate([records[file][:, 0] for file in files]).astype(np.int64)
+        empty = empty_classes(labels, class_names)
+        if empty:
+            raise InputError(
+                f"{path}: {cifar.names} names {classes_in_words(empty)}, of which the {part} part has no "
+                "image; mend the names, or take the files as they were published"
+            )
 
 
 def _entries(file: str, records: npt.NDArray[np.uint8]) -> list[Entry]:

@@ -8,7 +8,7 @@ time, and its running statistics are the first worker's, while one process's hav
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from search_space import Architecture, FieldError
@@ -19,8 +19,6 @@ from trainers.full import OnStep, Saving, check_full_fit
 from trainers.full_step import check_split
 from trainers.measurement import Measurement
 from trainers.recipe import Recipe
-
-RESTARTS = 3  # after lost workers, one after another without an epoch's end between them
 
 
 class WorkersLostError(RuntimeError):
@@ -34,32 +32,34 @@ def train_in_parallel(
     seed: int,
     *,
     workers: int,
-    cpus: int = 1,
-    gpus: float | None = None,
+    cpus: int | None = None,
+    gpus: int | None = None,
     test: ImageSet | None = None,
     saving: Saving | None = None,
     weights_path: Path | None = None,
     address: str | None = None,
-    restarts: int = RESTARTS,
+    max_failures: int = 3,
     on_step: OnStep | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[Measurement]:
     """Train a network by a recipe with several workers, epoch by epoch; see `trainers.full.train_fully`.
 
-    Where a worker is lost, all are started again from the latest checkpoint. What ends the iteration early,
-    as an exception of `on_step` or Ctrl-C does, leaves a checkpoint of the step then done, where there is
-    `saving`. A checkpoint of so many workers serves any other number of them; batch norm then sees parts of
-    another size, so the result is another.
+    Where a worker is lost, all are started again from the latest checkpoint. An exception of `on_step`, an
+    iteration that is closed, and Ctrl-C leave a checkpoint as `stop` does. A checkpoint of so many workers
+    serves any other number of them; batch norm then sees parts of another size, so the result is another.
 
     Args:
         architecture, recipe, data, seed: see `train_fully`; the data are given to each node once.
         workers: processes.
-        cpus: processors, and torch threads, of each.
+        cpus: processors, and torch threads, of each; None divides those there are.
         gpus: of each, 0 or 1; None takes one where there are any.
         test, saving, weights_path: see `train_fully`; every worker must see these folders.
         address: of a cluster to join, see `trainers.factory.check_address`; None is the Ray that this process
             is connected to, or this machine.
-        restarts: after lost workers, one after another without an epoch's end between them.
+        max_failures: how often workers are started again, without an epoch's end between.
         on_step: see `train_fully`; told some ten times a second at most.
+        stop: asked some times a second; when true, a checkpoint of the step then done is left and no more
+            comes.
 
     Yields:
         What `train_fully` yields, each epoch once.
@@ -91,19 +91,21 @@ def train_in_parallel(
         saving=saving,
         weights_path=weights_path,
         address=address,
-        restarts=restarts,
+        max_failures=max_failures,
         on_step=on_step,
+        stop=stop,
     )
     return training.epochs()
 
 
-def check_workers(workers: int, cpus: int, gpus: float | None) -> None:
+def check_workers(workers: int, cpus: int | None, gpus: int | None) -> None:
     """Refuse workers that cannot be.
 
     Raises:
         FieldError: ``workers.number``, ``workers.cpus`` or ``workers.gpus`` and the rule.
     """
     check_int("workers.number", workers, 1, 4096)
-    check_int("workers.cpus", cpus, 1, 1024)
+    if cpus is not None:
+        check_int("workers.cpus", cpus, 1, 1024)
     if gpus is not None and (isinstance(gpus, bool) or gpus not in (0, 1)):
         raise FieldError("workers.gpus", f"must be 0 or 1, since a worker trains on one GPU, got {gpus!r}")

@@ -33,7 +33,7 @@ from trainers.cache import (
     is_cache,
     read_facts,
 )
-from trainers.data import SPLIT_SEED, ImageSet
+from trainers.data import SPLIT_SEED, ImageSet, classes_in_words, empty_classes
 from trainers.decoding import RESIZED, Target, Task, decode_all
 from trainers.executor import available_cpus
 from trainers.image_sources import Entry, ImageSource, open_source
@@ -151,12 +151,13 @@ def split(source: ImageSource, validation: float | int) -> tuple[list[Entry], li
     """
     counts = np.bincount([entry.label for entry in source.train], minlength=len(source.class_names))
     total = int(counts.sum())
-    for name, number in zip(source.class_names, counts, strict=True):
-        if number < 2:
-            raise InputError(
-                f"{source.path}: class {name!r} must have two training images or more, of which one is held "
-                f"out to validate, got {number}"
-            )
+    few = [(n, k) for n, k in zip(source.class_names, counts.tolist(), strict=True) if k < 2]
+    if few:
+        raise InputError(
+            f"{source.path}: {classes_in_words([name for name, _ in few])} must have two training images or "
+            f"more, of which one is held out to validate, got {', '.join(str(k) for _, k in few[:3])}; add "
+            "images or leave the class out"
+        )
     wanted = round(total * validation) if isinstance(validation, float) else validation
     if isinstance(validation, float):
         wanted = min(max(wanted, len(counts)), total - len(counts))
@@ -347,10 +348,13 @@ def _drop_rows(path: Path, bad: Sequence[int]) -> None:
 
 
 def _check_classes(source: ImageSource, part: str, labels: npt.NDArray[np.int64]) -> None:
-    empty = np.flatnonzero(np.bincount(labels, minlength=len(source.class_names)) == 0)
-    if len(empty):
-        name = source.class_names[empty[0]]
-        raise InputError(f"{source.path}: class {name!r} has no readable image in the {part} part")
+    empty = empty_classes(labels, source.class_names)
+    if empty:
+        have = "has" if len(empty) == 1 else "have"
+        raise InputError(
+            f"{source.path}: {classes_in_words(empty)} {have} no readable image in the {part} part; "
+            f"mend or add images, or leave the class out of all parts"
+        )
 
 
 def _sync(path: Path) -> None:

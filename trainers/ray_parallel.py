@@ -21,7 +21,7 @@ import secrets
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -49,6 +49,7 @@ logger = logging.getLogger(__name__)
 TAKE_SECONDS = 0.2  # between two looks at whether the workers are still there
 STOP_SECONDS = 60.0  # that a step, and the checkpoint after it, may take when the training is to stop
 END_SECONDS = 15.0  # that processes may take to end
+MARK = ".training-"
 SLOW_START_SECONDS = 60.0  # after which a person is told what is waited for
 
 
@@ -62,13 +63,14 @@ class ParallelTraining:
     test: ImageSet | None
     seed: int
     workers: int
-    cpus: int
-    gpus: float | None
+    cpus: int | None
+    gpus: int | None
     saving: Saving | None
     weights_path: Path | None
     address: str | None
-    restarts: int
+    max_failures: int
     on_step: OnStep | None
+    stop: Callable[[], bool]
 
     def epochs(self) -> Iterator[Measurement]:
         """The measurements of all epochs."""
@@ -82,19 +84,19 @@ class ParallelTraining:
         epochs = lost = 0
         while True:
             try:
-                for measurement in _Try(job, self.workers, needs).epochs(self.on_step):
+                for measurement in _Try(job, self.workers, needs).epochs(self.on_step, self.stop):
                     epoch = int(measurement.metrics["epoch"])
                     if epoch > epochs:
                         epochs, lost = epoch, 0
                         yield measurement
                 return
             except WorkersLostError as error:
-                if epochs == self.recipe.epochs:
-                    return  # all is done and written
+                if epochs == self.recipe.epochs or self.stop():
+                    return  # all is done and written, or no more is wanted
                 lost += 1
-                if lost > self.restarts:
+                if lost > self.max_failures:
                     raise
-                logger.warning("%s; all workers start again (%d of %d times)", error, lost, self.restarts)
+                logger.warning("%s; all workers start again (%d of %d times)", error, lost, self.max_failures)
 
     def _needs(self) -> WorkerNeeds:
         """Of a worker, when there is room for all.
@@ -102,13 +104,20 @@ class ParallelTraining:
         Raises:
             InputError: there is not.
         """
-        gpus = self.gpus
-        if gpus is None:
-            gpus = 1.0 if ray.cluster_resources().get("GPU", 0.0) >= self.workers else 0.0
-        needs = WorkerNeeds(cpus=self.cpus, gpus=float(gpus))
         nodes = [node for node in ray.nodes() if node["Alive"]]
-        room = sum(needs.room(node["Resources"]) for node in nodes)
-        if room < self.workers:
+
+        def room_for(needs: WorkerNeeds) -> int:
+            return sum(needs.room(node["Resources"]) for node in nodes)
+
+        gpus = float(
+            ray.cluster_resources().get("GPU", 0.0) >= self.workers if self.gpus is None else self.gpus
+        )
+        needs = WorkerNeeds(cpus=self.cpus or 1, gpus=gpus)
+        if self.cpus is None:
+            most = int(max(node["Resources"].get("CPU", 1.0) for node in nodes))
+            larger = (WorkerNeeds(cpus=cpus, gpus=gpus) for cpus in range(min(most, 1024), 1, -1))
+            needs = next((one for one in larger if room_for(one) >= self.workers), needs)
+        if (room := room_for(needs)) < self.workers:
             raise InputError(
                 f"workers: {self.workers} are asked for, each with {needs.describe()}, and "
                 f"{len(nodes)} node{'s' * (len(nodes) != 1)} with {needs.describe(ray.cluster_resources())} "
@@ -119,9 +128,10 @@ class ParallelTraining:
     def _folders(self) -> list[Path]:
         """What workers write to."""
         folders = [] if self.saving is None else [self.saving.folder.absolute()]
-        if self.weights_path is not None:
-            folders.append(self.weights_path.absolute().parent)
-        return list(dict.fromkeys(folders))
+        weights = self.weights_path and self.weights_path.absolute().parent
+        if weights is not None and not any(folder.is_relative_to(weights) for folder in folders):
+            folders.append(weights)  # else who sees the one sees the other
+        return folders
 
     def _job(self, marks: tuple[Path, ...], needs: WorkerNeeds) -> Job:
         saving, weights = self.saving, self.weights_path
@@ -132,7 +142,7 @@ class ParallelTraining:
             seed=self.seed,
             saving=saving and replace(saving, folder=saving.folder.absolute()),
             weights_path=weights and weights.absolute(),
-            threads=self.cpus,
+            threads=needs.cpus,
             gpu=needs.gpus > 0,
             marks=marks,
             versions=versions(),
@@ -151,8 +161,8 @@ class _Try:
         self._ending = False  # no worker is to go on
         self._thread = threading.Thread(target=self._fit, name="workers of a training", daemon=True)
 
-    def epochs(self, on_step: OnStep | None) -> Iterator[Measurement]:
-        """The measurements that the first worker tells.
+    def epochs(self, on_step: OnStep | None, stop: Callable[[], bool]) -> Iterator[Measurement]:
+        """The measurements that the first worker tells, until it is over or is to stop.
 
         Raises:
             WorkersLostError: workers are gone, and none of them said why.
@@ -160,7 +170,7 @@ class _Try:
         """
         self._thread.start()
         try:
-            for kind, said in self._said():
+            for kind, said in self._said(stop):
                 if kind == "step" and on_step is not None:
                     on_step(*said)
                 elif kind == "epoch":
@@ -175,10 +185,13 @@ class _Try:
         finally:
             self._end()
 
-    def _said(self) -> Iterator[tuple[str, Any]]:
-        """What workers tell, until they are gone."""
-        slow = time.monotonic() + SLOW_START_SECONDS
-        while True:
+    def _said(self, stop: Callable[[], bool]) -> Iterator[tuple[str, Any]]:
+        """What workers tell, until they are gone or have stopped."""
+        slow, until = time.monotonic() + SLOW_START_SECONDS, float("inf")
+        while time.monotonic() < until:
+            if until == float("inf") and stop():
+                until = time.monotonic() + (STOP_SECONDS if self._began else 0.0)
+                self._mailbox.stop.remote()
             gone = not self._thread.is_alive()  # first: what was told before that is then there
             try:
                 said = self._take()
@@ -186,7 +199,9 @@ class _Try:
                 self._lost = self._lost or reason_of(error)
                 return
             yield from said
-            if gone and not said:
+            if any(kind == "stopped" for kind, _ in said):
+                self._ending = True
+            if self._ending or (gone and not said):
                 return
             if not self._began and time.monotonic() > slow:
                 slow = float("inf")
@@ -260,7 +275,7 @@ def why_lost(failures: Mapping[int, BaseException]) -> str:
 
 
 @contextmanager
-def _ray(address: str | None, workers: int, cpus: int) -> Iterator[None]:
+def _ray(address: str | None, workers: int, cpus: int | None) -> Iterator[None]:
     """What is connected already, the cluster of the address, or a private local instance."""
     logging.getLogger("ray.train").setLevel(logging.CRITICAL)
     if ray.is_initialized():
@@ -271,11 +286,13 @@ def _ray(address: str | None, workers: int, cpus: int) -> Iterator[None]:
             yield
         return
     processors = available_cpus()
-    if workers * cpus > 2 * processors:
+    wanted = max(workers, processors if cpus is None else workers * cpus)
+    if wanted > 2 * processors:
         raise InputError(
-            f"workers: {workers} of {cpus} processors are more than twice the {processors} of this machine"
+            f"workers: {workers} of {cpus or 1} processors are more than twice the {processors} of this "
+            "machine"
         )
-    with private_instance(workers * cpus):
+    with private_instance(wanted):
         yield
 
 
@@ -290,7 +307,9 @@ def _marked(folders: list[Path]) -> Iterator[tuple[Path, ...]]:
     try:
         for folder in folders:
             folder.mkdir(parents=True, exist_ok=True)
-            mark = folder / f".shared-{secrets.token_hex(8)}"
+            for left in folder.glob(f"{MARK}*"):  # by a process that was killed
+                left.unlink(missing_ok=True)
+            mark = folder / f"{MARK}{secrets.token_hex(8)}"
             mark.touch()
             marks.append(mark)
         yield tuple(marks)

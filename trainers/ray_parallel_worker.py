@@ -56,10 +56,6 @@ class Job:
     mailbox: Any = None
 
 
-class _StoppedError(Exception):
-    """The first worker is to stop."""
-
-
 def work(config: Mapping[str, Any]) -> None:
     """A worker's part of a training, from Ray Train."""
     job: Job = config["job"]
@@ -70,8 +66,6 @@ def work(config: Mapping[str, Any]) -> None:
     try:
         with _warnings_told(job, ranks):
             _train(job, ranks)
-    except _StoppedError:
-        ray.get(tell(job.mailbox, "stopped"))
     except Exception as error:
         if not of_another(error):
             ray.get(tell(job.mailbox, "error", portable(error)))
@@ -93,10 +87,13 @@ def _train(job: Job, ranks: Ranks) -> None:
         weights_path=job.weights_path,
         ranks=ranks,
         on_step=teller.step if ranks.first else None,
+        stop=teller.is_to_stop,
     )
     for measurement in epochs:
         if ranks.first:
             ray.get(tell(job.mailbox, "epoch", measurement))
+    if teller.is_to_stop():
+        ray.get(tell(job.mailbox, "stopped"))
 
 
 def _prepared(job: Job) -> str:
@@ -138,19 +135,20 @@ class _Teller:
         self._mailbox = mailbox
         self._told = float("-inf")
         self._answer: Any = None
+        self._stop = False
+
+    def is_to_stop(self) -> bool:
+        """Whether that was answered; never to any but the first worker."""
+        return self._stop
 
     def step(self, done: int, steps: int, rate: float) -> None:
-        """See `OnStep`.
-
-        Raises:
-            _StoppedError: to stop is what was answered.
-        """
+        """See `OnStep`."""
         now = time.monotonic()
         if now - self._told < TELL_SECONDS and done < steps:
             return
         self._told = now
-        if self._answer is not None and ray.wait([self._answer], timeout=0)[0] and ray.get(self._answer):
-            raise _StoppedError
+        if self._answer is not None and ray.wait([self._answer], timeout=0)[0]:
+            self._stop = self._stop or ray.get(self._answer)
         self._answer = tell(self._mailbox, "step", (done, steps, rate))
 
 

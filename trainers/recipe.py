@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,8 @@ from search_space.scaling import scale_architecture
 
 TRAINER_VERSION = 1  # raise it when a change to full training changes accuracies
 IMAGES_OF_RATE = 256  # images a step that `Recipe.learning_rate` is said for
-POLICIES = ("none", "imagenet", "cifar10", "trivial")
+Policy = Literal["none", "imagenet", "cifar10", "trivial"]
+POLICIES: tuple[Policy, ...] = get_args(Policy)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +82,7 @@ class Recipe:
     bn_momentum: float = 0.01
     ema: float = 0.9999
     precision: Literal["float32", "bfloat16"] = "float32"
-    auto_augment: Literal["none", "imagenet", "cifar10", "trivial"] = "none"
+    auto_augment: Policy = "none"
     shift: int = 0
     flip: bool = True
     crop_area: float = 0.08

@@ -135,8 +135,12 @@ def accuracy_words(known: Provenance) -> str:
         return {
             "untrained": "None: the weights are untrained.",
             "given": "Not known: the weights came from a file, and were not measured here.",
-            "trained": "Not known: the run kept none.",
+            "trained": "Not known: the weights are of the middle of an epoch, which is not measured."
+            if known.training
+            else "Not known: the run kept none.",
         }[known.weights]
+    if known.training:
+        return _full_accuracy(known, known.accuracy)
     images = known.data.counts.get("validation") if known.data is not None else None
     of = f" of {images:,} images" if images else ""
     text = (
@@ -149,6 +153,25 @@ def accuracy_words(known: Provenance) -> str:
     if known.trained_at is not None:
         text += f" Training and measurement were at {known.trained_at} pixels."
     return f"{text} It comes from a proxy training (see Protocol) and is not the network's final accuracy."
+
+
+def _full_accuracy(known: Provenance, accuracy: float) -> str:
+    """Of a full training, whose test part may have been measured."""
+
+    def of(part: str) -> str:
+        images = known.data.counts.get(part) if known.data is not None else None
+        return f"the {part} part{f' of {images:,} images' if images else ''}"
+
+    text = (
+        f"**{percent(accuracy)}** on {of('validation')}, which was held out of the training data. The best "
+        "epoch of a training is told by it, which flatters that epoch a little."
+    )
+    if known.test_accuracy is None:
+        return f"{text} The test part was not measured with these weights; `nas eval` measures it."
+    return (
+        f"**{percent(known.test_accuracy)}** on {of('test')}, measured once after the last epoch; nothing "
+        f"was chosen by it. {text}"
+    )
 
 
 def _inputs(facts: CardFacts) -> str:
@@ -205,20 +228,26 @@ def _data(data: DataFacts | None) -> str:
 def _protocol(known: Provenance) -> str:
     if known.protocol is None:
         return "Not known here." if known.weights != "untrained" else "None: the weights are untrained."
-    words = (
-        "A proxy: short training that is to rank networks, and not to finish one. Train the network with a "
-        "full recipe for its final accuracy."
-    )
+    words = "A full training by a recipe.\n\n" + bullets((n, code(v)) for n, v in known.training.items())
+    if not known.training:
+        words = _PROXY
     rows = [
         (code(name), code(_setting(value))) for name, value in known.protocol.items() if value is not None
     ]
     text = f"{words}\n\n{table(('setting', 'value'), rows)}"
     if known.protocol.get("bn_momentum") not in (None, BN_MOMENTUM):
+        which, usual = ("short", "in long ones") if not known.training else ("", "otherwise")
         text += (
-            f"\n\n`bn_momentum` is of this short training; `model.py` has the {BN_MOMENTUM:g} that is usual "
-            "in long ones."
+            f"\n\n`bn_momentum` is of this{f' {which}' if which else ''} training; `model.py` has the "
+            f"{BN_MOMENTUM:g} that is usual {usual}."
         )
     return text
+
+
+_PROXY = (
+    "A proxy: short training that is to rank networks, and not to finish one. Train the network with a full "
+    "recipe for its final accuracy."
+)
 
 
 def _setting(value: object) -> str:

@@ -53,7 +53,9 @@ class Provenance:
         trained_at: side of the images that they were trained with, pixels, where it is another than the
             network's; None where it is not.
         data: that they were trained on; None where nothing is known.
+        test_accuracy: of these very weights on the test part, 0 to 1; None where it was not measured.
         protocol: how they were trained, by the names of the configuration.
+        training: facts on a full training, by what they are called; empty of a proxy training.
         search: facts on the run, by what they are called.
     """
 
@@ -64,8 +66,10 @@ class Provenance:
     accuracy: float | None = None
     trainings: int = 1
     trained_at: int | None = None
+    test_accuracy: float | None = None
     data: DataFacts | None = None
     protocol: Mapping[str, Any] | None = None
+    training: Mapping[str, str] = field(default_factory=dict)
     search: Mapping[str, str] = field(default_factory=dict)
 
     @property

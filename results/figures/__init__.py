@@ -3,6 +3,7 @@
 from results.figures.architecture_figure import architecture_figure
 from results.figures.audit import AuditPanel, audit_figure
 from results.figures.choices_figure import choices_figure
+from results.figures.confusion_figure import confusion_figure, confusions, save_confusion_page
 from results.figures.dimensions_figure import ScaledLine, ScaledPoint, WidthLine, dimensions_figure
 from results.figures.family_figure import FamilyPoint, family_figure
 from results.figures.latency_figure import LatencyPoint, latency_figure
@@ -32,6 +33,8 @@ __all__ = [
     "audit_figure",
     "check_figure_path",
     "choices_figure",
+    "confusion_figure",
+    "confusions",
     "dimensions_figure",
     "family_figure",
     "hypervolume_figure",
@@ -40,6 +43,7 @@ __all__ = [
     "objective_figure",
     "pareto_figure",
     "policy_figure",
+    "save_confusion_page",
     "save_figure",
     "save_pareto_page",
     "scaling_figure",

@@ -1,0 +1,120 @@
+"""The configuration of a full training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, PlainSerializer, PlainValidator
+
+from nas.config_reading import read_given, validated
+from nas.config_sections import DataConfig, Section, check_data
+from search_space import Architecture, FieldError
+from search_space.yaml_io import dump_yaml
+from trainers.recipe import Recipe, read_recipe
+
+
+def read_architecture(given: object) -> Architecture | None:
+    """The contents of an architecture file, or nothing yet.
+
+    Raises:
+        FieldError: it is no architecture.
+    """
+    if given is None or isinstance(given, Architecture):
+        return given
+    if not isinstance(given, dict):
+        raise FieldError("", f"must be the contents of an architecture file, got {given!r}")
+    return Architecture.from_dict(given)
+
+
+RecipeSection = Annotated[Recipe, PlainValidator(read_recipe), PlainSerializer(asdict)]
+
+
+class CheckpointConfig(Section):
+    """Which checkpoints are left; the best by validation accuracy is kept in any case.
+
+    Attributes:
+        keep: the latest so many.
+        every: epochs between two.
+        minutes: between two within an epoch; null makes none there.
+    """
+
+    keep: Annotated[int, Field(ge=1, le=100_000)] = 2
+    every: Annotated[int, Field(ge=1, le=100_000)] = 1
+    minutes: Annotated[float, Field(gt=0)] | None = 10.0
+
+
+class WorkersConfig(Section):
+    """The processes that train the network together.
+
+    Attributes:
+        number: of them; more than one are Ray workers, each with its share of every batch.
+        cpus: processors a worker, which are torch's threads; null divides this machine's.
+        gpus: GPUs a worker, 0 or 1; null takes one where there are any.
+        max_failures: how often the workers are started again after one died.
+    """
+
+    number: Annotated[int, Field(ge=1, le=10_000)] = 1
+    cpus: Annotated[int, Field(ge=1, le=1024)] | None = None
+    gpus: Annotated[int, Field(ge=0, le=1)] | None = None
+    max_failures: Annotated[int, Field(ge=0, le=1000)] = 3
+
+
+class TrainConfig(Section):
+    """A full training of one network.
+
+    Attributes:
+        name: of the run, under ``runs/``.
+        seed: of weights, order, augmentation and dropout.
+        architecture: the network; the command line gives it, and a run's configuration keeps it.
+        data: on what; images of any size, the network sees its own.
+        recipe: how (`trainers.recipe.Recipe`): a recipe's name, or fields of which ``base`` names the recipe
+            that has the rest.
+        checkpoints: which are left.
+        workers: how many processes.
+    """
+
+    name: str
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    architecture: Annotated[
+        Architecture | None,
+        PlainValidator(read_architecture),
+        PlainSerializer(lambda a: a and a.to_dict()),
+    ] = None
+    data: DataConfig = DataConfig(name="digits")
+    recipe: RecipeSection = Recipe()
+    checkpoints: CheckpointConfig = CheckpointConfig()
+    workers: WorkersConfig = WorkersConfig()
+
+    def to_yaml(self) -> str:
+        """The configuration with every default written out; `load_train_config` reads it back."""
+        return dump_yaml(self.model_dump(mode="json"))
+
+
+def load_train_config(
+    path: Path | str, overrides: Sequence[str] | None = None, name: str | None = None
+) -> TrainConfig:
+    """Read a configuration.
+
+    Args:
+        path: a YAML file.
+        overrides: ``key=value`` with dotted keys (``recipe.epochs=60``); values are YAML.
+        name: of the run; else the file's, or the file's stem.
+
+    Raises:
+        InputError: one line with file, line and field.
+    """
+    given = read_given(path, overrides, name)
+    given.resolve_data()
+    return validated(TrainConfig, given.data, _check, given.document, given.overridden)
+
+
+def parse_train_config(data: dict[str, Any]) -> TrainConfig:
+    """A configuration from plain data; errors as in `load_train_config`."""
+    return validated(TrainConfig, data, _check)
+
+
+def _check(config: TrainConfig) -> None:
+    check_data(config.data)

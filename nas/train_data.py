@@ -1,0 +1,37 @@
+"""The images of a full training: the ones a search holds back too."""
+
+from __future__ import annotations
+
+from nas.config_sections import DataConfig
+from search_space import InputError
+from trainers import Dataset, ImageSet, load_dataset, load_test, open_cache, read_facts
+from trainers.digits import load_digits_test
+
+
+def training_data(data: DataConfig, image_size: int) -> Dataset:
+    """Training and validation images; a cache's are of the size it was prepared at.
+
+    Args:
+        data: what on.
+        image_size: of the network, at which a data set that comes along is made.
+
+    Raises:
+        InputError: the cache cannot be used.
+    """
+    if data.cache is not None:
+        return open_cache(data.cache)
+    assert data.name is not None
+    return load_dataset(data.name, image_size)
+
+
+def test_images(data: DataConfig, image_size: int) -> ImageSet | None:
+    """The images that no search and no training sees; None where the source has none.
+
+    Raises:
+        InputError: the cache cannot be used.
+    """
+    if data.cache is not None:
+        return load_test(data.cache) if read_facts(data.cache).counts["test"] else None
+    if data.name != "digits":
+        raise InputError(f"{data.name}: nobody knows its test images")
+    return load_digits_test(image_size)

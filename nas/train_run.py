@@ -1,0 +1,247 @@
+"""A full training as a run: begun, shown, stopped, gone on with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from nas.config_reading import differences
+from nas.interrupts import Interrupts, handled_interrupts
+from nas.train_config import TrainConfig, load_train_config
+from nas.train_data import test_images, training_data
+from results import Run, run_path, write_whole
+from results.tensorboard import CurveLog
+from results.training import TrainingRun, create_training, is_training
+from search_space import InputError
+from trainers import Dataset, ImageSet, Measurement
+
+Outcome = Literal["finished", "interrupted"]
+_MESSAGES = {
+    1: b"\nleaving a checkpoint; Ctrl-C again stops now\n",
+    2: b"\nstopping now; the checkpoints that are there stay\n",
+}
+
+
+class TrainListener(Protocol):
+    """Who is told how a training goes."""
+
+    def on_begin(self, run: TrainingRun, data: Dataset, done: int) -> None:
+        """It begins, or goes on after so many epochs."""
+
+    def on_step(self, done: int, total: int, learning_rate: float) -> None:
+        """So many steps of all are done."""
+
+    def on_epoch(self, measurement: Measurement) -> None:
+        """An epoch of this session was measured."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainEnd:
+    """How a session of training ended.
+
+    Attributes:
+        run: its folder.
+        outcome: ``finished`` or ``interrupted``.
+        measurements: after every epoch, also of earlier sessions.
+    """
+
+    run: TrainingRun
+    outcome: Outcome
+    measurements: tuple[Measurement, ...]
+
+    @property
+    def best(self) -> Measurement | None:
+        """The epoch with the highest validation accuracy, the first of equals."""
+        return max(self.measurements, key=lambda m: m.accuracy, default=None)
+
+
+def train_network(
+    config: TrainConfig,
+    *,
+    resume: bool = False,
+    device: str = "auto",
+    address: str | None = None,
+    listener: TrainListener | None = None,
+) -> TrainEnd:
+    """Train a network fully, in a run of its own.
+
+    Args:
+        config: with its architecture.
+        resume: go on with the run of this name, from its latest checkpoint.
+        device: ``cpu``, ``cuda``, or ``auto``: a GPU when there is one.
+        address: of a Ray cluster, for more than one worker.
+        listener: who is told.
+
+    Raises:
+        InputError: the run is there, or is not; it was made with another configuration; data or device
+            cannot be used.
+        TrainingDivergedError: the loss went away; the run says where (`TrainingRun.failure`).
+    """
+    if config.architecture is None:
+        raise InputError("architecture: is missing; nas train ARCH --config FILE")
+    network = config.recipe.network(config.architecture)
+    data = training_data(config.data, network.image_size)
+    test = test_images(config.data, network.image_size)
+    _check(config, data, device, address)
+    run = _existing(config) if resume else create_training(config.name, config.to_yaml())
+    with Run(run.path).lock(), handled_interrupts(_MESSAGES) as interrupts:
+        write_whole(run.config_path, lambda path: path.write_text(config.to_yaml(), encoding="utf-8"))
+        run.write_failure(None)
+        session = _Session(config, run, data, test, device, address, interrupts, listener)
+        return session.train()
+
+
+class _Session:
+    """One session; see `train_network`."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        run: TrainingRun,
+        data: Dataset,
+        test: ImageSet | None,
+        device: str,
+        address: str | None,
+        interrupts: Interrupts,
+        listener: TrainListener | None,
+    ) -> None:
+        self.config, self.run, self.data, self.test = config, run, data, test
+        self.device, self.address = device, address
+        self.interrupts, self.listener = interrupts, listener
+        self.log = CurveLog(run.path / "tensorboard")
+
+    def train(self) -> TrainEnd:
+        """Train to the end, or until the user stops it."""
+        from trainers.full_step import NotFiniteError
+        from trainers.proxy import TrainingDivergedError
+
+        before = len(self._measured_before())
+        if self.listener is not None:
+            self.listener.on_begin(self.run, self.data, before)
+        measured: list[Measurement] = []
+        try:
+            for measurement in self._measurements():
+                measured.append(measurement)
+                if len(measured) > before:
+                    self._note(measured)
+        except TrainingDivergedError as error:
+            where: dict[str, Any] = {"error": str(error)}
+            if isinstance(error, NotFiniteError):
+                where |= {
+                    "epoch": error.epoch,
+                    "step": error.step,
+                    "learning_rate": error.rate,
+                    "indices": error.indices,
+                }
+            self.run.write_failure(where)
+            raise
+        finished = bool(measured) and measured[-1].final
+        outcome: Outcome = "finished" if finished else "interrupted"
+        return TrainEnd(run=self.run, outcome=outcome, measurements=tuple(measured))
+
+    def _measured_before(self) -> list[dict[str, float]]:
+        """What earlier sessions measured, by the latest checkpoint; the file may be behind it."""
+        from trainers.checkpoints import checkpoints_in, read_checkpoint
+
+        for path in checkpoints_in(self.run.checkpoints):
+            with suppress(InputError):
+                return [dict(values) for values in read_checkpoint(path).facts.curve]
+        return []
+
+    def _measurements(self) -> Iterator[Measurement]:
+        from trainers.full import Saving, train_fully
+
+        config = self.config
+        assert config.architecture is not None
+        saving = Saving(
+            folder=self.run.checkpoints,
+            keep=config.checkpoints.keep,
+            every=config.checkpoints.every,
+            minutes=config.checkpoints.minutes,
+        )
+        with threads_of(config.workers.cpus):
+            yield from train_fully(
+                config.architecture,
+                config.recipe,
+                self.data,
+                config.seed,
+                device=device_of(self.device),
+                test=self.test,
+                saving=saving,
+                weights_path=self.run.model_path,
+                on_step=None if self.listener is None else self.listener.on_step,
+                stop=lambda: self.interrupts.draining,
+            )
+
+    def _note(self, measured: list[Measurement]) -> None:
+        """Tell of an epoch."""
+        rows = [{"accuracy": m.accuracy, **m.metrics} for m in measured]
+        self.run.write_measurements(rows)
+        self.log.add("train", rows[-1], int(rows[-1]["epoch"]))
+        if self.listener is not None:
+            self.listener.on_epoch(measured[-1])
+
+
+def device_of(asked: str) -> str:
+    """A device for torch.
+
+    Raises:
+        InputError: there is no such device here.
+    """
+    import torch
+
+    if asked == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if asked == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device cuda: torch finds no GPU here")
+    return asked
+
+
+@contextmanager
+def threads_of(cpus: int | None) -> Iterator[None]:
+    """Torch's threads while the body runs; None leaves them as they are."""
+    import torch
+
+    before = torch.get_num_threads()
+    if cpus is not None:
+        torch.set_num_threads(cpus)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _check(config: TrainConfig, data: Dataset, device: str, address: str | None) -> None:
+    """What can be refused before a run folder is made."""
+    from trainers.full import check_full_fit
+
+    assert config.architecture is not None
+    check_full_fit(config.architecture, config.recipe, data)
+    device_of(device)
+    if config.workers.number == 1 and address is not None:
+        raise InputError("--address is for several workers, and workers.number is 1")
+
+
+def _existing(config: TrainConfig) -> TrainingRun:
+    """The run to go on with, if it was made with the same configuration."""
+    run = TrainingRun(run_path(config.name))
+    if not run.path.exists():
+        raise InputError(f"{run.path}: there is no such training to go on with; leave out --resume")
+    if not is_training(run.path):
+        raise InputError(f"{run.path}: holds no training of nas train; choose another name with --run NAME")
+    before = load_train_config(run.config_path)
+    changed = [field for field in differences(config, before) if _matters(field)]
+    if changed:
+        raise InputError(
+            f"{run.path}: was made with another {', '.join(changed)}; choose another name with --run NAME"
+        )
+    return run
+
+
+def _matters(field: str) -> bool:
+    """Whether a training depends on a field; where the same images lie, and who does the work, may change."""
+    if field in ("name", "data.cache", "architecture.name"):
+        return False
+    return not field.startswith(("checkpoints.", "workers."))

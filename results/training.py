@@ -1,0 +1,176 @@
+"""A full training on disk: ``runs/<name>/`` with configuration, checkpoints, measurements and the network.
+
+There is no journal in it: one training is one row, and its latest checkpoint is the truth. ``metrics.jsonl``
+is written from it after every epoch.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from results.export import write_whole
+from results.run import RUNS, Run, check_new, run_path
+from search_space import InputError, read_yaml
+from search_space.errors import suggestion
+
+CHECKPOINTS, METRICS, MODEL, FAILURE = "checkpoints", "metrics.jsonl", "model.safetensors", "failure.json"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRun:
+    """A full training, to read.
+
+    Attributes:
+        path: its folder.
+    """
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.path.name
+
+    @property
+    def config_path(self) -> Path:
+        """The configuration as resolved when the training began, with the architecture."""
+        return self.path / "config.yaml"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of the checkpoints, see `trainers.checkpoints`."""
+        return self.path / CHECKPOINTS
+
+    @property
+    def model_path(self) -> Path:
+        """The trained network; it is there when the training has finished."""
+        return self.path / MODEL
+
+    def config(self) -> dict[str, Any]:
+        """The configuration as plain data.
+
+        Raises:
+            InputError: the file is missing or broken.
+        """
+        data = read_yaml(self.config_path).data
+        if not isinstance(data, dict):
+            raise InputError(f"{self.config_path}: must hold keys and values")
+        return data
+
+    def measurements(self) -> list[dict[str, float]]:
+        """What was measured after every epoch: ``accuracy`` and the metrics.
+
+        Raises:
+            InputError: the file is damaged.
+        """
+        path = self.path / METRICS
+        if not path.is_file():
+            return []
+        try:
+            return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path}: cannot be read: {error}; the next epoch writes it anew") from None
+
+    def failure(self) -> dict[str, Any] | None:
+        """Why the training gave up, with the images of the step where it did; None where it did not."""
+        path = self.path / FAILURE
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            return {"error": f"{path}: cannot be read: {error}"}
+        return found if isinstance(found, dict) else {"error": f"{path}: is damaged"}
+
+    def state(self) -> str:
+        """``running``, ``finished``, ``failed`` or ``stopped`` (it can go on)."""
+        if Run(self.path).is_running():
+            return "running"
+        if self.failure() is not None:
+            return "failed"
+        return "finished" if self.model_path.is_file() else "stopped"
+
+    def write_measurements(self, measurements: Sequence[Mapping[str, float]]) -> None:
+        """Replace what was measured; see `write_whole`."""
+        lines = "".join(f"{json.dumps(dict(values))}\n" for values in measurements)
+        write_whole(self.path / METRICS, lambda path: path.write_text(lines, encoding="utf-8"))
+
+    def write_failure(self, failure: Mapping[str, Any] | None) -> None:
+        """Say why the training gave up; None takes that back."""
+        path = self.path / FAILURE
+        if failure is None:
+            path.unlink(missing_ok=True)
+            return
+        text = json.dumps(dict(failure), indent=2) + "\n"
+        write_whole(path, lambda unfinished: unfinished.write_text(text, encoding="utf-8"))
+
+
+def is_training(path: Path) -> bool:
+    """Whether a folder holds a full training: checkpoints, and no journal of a search."""
+    journals = any((path / name).exists() for name in ("journal.db", "history.jsonl"))
+    return (path / "config.yaml").is_file() and (path / CHECKPOINTS).is_dir() and not journals
+
+
+def create_training(name: str, config_text: str) -> TrainingRun:
+    """A new folder for a training, made whole or not at all.
+
+    Raises:
+        InputError: the name is taken, or the folder cannot be written.
+    """
+    check_new(name)
+    path = run_path(name)
+    unfinished: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=path.parent))
+        unfinished.chmod(0o755)
+        (unfinished / "config.yaml").write_text(config_text, encoding="utf-8")
+        (unfinished / CHECKPOINTS).mkdir()
+        os.rename(unfinished, path)  # noqa: PTH104 -- refuses a folder that is not empty
+    except OSError as error:
+        check_new(name)  # somebody was faster
+        raise InputError(f"{path}: cannot be made: {error.strerror}") from None
+    finally:
+        if unfinished is not None:
+            shutil.rmtree(unfinished, ignore_errors=True)
+    return TrainingRun(path)
+
+
+def find_training(name_or_path: str | Path) -> TrainingRun | None:
+    """A training by its name under ``runs/`` of the current directory, or by its path; None where there is
+    none."""
+    text = str(name_or_path)
+    is_path = "/" in text or os.sep in text or text in (".", "..")
+    paths = [Path(text)] if is_path else [RUNS / text, Path(text)]
+    return next((TrainingRun(path) for path in paths if is_training(path)), None)
+
+
+def open_training(name_or_path: str | Path) -> TrainingRun:
+    """The same, which must be there.
+
+    Raises:
+        InputError: there is none, with the nearest name.
+    """
+    found = find_training(name_or_path)
+    if found is None:
+        near = suggestion(str(name_or_path), [training.name for training in list_trainings()])
+        raise InputError(f"no training {str(name_or_path)!r} under {RUNS}/{near}")
+    return found
+
+
+def list_trainings() -> list[TrainingRun]:
+    """Every full training under ``runs/`` of the current directory, by name."""
+    if not RUNS.is_dir():
+        return []
+    return [
+        TrainingRun(path)
+        for path in sorted(RUNS.iterdir())
+        if not path.name.startswith(".") and is_training(path)
+    ]

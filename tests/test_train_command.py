@@ -1,0 +1,175 @@
+"""``nas train``: a training as a run, its end told, stopped and gone on with, and what it refuses."""
+
+import json
+import signal
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+import nas as library
+from nas.train_config import load_train_config, parse_train_config
+from results.training import TrainingRun, list_trainings
+from search_space import InputError, load_space
+from tests.processes import nas_command, wait_for
+from tests.test_cli import nas as command
+
+SAME = ("accuracy", "train_loss", "validation_loss", "learning_rate")
+Nas = Callable[..., tuple[int, str, str]]
+CONFIG = """\
+data: {name: digits}
+recipe:
+  base: cifar
+  epochs: 2
+  batch: 300
+  warmup_epochs: 1
+  shift: 1
+  flip: false
+  cutout: 2
+"""
+
+
+@pytest.fixture
+def nas(capsys: pytest.CaptureFixture[str]) -> Nas:
+    """The command line in this process: exit code, standard output, standard error."""
+    return partial(command, capsys)
+
+
+@pytest.fixture
+def ready(in_tmp: Path) -> Path:
+    """A network and a configuration in the current directory."""
+    load_space("digits", {"image_size": 16}).decode([0] * 20).renamed("mine").save("mine.yaml")
+    Path("t.yaml").write_text(CONFIG)
+    return in_tmp
+
+
+def test_a_training_is_a_run_that_can_be_looked_at(ready: Path, nas: Nas) -> None:
+    code, out, err = nas("train", "mine.yaml", "--config", "t.yaml", "--run", "first", "--json")
+    assert code == 0, err
+    facts = json.loads(out)
+    assert facts["state"] == "finished"
+    assert (facts["run"], facts["architecture"], facts["epoch"], facts["epochs"]) == ("first", "mine", 2, 2)
+    assert 0.0 <= facts["test_accuracy"] <= 1.0
+    assert "epoch 2 of 2: validation accuracy" in err
+    run = TrainingRun(Path("runs/first"))
+    rows = run.measurements()
+    assert [row["epoch"] for row in rows] == [1.0, 2.0]
+    assert rows[-1]["accuracy"] == facts["accuracy"]
+    assert [training.name for training in list_trainings()] == ["first"]
+    assert any(run.path.joinpath("tensorboard").iterdir())
+    kept = load_train_config(run.config_path)
+    assert kept.architecture is not None
+    assert kept.architecture.name == "mine"
+    assert parse_train_config(kept.model_dump(mode="json")) == kept
+    code, out, _ = nas("ls")
+    assert code == 0
+    assert "training" in out
+    assert "epoch 2/2" in out
+    code, out, _ = nas("status", "first")
+    assert code == 0
+    assert "nas eval runs/first/model.safetensors" in out
+    assert json.loads(nas("status", "first", "--json")[1]) == facts
+    # what has finished is told again, and not trained
+    code, out, err = nas("train", "--resume", "--run", "first", "--json")
+    assert code == 0
+    assert json.loads(out)["seconds"] == facts["seconds"]
+
+
+def test_python_trains_too_and_a_kept_network_can_be_loaded(ready: Path) -> None:
+    config = load_train_config("t.yaml", ["recipe.epochs=1"])
+    mine = library.load_architecture("mine.yaml")
+    end = library.train_network(config.model_copy(update={"architecture": mine}))
+    assert end.outcome == "finished"
+    assert end.best == end.measurements[-1]
+    model = mine.build(10, 1)
+    library.load_weights(model, end.run.model_path)
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_a_checkpoint_and_the_printed_command_goes_on(ready: Path, nas: Nas) -> None:
+    longer = ["--set", "recipe.epochs=3", "--set", "recipe.batch=60"]
+    words = ["train", "mine.yaml", "--config", "t.yaml", *longer, "--set", "workers.cpus=1"]
+    assert nas(*words, "--run", "whole")[0] == 0
+    process = nas_command(*words, "--run", "cut")
+    wait_for(lambda: len(list(Path("runs/cut/checkpoints").glob("epoch-0001*"))) > 0, process)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(60)
+    if process.returncode == 130:  # a fast machine may have been at the end
+        assert "go on with: nas train --resume --run cut" in out
+        assert json.loads(nas("status", "cut", "--json")[1])["state"] == "stopped"
+    assert nas("train", "--resume", "--run", "cut")[0] == 0
+    one, other = (load_file(f"runs/{name}/model.safetensors") for name in ("whole", "cut"))
+    assert all(one[name].equal(other[name]) for name in one)
+    whole, cut = (TrainingRun(Path(f"runs/{name}")).measurements() for name in ("whole", "cut"))
+    for one, other in zip(whole, cut, strict=True):
+        assert {name: one[name] for name in SAME} == {name: other[name] for name in SAME}
+
+
+def test_a_loss_without_a_number_ends_with_the_images_of_its_step(ready: Path, nas: Nas) -> None:
+    high = [
+        "--set",
+        "recipe.learning_rate=1000",
+        "--set",
+        "recipe.schedule=cosine",
+        "--set",
+        "recipe.epochs=9",
+    ]
+    code, _, err = nas("train", "mine.yaml", "--config", "t.yaml", *high)
+    assert code == 1
+    assert err.strip().splitlines()[-2 if "images of that step" in err else -1].startswith("nas: the ")
+    failure = TrainingRun(Path("runs/t")).failure()
+    assert failure is not None
+    assert "learning_rate may help" in failure["error"]
+    if "indices" in failure:
+        assert len(failure["indices"]) == 300
+    assert json.loads(nas("status", "t", "--json")[1])["state"] == "failed"
+
+
+MISTAKES: list[tuple[list[str], str]] = [
+    ([], "nas train needs a network: nas train ARCH --config FILE"),
+    (["mine.yaml"], "nas train needs --config FILE"),
+    (["nosuch", "--config", "t.yaml"], "nosuch"),
+    (["mine.yaml", "--config", "nosuch.yaml"], "nosuch.yaml: no such file"),
+    (["mine.yaml", "--config", "t.yaml", "--device", "tpu"], "--device must be auto, cpu or cuda, got 'tpu'"),
+    (["mine.yaml", "--config", "t.yaml", "--set", "recipe.epoch=3"], "--set recipe.epoch is an unknown key"),
+    (["mine.yaml", "--config", "t.yaml", "--set", "recipe.batch=1e6"], "recipe.batch must be a whole number"),
+    (["mine.yaml", "--config", "t.yaml", "--set", "recipe.batch=2000"], "recipe.batch must be at most 1200"),
+    (["mine.yaml", "--config", "t.yaml", "--set", "recipe.base=cifra"], "did you mean cifar?"),
+    (["mine.yaml", "--config", "t.yaml", "--set", "data.cache=away"], "away: holds no prepared data"),
+    (["mine.yaml", "--config", "t.yaml", "--set", "data.name=mnist"], "data.name must be one of digits"),
+    (["mine.yaml", "--config", "t.yaml", "--run", "../x"], "is no name for a run"),
+    (["mine.yaml", "--config", "t.yaml", "--address", "auto"], "--address is for several workers"),
+    (["--resume"], "--resume needs --run NAME"),
+    (["--resume", "--run", "nosuch"], "no training 'nosuch' under runs/"),
+    (["mine.yaml", "--config", "t.yaml", "--resume"], "there is no such training to go on with"),
+    (["mine.yaml", "--config", "typo.yaml"], "typo.yaml:1: recipes is an unknown key; did you mean recipe"),
+    (["mine.yaml", "--config", "t.yaml", "--set", "recipe.image_size=2"], "image_size"),
+]
+
+
+@pytest.mark.parametrize(("words", "message"), MISTAKES)
+def test_mistakes_are_one_line_and_leave_nothing(
+    ready: Path, nas: Nas, words: list[str], message: str
+) -> None:
+    Path("typo.yaml").write_text("recipes: cifar\n")
+    code, out, err = nas("train", *words)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert len(err.strip().splitlines()) == 1
+    assert not Path("runs").exists()
+
+
+def test_a_training_goes_on_only_as_it_began(ready: Path, nas: Nas) -> None:
+    words = ["train", "mine.yaml", "--config", "t.yaml", "--set", "recipe.epochs=1"]
+    assert nas(*words)[0] == 0
+    code, _, err = nas(*words)
+    assert code == 2
+    assert "runs/t: exists already; --resume" in err
+    code, _, err = nas(*words, "--resume", "--set", "recipe.batch=200", "--set", "seed=3")
+    assert code == 2
+    assert "was made with another seed, recipe.batch; choose another name" in err
+    with pytest.raises(InputError, match="holds a training of nas train, no search; nas status t shows it"):
+        library.open_run("t")
+    assert nas("status", "t", "--watch")[0] == 2
