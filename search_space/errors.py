@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class InputError(ValueError):
@@ -22,6 +23,10 @@ class FieldError(ValueError):
         super().__init__(f"{path} {rule}")
         self.path = path
         self.rule = rule
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """From another process it comes as it is."""
+        return type(self), (self.path, self.rule)
 
     def under(self, prefix: str) -> FieldError:
         """The same error seen from one level up."""

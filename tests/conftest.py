@@ -50,7 +50,7 @@ def shared_out(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
     return shared + rest
 
 
-pytest.register_assert_rewrite("tests.doctoring", "tests.serving")
+pytest.register_assert_rewrite("tests.doctoring", "tests.serving", "tests.small_training")
 # a machine that others use too is no slower code
 hypothesis.settings.register_profile("shared", deadline=None)
 hypothesis.settings.load_profile("shared")

@@ -254,11 +254,18 @@ def write_checkpoint(
         with unfinished.open("rb") as file:
             os.fsync(file.fileno())
         unfinished.replace(path)
-    except SafetensorError as error:  # its word for a full disk
-        raise OSError(None, str(error), str(path)) from None
+    except (SafetensorError, OSError) as error:
+        raise _with_path(error, path) from None
     finally:
         unfinished.unlink(missing_ok=True)
     _sync_folder(path.parent)
+
+
+def _with_path(error: Exception, path: Path) -> OSError:
+    """Why a file could not be written, as the system says it; safetensors has its number in words only."""
+    said = re.search(r"\(os error (\d+)\)", str(error))
+    number = error.errno if isinstance(error, OSError) else said and int(said[1])
+    return OSError(number, os.strerror(number) if number else str(error), str(path))
 
 
 def _plain(value: Tensor) -> Tensor:

@@ -17,6 +17,11 @@ from trainers.worker_needs import WorkerNeeds
 _RAY_ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # workers hide GPUs themselves, see CandidateTrainable
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # a worker that is taken away is a lost one
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
+    "RAY_TRAIN_METRICS_ENABLED": "0",
+    "RAY_TRAIN_V2_ENABLED": "1",
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "600",  # that others may have a cluster's processors
     "RAY_USAGE_STATS_ENABLED": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Tune's own drops running trials
@@ -79,7 +84,7 @@ def create_executor(
         WorkerNeeds(cpus=cpus, gpus=gpus or 0.0, memory=memory, resources=resources or {})
     except FieldError as error:
         raise error.under("executor") from None
-    _prepare_environment(address)
+    prepare_environment(address)
     from trainers.ray_executor import RayExecutor
 
     return RayExecutor(
@@ -96,7 +101,8 @@ def create_executor(
     )
 
 
-def _prepare_environment(address: str | None) -> None:
+def prepare_environment(address: str | None) -> None:
+    """Set, before Ray is imported, what it then reads; `address` is of a cluster to join."""
     for name, value in _RAY_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     if address is not None:  # each try waits 40 s for a head that does not answer
@@ -135,7 +141,7 @@ def joined(address: str | None) -> Iterator[None]:
         yield
         return
     check_address(address)
-    _prepare_environment(address)
+    prepare_environment(address)
     from trainers.ray_connection import joined_cluster
 
     with joined_cluster(address):

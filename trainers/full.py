@@ -374,9 +374,16 @@ class _Session:
             except (RuntimeError, KeyError) as error:
                 raise InputError(f"{path}: is no checkpoint of this training: {error}") from None
             self.facts, self._before = checkpoint.facts, checkpoint.facts.seconds
-            return
-        if paths:
-            raise InputError(f"{self.saving.folder}: none of its checkpoints can be read")
+            break
+        else:
+            if paths:
+                raise InputError(f"{self.saving.folder}: none of its checkpoints can be read")
+        done = self.training.epoch * self.training.steps + self.training.step
+        if not self.ranks.agree(done, self.training.images.device):
+            raise InputError(
+                f"{self.saving.folder}: the workers see different checkpoints in it; it must be a folder "
+                "that all of them share"
+            )
 
     def _refuse_other(self, checkpoint: Checkpoint) -> None:
         facts, mine = checkpoint.facts, self.facts

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,10 +46,28 @@ class NotFiniteError(TrainingDivergedError):
         )
         self.loss, self.epoch, self.step, self.indices, self.rate = loss, epoch, step, indices, rate
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """From another process it comes as it is."""
+        return type(self), (self.loss, self.epoch, self.step, self.indices, self.rate)
+
 
 def seed_at(*place: int) -> int:
     """A seed of 63 bits for a place."""
     return int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0] >> 1)
+
+
+def check_split(recipe: Recipe, workers: int) -> None:
+    """Refuse a batch that so many processes cannot share.
+
+    Raises:
+        InputError: the batch, and what it must be divisible into.
+    """
+    parts = recipe.accumulate * workers
+    if recipe.batch % parts or recipe.batch // parts < 2:
+        raise InputError(
+            f"recipe.batch must be divisible into {workers} workers times {recipe.accumulate} "
+            f"accumulated parts of 2 images or more, got {recipe.batch}"
+        )
 
 
 class FullTraining:
@@ -101,12 +120,8 @@ class FullTraining:
 
     def _split(self, recipe: Recipe, ranks: Ranks) -> list[EpochPlan]:
         """The parts of every step that this process sees."""
+        check_split(recipe, ranks.size)
         parts = recipe.accumulate * ranks.size
-        if recipe.batch % parts or recipe.batch // parts < 2:
-            raise InputError(
-                f"recipe.batch must be divisible into {ranks.size} workers times {recipe.accumulate} "
-                f"accumulated parts of 2 images or more, got {recipe.batch}"
-            )
         images, first = recipe.batch // parts, ranks.rank * recipe.accumulate
         starts = [(first + part) * images for part in range(recipe.accumulate)]
         return [self._plan.part(start, start + images) for start in starts]

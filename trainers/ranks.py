@@ -40,6 +40,13 @@ class Ranks:
         if self.size > 1:
             torch.distributed.all_reduce(tensor)
 
+    def agree(self, number: int, device: torch.device) -> bool:
+        """Whether all processes have the same number."""
+        bounds = torch.tensor([number, -number], device=device)
+        if self.size > 1:
+            torch.distributed.all_reduce(bounds, torch.distributed.ReduceOp.MAX)
+        return bounds.tolist() == [number, -number]
+
     def share(self, model: nn.Module) -> None:
         """Take the first process's buffers: batch norm's statistics are its own in each process."""
         if self.size > 1:
