@@ -47,14 +47,19 @@ def train(
     """
     from nas.train_run import train_network
     from trainers.full_step import NotFiniteError
+    from trainers.parallel import WorkersLostError
     from trainers.proxy import TrainingDivergedError
 
     if device not in ("auto", "cpu", "cuda"):
         raise InputError(f"--device must be auto, cpu or cuda, got {device!r}")
     settings = _settings(architecture, config, run, overrides or [], resume)
     try:
-        with console.TrainProgress() as progress:
+        with console.stdout_to_stderr(), console.TrainProgress() as progress:
             end = train_network(settings, resume=resume, device=device, address=address, listener=progress)
+    except WorkersLostError as error:
+        console.err.print(f"nas: {printable(error)}", soft_wrap=True)
+        console.err.print(f"go on with: nas train --resume --run {settings.name}", soft_wrap=True)
+        raise typer.Exit(1) from None
     except TrainingDivergedError as error:
         console.err.print(f"nas: {printable(error)}", soft_wrap=True)
         if isinstance(error, NotFiniteError):

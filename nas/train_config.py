@@ -56,7 +56,7 @@ class WorkersConfig(Section):
         max_failures: how often the workers are started again after one died.
     """
 
-    number: Annotated[int, Field(ge=1, le=10_000)] = 1
+    number: Annotated[int, Field(ge=1, le=4096)] = 1
     cpus: Annotated[int, Field(ge=1, le=1024)] | None = None
     gpus: Annotated[int, Field(ge=0, le=1)] | None = None
     max_failures: Annotated[int, Field(ge=0, le=1000)] = 3

@@ -15,7 +15,7 @@ from results import Run, run_path, write_whole
 from results.tensorboard import CurveLog
 from results.training import TrainingRun, create_training, is_training
 from search_space import InputError
-from trainers import Dataset, ImageSet, Measurement
+from trainers import Dataset, ImageSet, Measurement, check_address
 
 Outcome = Literal["finished", "interrupted"]
 _MESSAGES = {
@@ -78,6 +78,7 @@ def train_network(
         InputError: the run is there, or is not; it was made with another configuration; data or device
             cannot be used.
         TrainingDivergedError: the loss went away; the run says where (`TrainingRun.failure`).
+        WorkersLostError: workers were lost too often.
     """
     if config.architecture is None:
         raise InputError("architecture: is missing; nas train ARCH --config FILE")
@@ -138,6 +139,7 @@ class _Session:
             self.run.write_failure(where)
             raise
         finished = bool(measured) and measured[-1].final
+        self._write(measured)  # also what an earlier session was killed before it wrote
         outcome: Outcome = "finished" if finished else "interrupted"
         return TrainEnd(run=self.run, outcome=outcome, measurements=tuple(measured))
 
@@ -152,8 +154,9 @@ class _Session:
 
     def _measurements(self) -> Iterator[Measurement]:
         from trainers.full import Saving, train_fully
+        from trainers.parallel import train_in_parallel
 
-        config = self.config
+        config, workers = self.config, self.config.workers
         assert config.architecture is not None
         saving = Saving(
             folder=self.run.checkpoints,
@@ -161,27 +164,38 @@ class _Session:
             every=config.checkpoints.every,
             minutes=config.checkpoints.minutes,
         )
-        with threads_of(config.workers.cpus):
-            yield from train_fully(
-                config.architecture,
-                config.recipe,
-                self.data,
-                config.seed,
-                device=device_of(self.device),
-                test=self.test,
-                saving=saving,
-                weights_path=self.run.model_path,
-                on_step=None if self.listener is None else self.listener.on_step,
-                stop=lambda: self.interrupts.draining,
+        common: dict[str, Any] = {
+            "test": self.test,
+            "saving": saving,
+            "weights_path": self.run.model_path,
+            "on_step": None if self.listener is None else self.listener.on_step,
+            "stop": lambda: self.interrupts.draining,
+        }
+        what = (config.architecture, config.recipe, self.data, config.seed)
+        if workers.number > 1:
+            yield from train_in_parallel(
+                *what,
+                workers=workers.number,
+                cpus=workers.cpus,
+                gpus=0 if self.device == "cpu" else workers.gpus,
+                max_failures=workers.max_failures,
+                address=self.address,
+                **common,
             )
+            return
+        with threads_of(workers.cpus):
+            yield from train_fully(*what, device=device_of(self.device), **common)
 
     def _note(self, measured: list[Measurement]) -> None:
         """Tell of an epoch."""
-        rows = [{"accuracy": m.accuracy, **m.metrics} for m in measured]
-        self.run.write_measurements(rows)
-        self.log.add("train", rows[-1], int(rows[-1]["epoch"]))
+        self._write(measured)
+        last = measured[-1]
+        self.log.add("train", {"accuracy": last.accuracy, **last.metrics}, int(last.metrics["epoch"]))
         if self.listener is not None:
             self.listener.on_epoch(measured[-1])
+
+    def _write(self, measured: list[Measurement]) -> None:
+        self.run.write_measurements([{"accuracy": m.accuracy, **m.metrics} for m in measured])
 
 
 def device_of(asked: str) -> str:
@@ -216,11 +230,19 @@ def threads_of(cpus: int | None) -> Iterator[None]:
 def _check(config: TrainConfig, data: Dataset, device: str, address: str | None) -> None:
     """What can be refused before a run folder is made."""
     from trainers.full import check_full_fit
+    from trainers.full_step import check_split
+    from trainers.parallel import check_workers
 
     assert config.architecture is not None
     check_full_fit(config.architecture, config.recipe, data)
     device_of(device)
-    if config.workers.number == 1 and address is not None:
+    workers = config.workers
+    check_split(config.recipe, workers.number)
+    if workers.number > 1:
+        check_workers(workers.number, workers.cpus, workers.gpus)
+        if address is not None:
+            check_address(address)
+    elif address is not None:
         raise InputError("--address is for several workers, and workers.number is 1")
 
 

@@ -141,6 +141,11 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["mine.yaml", "--config", "t.yaml", "--set", "data.name=mnist"], "data.name must be one of digits"),
     (["mine.yaml", "--config", "t.yaml", "--run", "../x"], "is no name for a run"),
     (["mine.yaml", "--config", "t.yaml", "--address", "auto"], "--address is for several workers"),
+    (["mine.yaml", "--config", "t.yaml", "--set", "workers.number=7"], "must be divisible into 7 workers"),
+    (
+        ["mine.yaml", "--config", "t.yaml", "--set", "workers.gpus=2"],
+        "workers.gpus must be less than or equal",
+    ),
     (["--resume"], "--resume needs --run NAME"),
     (["--resume", "--run", "nosuch"], "no training 'nosuch' under runs/"),
     (["mine.yaml", "--config", "t.yaml", "--resume"], "there is no such training to go on with"),
@@ -184,3 +189,35 @@ def test_a_configuration_that_was_spoilt_hides_no_other_run(ready: Path, nas: Na
     code, _, err = nas("show", "tt@best")
     assert code == 2
     assert "did you mean t?" in err
+
+
+def test_several_workers_are_asked_for_as_the_file_says(ready: Path, nas: Nas, monkeypatch) -> None:
+    from trainers import parallel
+    from trainers.full import train_fully
+
+    asked: dict[str, object] = {}
+
+    def train_in_parallel(*what, workers, cpus, gpus, max_failures, address, **common):
+        asked.update(workers=workers, cpus=cpus, gpus=gpus, max_failures=max_failures, address=address)
+        yield from train_fully(*what, **common)
+
+    monkeypatch.setattr(parallel, "train_in_parallel", train_in_parallel)
+    several = ["workers.number=2", "workers.cpus=1", "workers.max_failures=5", "recipe.epochs=1"]
+    words = [word for value in several for word in ("--set", value)]
+    code, _, err = nas(
+        "train", "mine.yaml", "--config", "t.yaml", *words, "--device", "cpu", "--address", "auto"
+    )
+    assert code == 0, err
+    assert asked == {"workers": 2, "cpus": 1, "gpus": 0, "max_failures": 5, "address": "auto"}
+
+    def lost(*what, **given):
+        raise parallel.WorkersLostError("4 workers were lost one after another")
+        yield
+
+    monkeypatch.setattr(parallel, "train_in_parallel", lost)
+    code, _, err = nas("train", "mine.yaml", "--config", "t.yaml", *words, "--run", "other")
+    assert code == 1
+    assert err.strip().splitlines()[-2:] == [
+        "nas: 4 workers were lost one after another",
+        "go on with: nas train --resume --run other",
+    ]
