@@ -290,16 +290,24 @@ def check_scaling(run: Run) -> None:
     Raises:
         InputError: it has lost its journal, has none, or holds a search or an audit.
     """
-    if not run.journal_path.is_file():
-        if (run.path / HISTORY).is_file():
-            raise InputError(
-                f"{run.path}: has lost its journal; nas doctor {run.path} --repair makes it anew"
-            )
-        raise InputError(f"{run.path}: holds no journal, so there is nothing to go on with; move it away")
+    refuse_without_journal(run)
     kind = run.kind()
     if kind != "scaling":
-        what = "an audit" if kind == "audit" else "a search"
+        what = {"audit": "an audit", "finalists": "finalists"}.get(kind, "a search")
         raise InputError(f"{run.path}: holds {what}, and no scaling; choose another name with --run NAME")
+
+
+def refuse_without_journal(run: Run) -> None:
+    """Refuse a folder in which nothing can go on.
+
+    Raises:
+        InputError: it has lost its journal, or has none.
+    """
+    if run.journal_path.is_file():
+        return
+    if (run.path / HISTORY).is_file():
+        raise InputError(f"{run.path}: has lost its journal; nas doctor {run.path} --repair makes it anew")
+    raise InputError(f"{run.path}: holds no journal, so there is nothing to go on with; move it away")
 
 
 def _check_same(run: Run, config: ScalingConfig) -> None:

@@ -1,8 +1,8 @@
 """A session in which the trainings that a journal holds are done: no controller proposes any.
 
-An audit, a scaling search and finalists are such runs. The journal is the truth here too: every training is a row before
-it begins, known by (architecture key, protocol, seed); a run that was interrupted goes on with the rows that
-wait.
+An audit, a scaling search and finalists are such runs. The journal is the truth here too: every training is a
+row before it begins, known by (architecture key, protocol, seed); a run that was interrupted goes on with the
+rows that wait.
 """
 
 from __future__ import annotations

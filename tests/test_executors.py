@@ -152,7 +152,9 @@ def test_an_abort_ends_the_run_without_results_of_what_ran(executor: Executor, i
 @pytest.mark.slow
 @pytest.mark.usefixtures("one_ray")
 def test_killed_hanging_and_broken_workers_cost_only_their_candidate_a_try(in_tmp: Path) -> None:
-    executor = create_executor("ray", scratch=in_tmp / "scratch", workers=2, time_limit=15.0)  # a new worker is slow on a busy machine
+    executor = create_executor(
+        "ray", scratch=in_tmp / "scratch", workers=2, time_limit=15.0
+    )  # a new worker is slow on a busy machine
     book = Book(10)
     acts = {2: "die", 4: "hang", 6: "break the GPU"}
     scripted = Scripted(in_tmp / "diary", seconds=0.01, acts=acts)

@@ -48,7 +48,21 @@ def save_pareto_page(runs: Sequence[RunFront], title: str, path: str | Path) -> 
     Raises:
         InputError: it cannot be written.
     """
-    body = pareto_page_figure(runs, title).to_html(
+    write_page(pareto_page_figure(runs, title), title, path)
+
+
+def write_page(figure: go.Figure, title: str, path: str | Path) -> None:
+    """Write a figure of plotly as a page that needs no network.
+
+    Args:
+        figure: what it shows.
+        title: of the page.
+        path: of the page.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    body = figure.to_html(
         full_html=False,
         include_plotlyjs=True,
         default_height="100%",
@@ -77,7 +91,7 @@ def pareto_page_figure(runs: Sequence[RunFront], title: str) -> go.Figure:
     for number, (run, values, others) in enumerate(zip(runs, points, baselines, strict=True)):
         color = BLUE if len(runs) == 1 else CYCLE[number % len(CYCLE)]
         symbol = _SYMBOLS[number % len(_SYMBOLS)] if len(scales) == 3 else "circle"
-        look = _Look(color=color, symbol=symbol, run="" if len(runs) == 1 else _text(run.name))
+        look = _Look(color=color, symbol=symbol, run="" if len(runs) == 1 else page_text(run.name))
         _add_candidates(page, run, values, look)
         _add_front(page, run, values, look)
         _add_baselines(page, run, others, look)
@@ -212,7 +226,7 @@ def _add_baselines(page: _Page, run: RunFront, values: Floats, look: _Look) -> N
             look,
             mode="markers+text",
             marker={"size": 11, "symbol": "diamond", "color": color, "line": {"width": 1, "color": "white"}},
-            text=[_text(trial.baseline or "") for trial in trials],
+            text=[page_text(trial.baseline or "") for trial in trials],
             textposition="top center",
             textfont={"color": color},
         )
@@ -224,9 +238,9 @@ def _lay_out(page: _Page, points: Sequence[Floats], baselines: Sequence[Floats],
     for place, scale in enumerate(page.scales[:2]):
         kind = "log" if is_logarithmic(points, baselines, place) else "linear"
         line = {"gridcolor": "#e6e6e6", "linecolor": "#444", "zeroline": False, "mirror": True}
-        axes.append({**line, "type": kind, "title": {"text": _text(scale.label)}})
+        axes.append({**line, "type": kind, "title": {"text": page_text(scale.label)}})
     page.figure.update_layout(
-        title={"text": _text(title, 90), "x": 0.5},
+        title={"text": page_text(title, 90), "x": 0.5},
         xaxis=axes[0],
         yaxis=axes[1],
         plot_bgcolor="white",
@@ -236,7 +250,7 @@ def _lay_out(page: _Page, points: Sequence[Floats], baselines: Sequence[Floats],
         margin={"l": 70, "r": 30, "t": 60, "b": 60},
     )
     if page.colors is not None and len(page.colors):
-        bar = {"title": {"text": _text(page.scales[2].label), "side": "right"}}
+        bar = {"title": {"text": page_text(page.scales[2].label), "side": "right"}}
         ends = [float(page.colors.min()), float(page.colors.max())]
         marker = {"color": ends, "colorscale": "Viridis", "showscale": True, "colorbar": bar}
         page.figure.add_scatter(
@@ -244,7 +258,7 @@ def _lay_out(page: _Page, points: Sequence[Floats], baselines: Sequence[Floats],
         )
 
 
-def _text(name: str, longest: int = 40) -> str:
+def page_text(name: str, longest: int = 40) -> str:
     """A name in a figure of plotly, which reads tags and TeX; it does not know what stands for quotes."""
     return escape(plain(name, longest), quote=False).replace("$", "&#36;")
 
@@ -252,7 +266,7 @@ def _text(name: str, longest: int = 40) -> str:
 def _hover(trial: Trial, values: Floats, scales: Sequence[Scale], run: str) -> str:
     """What a network is."""
     facts = {
-        scale.name: f"{_text(scale.label)}: {value:.5g}"
+        scale.name: f"{page_text(scale.label)}: {value:.5g}"
         for scale, value in zip(scales, values.tolist(), strict=True)
         if np.isfinite(value)
     }
@@ -263,5 +277,5 @@ def _hover(trial: Trial, values: Floats, scales: Sequence[Scale], run: str) -> s
         "params": f"parameters: {trial.params:,}",
     }
     stages = escape(trial.network().summary(), quote=False).split(" | ")
-    lines = [f"<b>{_text(trial.title)}</b>", run, *facts.values(), *stages]
+    lines = [f"<b>{page_text(trial.title)}</b>", run, *facts.values(), *stages]
     return "<br>".join(line for line in lines if line)
