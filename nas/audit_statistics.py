@@ -301,7 +301,7 @@ def _resamples(n: int) -> Array:
 
 
 def estimate(values: Array) -> Estimate:
-    """A number and its interval, from a statistic of the sample and then of its resamples: (1 + R,), NaN where
+    """A number and its interval, from a statistic of the sample and of its resamples: (1 + R,), NaN where
     it is not defined."""
     if np.isnan(values[0]):
         return Estimate(None, None, None)

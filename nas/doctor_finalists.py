@@ -1,4 +1,4 @@
-"""What the rows of a run of finalists must satisfy, and whether it could go on with the data that are here."""
+"""What the rows of a run of finalists must satisfy, and whether it could go on with the data here."""
 
 from __future__ import annotations
 

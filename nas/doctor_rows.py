@@ -97,8 +97,8 @@ class Content:
         facts: of the evaluator; None before the first session.
         version: of the controller's state; None where there is none.
         state: the controller's.
-        kind: ``audit``, ``scaling`` and ``finalists`` propose nothing; None where a configuration that cannot be read
-            leaves that open.
+        kind: ``audit``, ``scaling`` and ``finalists`` propose nothing; None where a configuration that cannot
+            be read leaves that open.
         findings: of the rows that cannot be read.
     """
 

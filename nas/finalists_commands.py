@@ -106,7 +106,8 @@ def _end(end: FinalistsEnd, config: FinalistsConfig, search: str, address: str |
         words += [] if address is None else ["--address", address]
         done = sum(trial.arrival is not None for trial in trials)
         console.err.print(
-            f"{config.name}: {done} of {len(trials)} trainings are done; go on with: {shlex.join(words)}",
+            f"{config.name}: {done} of {len(trials)} trainings are done; go on with: "
+            + console.printable(shlex.join(words)),
             soft_wrap=True,
         )
         raise typer.Exit(130)

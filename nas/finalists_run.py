@@ -25,8 +25,9 @@ from nas.sized_data import images_at, untouched_images_at
 from nas.trainings import Outcome
 from results import Run, Trial, open_run, run_path, write_whole
 from results.run import FINALISTS
+from results.wording import count_of
 from search_space import FieldError, InputError
-from trainers import Evaluator
+from trainers import Evaluator, read_facts
 from trainers.full import check_full_fit
 from trainers.full_evaluator import FullEvaluator, training_folder
 from trainers.prepare import PrepareProgress
@@ -65,12 +66,12 @@ def prepared(config: FinalistsConfig, search: Run | str | Path) -> FinalistsConf
     if run.path.exists():
         before = _stored(run)
         assert before.chosen is not None
-        _check_search(run, before.chosen, search)
+        _check_search(str(run.path), before.chosen, search)
         config = _with_data(config.model_copy(update={"chosen": before.chosen}))
         _check_same(run, config, before)
         return config
     if config.chosen is not None:  # of another run's configuration
-        _check_search(run, config.chosen, search)
+        _check_search("chosen", config.chosen, search)
         return _with_data(config)
     found = search if isinstance(search, Run) else open_run(search)
     return _with_data(config.model_copy(update={"chosen": choose(found, config)}))
@@ -113,13 +114,11 @@ def finalists_evaluator(
     assert config.data is not None
     chosen = config.chosen
     size = chosen.networks[0].architecture.image_size
+    if config.data.cache is not None:  # before images of another size are made of it
+        facts = read_facts(config.data.cache)
+        _check_alike(facts.name, len(facts.class_names), facts.channels, chosen)
     data = images_at(config.data, size, progress, may_prepare=may_prepare)
-    its, wanted = (data.num_classes, data.in_channels), (chosen.search.num_classes, chosen.search.in_channels)
-    if its != wanted:
-        raise InputError(
-            f"data: {data.name} has {its[0]} classes and {its[1]} image channels, the networks of "
-            f"{chosen.search.name} were searched for {wanted[0]} and {wanted[1]}"
-        )
+    _check_alike(data.name, data.num_classes, data.in_channels, chosen)
     for network in chosen.networks:
         try:
             check_full_fit(network.architecture, config.recipe, data)
@@ -134,6 +133,17 @@ def finalists_evaluator(
         test=untouched_images_at(config.data, size),
         checkpoints=None if folder is None else folder.absolute(),
     )
+
+
+def _check_alike(name: str, num_classes: int, in_channels: int, chosen: Chosen) -> None:
+    """Refuse data of other classes or channels than the search's."""
+    search = chosen.search
+    if (num_classes, in_channels) != (search.num_classes, search.in_channels):
+        raise InputError(
+            f"data: {name} has {count_of(num_classes, 'class', 'classes')} and "
+            f"{count_of(in_channels, 'image channel')}, the networks of {search.name} were searched for "
+            f"{search.num_classes} and {search.in_channels}"
+        )
 
 
 def plan_of(config: FinalistsConfig) -> Plan:
@@ -262,8 +272,13 @@ def _stored(run: Run) -> FinalistsConfig:
     return before
 
 
-def _check_search(run: Run, chosen: Chosen, search: Run | str | Path) -> None:
+def _check_search(place: str, chosen: Chosen, search: Run | str | Path) -> None:
     """Refuse another search than the one that the networks are of.
+
+    Args:
+        place: where these stand.
+        chosen: the networks.
+        search: the run that was named.
 
     Raises:
         InputError: it has another name, or is another search of that name.
@@ -276,7 +291,7 @@ def _check_search(run: Run, chosen: Chosen, search: Run | str | Path) -> None:
         same = name == chosen.search.name
     if not same:
         raise InputError(
-            f"{run.path}: holds the finalists of {chosen.search.name}, and not of {name} as it is now; "
+            f"{place}: holds the finalists of {chosen.search.name}, and not of {name} as it is now; "
             "choose another name with --run NAME"
         )
 
