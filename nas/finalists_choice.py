@@ -289,6 +289,7 @@ def _near(
 ) -> Iterator[Sequence[int]]:
     """Points drawn within the space's limits; where tables tell MACs, those that are far off are left out."""
     rng = np.random.default_rng(config.seed)
+    seen: set[tuple[int, ...]] = set()
     sizes = np.array([len(decision.choices) for decision in space.decisions])
     same_size = config.recipe.image_size in (None, space.skeleton.image_size)
     for _ in range(_DRAWS // _AT_ONCE):
@@ -297,4 +298,7 @@ def _near(
         macs = space.known_cost(points, "macs") if same_size else None
         if macs is not None:
             kept = kept & (np.abs(macs / target - 1.0) <= tolerance)
-        yield from points[kept].tolist()
+        for point in map(tuple, points[kept].tolist()):
+            if point not in seen:
+                seen.add(point)
+                yield point

@@ -103,13 +103,15 @@ def _off(share: float) -> str:
 
 
 def _ways(base: Architecture) -> Iterator[tuple[int, float]]:
-    """Steps of channels with factors that give different layers: coarse steps first, then depths near 1."""
+    """Steps of channels with factors that give different layers: coarse steps first, and few other layers."""
+    layers = sum(stage.repeats for stage in base.stages)
     depths: dict[tuple[int, ...], float] = {}
     for depth in sorted(_DEPTHS.tolist(), key=lambda d: (abs(np.log(d)), d)):
         depths.setdefault(tuple(round_repeats(stage.repeats * depth) for stage in base.stages), depth)
+    ordered = sorted(depths, key=lambda repeats: abs(sum(repeats) - layers))  # layers round up
     for divisor in _DIVISORS:
-        for depth in depths.values():
-            yield divisor, depth
+        for repeats in ordered:
+            yield divisor, depths[repeats]
 
 
 def _widened(
