@@ -28,6 +28,8 @@ if TYPE_CHECKING:
         EfficientNetB6,
         EfficientNetB7,
     )
+    from nas.finalists_config import FinalistsConfig, load_finalists_config
+    from nas.finalists_run import FinalistsEnd, run_finalists
     from nas.launch import SearchEnd, run_search
     from nas.lookup import load_architecture
     from nas.scaling import ScaledNetwork, compound_scale, efficientnet_family, scale_dimensions
@@ -55,6 +57,8 @@ _HOMES = {
     "nas.bundle": ("export_bundle",),
     "nas.config": ("SearchConfig", "load_config", "parse_config"),
     "nas.efficientnet": tuple(f"EfficientNetB{number}" for number in range(8)),
+    "nas.finalists_config": ("FinalistsConfig", "load_finalists_config"),
+    "nas.finalists_run": ("FinalistsEnd", "run_finalists"),
     "nas.launch": ("SearchEnd", "run_search"),
     "nas.lookup": ("load_architecture",),
     "nas.scaling": ("ScaledNetwork", "compound_scale", "efficientnet_family", "scale_dimensions"),
@@ -93,6 +97,8 @@ __all__ = [
     "EfficientNetB6",
     "EfficientNetB7",
     "FieldError",
+    "FinalistsConfig",
+    "FinalistsEnd",
     "InputError",
     "LatencyModel",
     "Limits",
@@ -119,12 +125,14 @@ __all__ = [
     "list_runs",
     "load_architecture",
     "load_config",
+    "load_finalists_config",
     "load_latency_model",
     "load_space",
     "load_weights",
     "open_run",
     "pareto_front",
     "parse_config",
+    "run_finalists",
     "run_search",
     "scale_dimensions",
     "transfer_weights",

@@ -78,9 +78,7 @@ def words(found: FinalFindings) -> list[str]:
         f"accuracy over MACs: {front}"
     ]
     if found.failed or found.waiting:
-        lines.append(
-            f"{count_of(found.failed, 'training')} failed and are left out, {found.waiting} are still to come"
-        )
+        lines.append(f"trainings: {found.failed} failed and left out, {found.waiting} still to come")
     if any(len(row.trials) == 1 for row in found.rows):
         lines.append("one training says nothing of the noise between seeds: raise finalists.seeds")
     lines.append(found.agreement.words)

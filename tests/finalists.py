@@ -24,10 +24,10 @@ class Fully(Scripted):
     """Gives other accuracies than `Scripted`, by network and seed; the last has the test images' besides.
 
     Attributes:
-        tested: whether there are test images.
+        test: stands for the test images; None where there are none.
     """
 
-    tested: bool = True
+    test: str | None = "there"
 
     def epochs(
         self, architecture: Architecture, seed: int, weights_path: Path | None = None
@@ -35,7 +35,7 @@ class Fully(Scripted):
         accuracy = 0.6 + int(architecture.key[6:10], 16) / 2**16 / 4 + seed % 7 / 1000
         for measurement in super().epochs(architecture, seed, weights_path):
             metrics = dict(measurement.metrics)
-            if measurement.final and self.tested:
+            if measurement.final and self.test is not None:
                 metrics |= {"test_accuracy": accuracy - 0.02}
             yield replace(measurement, accuracy=accuracy, metrics=metrics)
 
@@ -46,7 +46,9 @@ def searched(folder: Path, name: str = "s", candidates: int = 12, **sections: An
     return run_search(settings, evaluator=Scripted(folder / f"{name}.diary")).run
 
 
-def finalists_config(name: str = "f", recipe: dict[str, Any] | None = None, **settings: Any) -> FinalistsConfig:
+def finalists_config(
+    name: str = "f", recipe: dict[str, Any] | None = None, **settings: Any
+) -> FinalistsConfig:
     """A configuration of few networks, in this process."""
     return parse_finalists_config(
         {

@@ -167,14 +167,16 @@ def test_all_costs_are_at_the_size_that_is_trained(search: Run) -> None:
 
 
 def test_too_few_candidates_and_sizes_that_cannot_be(search: Run) -> None:
-    with pytest.raises(InputError, match=r"^s: has 24 finished candidates, too few for 25 finalists; -n takes"):
+    with pytest.raises(
+        InputError, match=r"^s: has 24 finished candidates, too few for 25 finalists; -n takes"
+    ):
         choose(search, finalists_config(n=25))
     with pytest.raises(InputError, match="recipe: image_size must be at least the total stride, 8, got 4"):
         choose(search, finalists_config(recipe={"image_size": 4}))
 
 
 def test_a_search_in_which_all_failed_has_no_finalists(in_tmp: Path) -> None:
-    failing = Scripted(in_tmp / "d", acts={n: "raise" for n in range(1, 30)})
+    failing = Scripted(in_tmp / "d", acts=dict.fromkeys(range(1, 30), "raise"))
     run = run_search(config("s", search={"candidates": 2, "max_failures": 2}), evaluator=failing).run
     with pytest.raises(InputError, match="s: has 0 finished candidates, too few for 3 finalists"):
         choose(run, finalists_config())
