@@ -228,6 +228,13 @@ def test_a_run_is_named_after_its_search_where_nobody_says_how(in_tmp: Path) -> 
     assert load_finalists_config("c.yaml", search="s").name == "z"
 
 
+@pytest.mark.parametrize("name", ["finalists_cifar10_cpu", "finalists_cifar10_gpu"])
+def test_the_configurations_that_come_along_can_be_read(name: str) -> None:
+    file = Path(__file__).parent.parent / "configs" / f"{name}.yaml"
+    config = load_finalists_config(file, search="s")
+    assert (config.name, config.chosen, config.finalists.seeds) == ("s-finalists", None, 3)
+
+
 def test_what_was_chosen_is_read_back_as_it_was(search: Run, in_tmp: Path) -> None:
     chosen = choose(search, finalists_config())
     assert read_chosen(chosen_data(chosen)) == chosen
