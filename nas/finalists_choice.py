@@ -177,7 +177,7 @@ def _b0(
         for trial in search.baselines()
         if is_b0_shaped(trial.network())
     ]
-    shape = matched_b0(load_space_of(settings, facts), best, own, facts.num_classes, facts.in_channels)
+    shape = matched_b0(_space_of(settings, facts), best, own, facts.num_classes, facts.in_channels)
     known = {finalist.architecture.key: place for place, finalist in enumerate(finalists)}
     if shape.architecture.key in known:
         return known[shape.architecture.key]
@@ -196,7 +196,7 @@ def _alike(architecture: Architecture, other: Architecture) -> Architecture:
     return replace(architecture, dropout=other.dropout, drop_path=other.drop_path)
 
 
-def load_space_of(settings: SearchConfig, facts: EvaluatorFacts) -> StageSpace:
+def _space_of(settings: SearchConfig, facts: EvaluatorFacts) -> StageSpace:
     """The space of a search, with its limits.
 
     Raises:
@@ -236,7 +236,7 @@ def _random(
 
     The tolerance doubles until there are enough, for a space may hold few. The draws are the same each time.
     """
-    space = load_space_of(settings, facts)
+    space = _space_of(settings, facts)
     target = cost(taken[0].architecture, facts.num_classes, facts.in_channels).macs
     keys = {network.architecture.key for network in taken}
     tolerance, found = TOLERANCE, list[Architecture]()

@@ -119,6 +119,7 @@ class FinalFindings:
         taken: the finalist with the highest reward by its final validation accuracy.
         lead: by how much its reward is above the recommended network's; None where it is that, or where that
             has no result.
+        close: the other finalists whose rewards Welch's interval does not tell from the taken one's.
         comparisons: of the recommended network and of the taken one with what stands beside them.
     """
 
@@ -128,6 +129,7 @@ class FinalFindings:
     agreement: RankAgreement
     taken: FinalRow
     lead: Margin | None
+    close: tuple[FinalRow, ...]
     comparisons: tuple[Comparison, ...]
 
     @property
@@ -173,6 +175,7 @@ class FinalFindings:
                 "recommended": recommended.name,
                 "differs": not self.taken.network.recommended,
                 "lead": None if self.lead is None else self.lead.to_json(),
+                "close": [row.network.name for row in self.close],
             },
             "comparisons": [comparison.to_json() for comparison in self.comparisons],
             "failed": self.failed,
@@ -211,6 +214,7 @@ def findings_of(chosen: Chosen, trials: Sequence[Trial]) -> FinalFindings | None
         ),
         taken=taken,
         lead=_lead(taken, recommended),
+        close=tuple(row for row in finalists if (lead := _lead(taken, row)) and not lead.certain),
         comparisons=tuple(_comparisons(rows, recommended, taken, part)),
     )
 
@@ -263,10 +267,11 @@ def _front(rows: Sequence[FinalRow], part: Part) -> set[str]:
     return {rows[place].network.name for place in places.tolist()}
 
 
-def _lead(taken: FinalRow, recommended: FinalRow) -> Margin | None:
-    if taken is recommended or taken.reward is None or recommended.reward is None:
+def _lead(taken: FinalRow, other: FinalRow) -> Margin | None:
+    """By how much the reward of the taken network is above another's; None of itself, and without results."""
+    if taken is other or taken.reward is None or other.reward is None:
         return None
-    return welch(taken.reward.values, recommended.reward.values)
+    return welch(taken.reward.values, other.reward.values)
 
 
 def _comparisons(

@@ -3,6 +3,8 @@
 Every network has its own noise here (Student's interval of its seeds, Welch's of a difference: Biometrika 34,
 1947): the networks differ in size, and few of them are compared. `nas.repeated` pools the noise, which suits
 a grid of networks that are nearly one. Accuracies are 0 to 1. What one training cannot say is None.
+
+Intervals are about other trainings on the same images: that the images are a sample too is not in them.
 """
 
 from __future__ import annotations

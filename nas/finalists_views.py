@@ -74,8 +74,8 @@ def words(found: FinalFindings) -> list[str]:
     part = "test" if found.part == "test" else "validation"
     front = ", ".join(row.network.name for row in found.front)
     lines = [
-        f"± is half of a mean's 95 % interval over seeds; * is on the corrected Pareto front, by {part} "
-        f"accuracy over MACs: {front}"
+        "± is half of a mean's 95 % interval over seeds; that the images are a sample too is not in it",
+        f"* is on the corrected Pareto front, by {part} accuracy over MACs: {front}",
     ]
     if found.failed or found.waiting:
         lines.append(f"trainings: {found.failed} failed and left out, {found.waiting} still to come")
@@ -83,6 +83,9 @@ def words(found: FinalFindings) -> list[str]:
         lines.append("one training says nothing of the noise between seeds: raise finalists.seeds")
     lines.append(found.agreement.words)
     lines.append(decision_words(found))
+    close = [row.network.name for row in found.close if not row.network.recommended]
+    if close:
+        lines.append(f"by reward {_NO_TELLING} from it: {', '.join(close)}")
     lines += [comparison_words(found, comparison) for comparison in found.comparisons]
     lines.append(SELECTION if found.part == "test" else NO_TEST)
     return lines

@@ -123,6 +123,7 @@ def test_another_network_than_the_recommended_is_taken_only_as_sure_as_it_is() -
     sure = [[0.80, 0.80], [0.840, 0.841], [0.900, 0.901], *VALIDATION[3:]]
     found = findings_of(chosen(), trials_of(chosen(), sure, TEST))
     assert (found.lead.value, found.lead.certain) == (pytest.approx(0.06), True)
+    assert found.close == ()
     text = "\n".join(words(found))
     assert (
         "take candidate 3 and not the recommended network: of 3 finalists it has the highest reward" in text
@@ -131,6 +132,8 @@ def test_another_network_than_the_recommended_is_taken_only_as_sure_as_it_is() -
     unsure = [[0.80, 0.80], [0.80, 0.90], [0.81, 0.91], *VALIDATION[3:]]
     found = findings_of(chosen(), trials_of(chosen(), unsure, TEST))
     assert not found.lead.certain
+    assert [row.network.name for row in found.close] == ["candidate 1", "candidate 2"]
+    assert "by reward not distinguishable from it: candidate 1" in words(found)
     assert "not distinguishable, so nothing speaks against the recommended one" in "\n".join(words(found))
     same = [[0.80, 0.80], [0.95, 0.95], [0.90, 0.90], *VALIDATION[3:]]
     found = findings_of(chosen(), trials_of(chosen(), same, TEST))
