@@ -181,8 +181,9 @@ def _b0(
     known = {finalist.architecture.key: place for place, finalist in enumerate(finalists)}
     if shape.architecture.key in known:
         return known[shape.architecture.key]
+    name = shape.architecture.name
     return ChosenNetwork(
-        name=shape.architecture.name,
+        name=f"baseline {name}" if shape.architecture in own else name,  # no name of another network here
         role="b0",
         architecture=shape.architecture,
         b0_shaped=True,

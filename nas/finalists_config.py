@@ -279,7 +279,7 @@ def load_finalists_config(
     Args:
         path: a YAML file.
         overrides: ``key=value`` with dotted keys (``finalists.seeds=4``); values are YAML.
-        name: of the run, instead of the file's.
+        name: of the run, instead of the file's; a run's own configuration under another name chooses anew.
         search: name of the search: where neither gives the run a name it is ``<search>-finalists``.
 
     Raises:
@@ -289,6 +289,9 @@ def load_finalists_config(
     named = name is not None or "name" in given.document.lines or given.typed("name")
     if search is not None and not named:
         given.data["name"] = f"{search}-finalists"
+    folder = Path(path).resolve().parent
+    if (folder / "journal.db").is_file() and given.data["name"] != folder.name:
+        given.data.pop("chosen", None)  # a run's configuration under another name chooses anew
     given.resolve_data()
     return validated(FinalistsConfig, given.data, _check, given.document, given.overridden)
 

@@ -197,7 +197,7 @@ def findings_of(chosen: Chosen, trials: Sequence[Trial]) -> FinalFindings | None
     done = [row for row in rows if row.validation is not None]
     part: Part = "test" if all(row.test is not None for row in done) else "validation"
     on_front = _front(done, part)
-    rows = [replace(row, on_front=row.network.name in on_front) for row in rows]
+    rows = [replace(row, on_front=row.network.architecture.key in on_front) for row in rows]
     finalists = [row for row in rows if row.network.role == "finalist"]
     taken = max(
         (row for row in finalists if row.reward is not None),
@@ -261,10 +261,10 @@ def _ranked(rows: Sequence[FinalRow]) -> list[FinalRow]:
 
 
 def _front(rows: Sequence[FinalRow], part: Part) -> set[str]:
-    """The names of networks that no other dominates."""
+    """The keys of networks that no other dominates."""
     accuracies = [mean.value for row in rows if (mean := row.accuracy(part)) is not None]
     places = pareto_front(accuracies, [float(row.macs) for row in rows])
-    return {rows[place].network.name for place in places.tolist()}
+    return {rows[place].network.architecture.key for place in places.tolist()}
 
 
 def _lead(taken: FinalRow, other: FinalRow) -> Margin | None:

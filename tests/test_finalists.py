@@ -224,6 +224,22 @@ def test_what_was_chosen_stays_though_the_search_changes_or_goes(runs: Path, in_
         prepared(finalists_config(), "other")
 
 
+def test_a_runs_configuration_under_another_name_chooses_anew(runs: Path) -> None:
+    file = runs / "f" / "config.yaml"
+    assert load_finalists_config(file).chosen is not None
+    again = load_finalists_config(file, ["finalists.n=1"], name="g")
+    assert (again.name, again.chosen) == ("g", None)
+    assert sum(n.role == "finalist" for n in prepared(again, "s").chosen.networks) == 1
+
+
+def test_where_the_search_names_no_data_the_configuration_must(runs: Path) -> None:
+    before = load_finalists_config(open_run("f").config_path).chosen
+    replayed = replace(before, search=replace(before.search, data=None))
+    settings = finalists_config("x").model_copy(update={"chosen": replayed})
+    with pytest.raises(InputError, match="data: must say what the finalists are trained on, since s replays"):
+        prepared(settings, "s")
+
+
 def test_another_search_of_that_name_is_told_apart(runs: Path, in_tmp: Path) -> None:
     shutil.rmtree("runs/s")
     searched(in_tmp, objective={"target": 2e6})

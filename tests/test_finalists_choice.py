@@ -149,6 +149,24 @@ def test_a_baseline_of_the_search_is_taken_where_it_is_near(digits_space) -> Non
     assert near.note == "the search's own baseline; MACs 0.0 % above the recommended network's"
 
 
+def test_that_baseline_is_called_one_whatever_its_name(in_tmp: Path, digits_space) -> None:
+    best = searched(in_tmp, "before").recommended()
+    shaped = matched_b0(digits_space, best.network(), [], 10, 1).architecture.renamed("random 1")
+    run = searched(in_tmp, baselines=[shaped.to_dict()])
+    assert run.recommended().key == best.key
+    chosen = choose(run, finalists_config(n=1))
+    (b0_shaped,) = [network for network in chosen.networks if network.role == "b0"]
+    assert b0_shaped.name == "baseline random 1"
+    assert b0_shaped.note.startswith("the search's own baseline; MACs ")
+    assert b0_shaped.proxy_accuracy == run.baselines()[0].accuracy
+
+
+def test_widths_can_be_rounded_more_finely(digits_space) -> None:
+    b0 = adapt_to_space(REFERENCES["efficientnet_b0"](), digits_space).architecture
+    thin = scale_architecture(b0, depth=1.0, width=0.1, image_size=32, divisor=2)
+    assert [stage.channels for stage in thin.stages] == [2, 4, 4, 8, 12, 20, 32]
+
+
 def test_shapes_are_told_by_their_stages(digits_space) -> None:
     assert is_b0_shaped(REFERENCES["efficientnet_b3"]())
     assert not is_b0_shaped(REFERENCES["mobilenet_v2"]())
