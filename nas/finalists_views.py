@@ -82,7 +82,7 @@ def words(found: FinalFindings) -> list[str]:
     if any(len(row.trials) == 1 for row in found.rows):
         lines.append("one training says nothing of the noise between seeds: raise finalists.seeds")
     lines.append(found.agreement.words)
-    lines.append(decision_words(found))
+    lines.append(f"{'so far: ' if found.waiting else ''}{decision_words(found)}")
     close = [row.network.name for row in found.close if not row.network.recommended]
     if close:
         lines.append(f"by reward {_NO_TELLING} from it: {', '.join(close)}")

@@ -145,6 +145,7 @@ def test_an_interrupted_command_says_what_goes_on(runs: Path, scripted: Fully, c
     again = "nas finalists s --config runs/x/config.yaml"
     assert err.endswith(f"x: 9 of 14 trainings are done; go on with: {again}\n")
     assert "trainings: 0 failed and left out, 5 still to come" in out
+    assert "\nso far: take candidate " in out
     assert json.loads(Path("runs/x/finalists.json").read_text())["outcome"] == "interrupted"
     monkeypatch.undo()
     monkeypatch.chdir(runs.parent)
