@@ -29,6 +29,8 @@ if TYPE_CHECKING:
         EfficientNetB7,
     )
     from nas.evaluate import CheckpointEvaluation, evaluate_checkpoint
+    from nas.finalists_config import FinalistsConfig, load_finalists_config
+    from nas.finalists_run import FinalistsEnd, run_finalists
     from nas.launch import SearchEnd, run_search
     from nas.lookup import load_architecture
     from nas.scaling import ScaledNetwork, compound_scale, efficientnet_family, scale_dimensions
@@ -59,6 +61,8 @@ _HOMES = {
     "nas.config": ("SearchConfig", "load_config", "parse_config"),
     "nas.efficientnet": tuple(f"EfficientNetB{number}" for number in range(8)),
     "nas.evaluate": ("CheckpointEvaluation", "evaluate_checkpoint"),
+    "nas.finalists_config": ("FinalistsConfig", "load_finalists_config"),
+    "nas.finalists_run": ("FinalistsEnd", "run_finalists"),
     "nas.launch": ("SearchEnd", "run_search"),
     "nas.lookup": ("load_architecture",),
     "nas.scaling": ("ScaledNetwork", "compound_scale", "efficientnet_family", "scale_dimensions"),
@@ -100,6 +104,8 @@ __all__ = [
     "EfficientNetB6",
     "EfficientNetB7",
     "FieldError",
+    "FinalistsConfig",
+    "FinalistsEnd",
     "InputError",
     "LatencyModel",
     "Limits",
@@ -129,6 +135,7 @@ __all__ = [
     "list_runs",
     "load_architecture",
     "load_config",
+    "load_finalists_config",
     "load_latency_model",
     "load_space",
     "load_train_config",
@@ -136,6 +143,7 @@ __all__ = [
     "open_run",
     "pareto_front",
     "parse_config",
+    "run_finalists",
     "run_search",
     "scale_dimensions",
     "train_network",

@@ -21,6 +21,7 @@ from nas.replay import space_of
 from nas.search import Listener
 from nas.trainings import Outcome, Trainings, open_to_train
 from results import EvaluatorFacts, Run, create_run, run_path, write_whole
+from results.run import OF_GIVEN
 from search_space import FieldError, InputError, StageSpace, load_space
 from trainers import Evaluator, ProxyProtocol
 
@@ -129,9 +130,9 @@ def _check_same(run: Run, config: SearchConfig) -> None:
     """
     if not run.journal_path.is_file():
         raise InputError(f"{run.path}: holds no journal, so there is no audit to go on with; move it away")
-    if run.kind() == "scaling":
+    if (kind := run.kind()) in OF_GIVEN:
         raise InputError(
-            f"{run.path}: holds a run of scaling, not an audit; choose another name with --run NAME"
+            f"{run.path}: holds a run of {kind}, not an audit; choose another name with --run NAME"
         )
     with run.journal() as journal:
         if journal.proposals():

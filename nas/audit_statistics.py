@@ -219,7 +219,7 @@ def kendall(pairs: Sequence[tuple[Array, Array]]) -> Estimate:
     n = len(pairs[0][0])
     counts = np.vstack([np.ones(n), _resamples(n)])  # (1 + R, n): the sample, then its resamples
     values = np.stack([tau_b(x, y, counts) for x, y in pairs], axis=1)  # (1 + R, pairs)
-    return _estimate(row_mean(values))
+    return estimate(row_mean(values))
 
 
 def tau_b(x: Array, y: Array, counts: Array) -> Array:
@@ -277,7 +277,7 @@ def bias(proxy: Array, reference: Array, has: Array, kinds: tuple[str, str], wha
         return Bias(Estimate(None, None, None), "no ranks to compare")
     drawn = np.vstack([np.arange(n), _draws(n)])  # (1 + R, n)
     ahead = rankdata(proxy[drawn], axis=1) - rankdata(reference[drawn], axis=1)
-    found = _estimate(spearman(ahead, has[drawn]))
+    found = estimate(spearman(ahead, has[drawn]))
     if np.ptp(has) == 0:
         return Bias(found, f"all networks of the sample have equally many {what}")
     if n < MANY:
@@ -300,8 +300,9 @@ def _resamples(n: int) -> Array:
     return np.bincount(drawn.ravel(), minlength=RESAMPLES * n).reshape(RESAMPLES, n).astype(np.float64)
 
 
-def _estimate(values: Array) -> Estimate:
-    """From a statistic of the sample, then of its resamples: (1 + R,), NaN where it is not defined."""
+def estimate(values: Array) -> Estimate:
+    """A number and its interval, from a statistic of the sample and of its resamples: (1 + R,), NaN where
+    it is not defined."""
     if np.isnan(values[0]):
         return Estimate(None, None, None)
     defined = values[1:][np.isfinite(values[1:])]

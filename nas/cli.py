@@ -26,6 +26,7 @@ from nas.doctor_commands import doctor_app
 from nas.eval_commands import eval_app
 from nas.export_commands import export_app
 from nas.figure_commands import figure_app
+from nas.finalists_commands import finalists_app
 from nas.latency_commands import latency_app
 from nas.objective_commands import objective_app
 from nas.options import AddressOption, JsonOption, ReuseOption, SetOption
@@ -70,6 +71,7 @@ app.add_typer(objective_app)
 app.add_typer(report_app)
 app.add_typer(scale_app)
 app.add_typer(train_app)
+app.add_typer(finalists_app)
 app.add_typer(space_app, name="space")
 app.add_typer(data_app, name="data")
 app.add_typer(proxy_app, name="proxy")
@@ -114,16 +116,14 @@ def search(
     is trained again.
     """
     from nas.config import load_config
-    from nas.launch import run_search
+    from nas.launch import refuse_given, run_search
     from trainers import load_table_evaluator
 
     if config is None:
         if not (run and resume):
             raise InputError("nas search needs a configuration, or --resume --run NAME")
         existing = open_run(run)
-        if existing.kind() == "scaling":  # its configuration is no search's
-            text = "holds a run of scaling, no search; the same nas scale command goes on with it"
-            raise InputError(f"{existing.path}: {text}")
+        refuse_given(existing)  # its configuration is no search's
         config = existing.config_path
     settings = load_config(config, overrides, name=run)
     if not resume:

@@ -13,6 +13,7 @@ from nas.console import out, print_json, print_table, reward_text
 from nas.options import ChannelsOption, ClassesOption, JsonOption
 from results import Run, check_figure_path, open_run, save_figure
 from results.figures import architecture_figure
+from results.run import OF_GIVEN
 from results.wording import count, percent
 from search_space import InputError, cost, memory
 
@@ -114,7 +115,7 @@ def _rediscovery(
 def _pair(found: Sequence[Found]) -> tuple[int, int] | None:
     """Places of the first candidate of a search, and of the first network not of that run or its baseline."""
     for own, each in enumerate(found):
-        if each.run is None or each.trial is None or not each.trial.proposed or each.kind == "scaling":
+        if each.run is None or each.trial is None or not each.trial.proposed or each.kind in OF_GIVEN:
             continue
         folder = each.run.path.resolve()
         for place, other in enumerate(found):
@@ -158,7 +159,7 @@ def _print_side_by_side(typed: Sequence[str], found: Sequence[Found], classes: i
     if any(each.checkpoint is not None for each in found):
         notes += ["the accuracy of a checkpoint is its training's, on the validation part"]
     if any(len(each.accuracies) > 1 for each in found):
-        notes += ["of scaling it is the mean of several seeds"]
+        notes += ["of given networks it is the mean of several seeds"]
     if len(runs) > 1:
         notes[3] = "accuracy and reward are each its own run's, and need not compare"
     out.print("; ".join(notes), soft_wrap=True)

@@ -16,14 +16,17 @@ from typing import Any, Literal
 from nas.config import SearchConfig, load_config
 from nas.controller_state import loaded
 from nas.doctor_files import Leftovers, files_findings, look_for_leftovers
+from nas.doctor_finalists import final_evaluator
 from nas.doctor_rows import Config, Content, Finding, Findings, check_order, check_trials, content_of
 from nas.doctor_scaling import check_scaled_evaluator, scaled_evaluator
+from nas.finalists_config import load_finalists_config
 from nas.launch import create_evaluator, environment
 from nas.replay import Progress, Replay, difference, replay
 from nas.scaling_config import ScalingConfig, load_scaling_config
 from results import RUNS, Run, open_run
 from results.history import FILE as HISTORY
 from results.rebuild import Past, Rows, Snapshot, differences, rows_of, snapshot
+from results.run import OF_GIVEN
 from results.schema import SCHEMA_VERSION
 from search_space import FieldError, InputError, load_space
 
@@ -182,6 +185,8 @@ def _check_config(found: Examination) -> None:
     try:
         if found.run.is_scaling():
             found.config, what = load_scaling_config(path, name=name), "baseline"
+        elif found.run.is_finalists():
+            found.config, what = load_finalists_config(path, name=name), "networks"
         else:
             found.config = load_config(path, name=name)
             load_space(found.config.space)
@@ -310,7 +315,7 @@ def _check_controller(found: Examination, replays: Replays | None) -> None:
     saved, damage = _saved(content)
     if content.state is None and not content.proposals:
         found.controller = "none"
-        if content.kind in ("audit", "scaling"):
+        if content.kind in ("audit", *OF_GIVEN):
             found.findings += findings.result("none: nothing is proposed in such a run")
             return
         found.findings += findings.result("no state yet: nothing was proposed")
@@ -392,8 +397,12 @@ def _check_evaluator(config: Config, content: Content) -> list[Finding]:
     findings = Findings("evaluator")
     what = "search" if content.kind == "search" else "run"
     try:
-        if isinstance(config, ScalingConfig):
-            evaluator = scaled_evaluator(config, content)
+        if not isinstance(config, SearchConfig):
+            evaluator = (
+                scaled_evaluator(config, content)
+                if isinstance(config, ScalingConfig)
+                else final_evaluator(config)
+            )
             fingerprint = evaluator.fingerprint
             if fingerprint == content.facts.fingerprint:
                 check_scaled_evaluator(content, evaluator, findings)

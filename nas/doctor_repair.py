@@ -18,6 +18,7 @@ from nas.doctor import REUSE, Examination, Replays
 from nas.doctor_files import look_for_leftovers
 from nas.doctor_rows import Content, check_trials, content_of
 from nas.doctor_scaling import members_of
+from nas.finalists_config import FinalistsConfig
 from nas.replay import space_of
 from nas.scaling_config import ScalingConfig
 from results import Journal
@@ -197,8 +198,8 @@ def _rewound(db: sqlite3.Connection, version: int) -> bool:
 
 def _replayed(found: Examination, content: Content, replays: Replays) -> tuple[bytes | None, str]:
     """The state that a replay gives, or why it gives none."""
-    if isinstance(found.config, ScalingConfig):
-        return None, "a run of scaling has no controller"
+    if isinstance(found.config, ScalingConfig | FinalistsConfig):
+        return None, f"a run of {content.kind} has no controller"
     if found.config is None or content.facts is None:
         return None, "config.yaml cannot be read" if found.config is None else "its evaluator is not known"
     try:

@@ -10,16 +10,18 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from nas.config import SearchConfig
+from nas.doctor_finalists import check_final_trials
 from nas.doctor_scaling import Members, check_scaled_trials
+from nas.finalists_config import FinalistsConfig
 from nas.latency_config import predicted
 from nas.replay import space_of
 from nas.scaling_config import ScalingConfig
 from results import EvaluatorFacts, ProposalRow, Trial
 from results.rebuild import Rows, proposal_in, trial_in
-from results.run import Kind
+from results.run import OF_GIVEN, Kind
 from search_space import FieldError, SearchSpace, cost
 
-Config = SearchConfig | ScalingConfig
+Config = SearchConfig | ScalingConfig | FinalistsConfig
 SHOWN = 3  # findings of one kind; the rest is counted
 Severity = Literal["ok", "warning", "error"]
 
@@ -95,8 +97,8 @@ class Content:
         facts: of the evaluator; None before the first session.
         version: of the controller's state; None where there is none.
         state: the controller's.
-        kind: ``audit`` and ``scaling`` propose nothing; None where a configuration that cannot be read
-            leaves that open.
+        kind: ``audit``, ``scaling`` and ``finalists`` propose nothing; None where a configuration that cannot
+            be read leaves that open.
         findings: of the rows that cannot be read.
     """
 
@@ -148,6 +150,8 @@ def content_of(rows: Rows, config: Config | None) -> Content:
 def _kind(config: Config | None, proposes: bool, trials: Sequence[Trial]) -> Kind | None:
     if isinstance(config, ScalingConfig):
         return "scaling"
+    if isinstance(config, FinalistsConfig):
+        return "finalists"
     given = not proposes and any(trial.baseline is None for trial in trials)
     if config is None:
         return None if given else "search"
@@ -192,10 +196,13 @@ def check_trials(
     if isinstance(config, ScalingConfig):
         with findings.reading("trials"):
             check_scaled_trials(content, config, members, findings)
+    if isinstance(config, FinalistsConfig):
+        with findings.reading("trials"):
+            check_final_trials(content, config, findings)
     if space is not None:
         _check_proposals(content, space, findings)
     its = f"{len(content.trials)} trials, {content.results} results"
-    if content.kind == "scaling":
+    if content.kind in OF_GIVEN:
         return findings.result(
             f"{its}: keys, costs, choices, seeds and protocols are what they are made from"
         )
@@ -318,7 +325,7 @@ def check_order(content: Content, running: bool) -> list[Finding]:
         _check_recommendations(content, findings)
         _check_sessions(content, running, findings)
     sessions = len(content.rows.get("sessions", []))
-    told = "" if content.kind == "scaling" else f" and {content.version or 0} asks and tells"
+    told = "" if content.kind in OF_GIVEN else f" and {content.version or 0} asks and tells"
     return findings.result(f"{content.results} results{told} without a gap, {sessions} sessions")
 
 
@@ -350,8 +357,10 @@ def _check_versions(content: Content, findings: Findings) -> None:
     if missing:
         findings.error("steps", f"proposals: of {last} asks and tells there is none at step {missing}")
     proposed = {row.trial for row in content.proposals}
-    if proposed and content.kind == "scaling":
-        findings.error("proposals", f"{len(content.proposals)} proposals, and a run of scaling has none")
+    if proposed and content.kind in OF_GIVEN:
+        findings.error(
+            "proposals", f"{len(content.proposals)} proposals, and a run of {content.kind} has none"
+        )
     for trial in content.trials if content.kind == "search" else []:
         if trial.baseline is None and trial.id not in proposed:
             findings.error("proposals", f"trial {trial.id}: is a candidate, and no proposal asks for it")
@@ -373,7 +382,7 @@ def _check_recommendations(content: Content, findings: Findings) -> None:
 
 def _check_sessions(content: Content, running: bool, findings: Findings) -> None:
     sessions = content.rows.get("sessions", [])
-    given = content.kind in ("audit", "scaling")
+    given = content.kind in ("audit", *OF_GIVEN)
     who = "command" if given else "search"
     goes_on = "the same command goes on" if given else "nas search --resume goes on"
     for row in sessions:

@@ -228,6 +228,10 @@ def why_no_weights(found: Found) -> str:
     if trial.baseline is not None:
         why = "it did not finish, or search.keep_weights was 0"
     if found.kind != "search":
-        why = f"{'an audit' if found.kind == 'audit' else 'a run of scaling'} keeps none"
+        kinds = {
+            "audit": "an audit keeps none",
+            "finalists": "finalists.keep_weights was false, or it failed",
+        }
+        why = kinds.get(found.kind, "a run of scaling keeps none")
     title = trial.title if found.kind == "search" else f"trial {trial.id}"
     return f"{title} has no weights: {why}"

@@ -397,12 +397,11 @@ def _existing(config: SearchConfig) -> Run:
         raise InputError(f"{run.path}: holds no journal, so there is nothing to resume; move it away")
     if not run.journal_path.is_file():
         raise InputError(f"{run.path}: there is no run to resume; without --resume one begins")
-    kind = run.kind()
-    if kind == "scaling" or (kind == "audit" and run.config().get("audit")):
-        what, again = (
-            ("a run of scaling", "nas scale") if kind == "scaling" else ("an audit", "nas proxy audit")
+    refuse_given(run)
+    if run.kind() == "audit" and run.config().get("audit"):
+        raise InputError(
+            f"{run.path}: holds an audit, no search; the same nas proxy audit command goes on with it"
         )
-        raise InputError(f"{run.path}: holds {what}, no search; the same {again} command goes on with it")
     stored = load_config(run.config_path)
     changed = [field for field in differences(config, stored) if not resumable(field)]
     if config.latency and config.latency.reference_ms is None and "latency.reference_ms" in changed:
@@ -416,6 +415,19 @@ def _existing(config: SearchConfig) -> Run:
             "or begin another with --run NAME"
         )
     return run
+
+
+def refuse_given(run: Run) -> None:
+    """Refuse a run in which given networks are trained, and whose configuration is no search's.
+
+    Raises:
+        InputError: it is of scaling, or of finalists; what goes on with it is said.
+    """
+    words = {"scaling": ("a run of scaling", "nas scale"), "finalists": ("finalists", "nas finalists")}
+    kind = run.kind()
+    if kind in words:
+        what, again = words[kind]
+        raise InputError(f"{run.path}: holds {what}, no search; the same {again} command goes on with it")
 
 
 def environment() -> dict[str, Any]:

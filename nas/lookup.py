@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import search_space
 from results import RUNS, Run, Trial, by_network, chosen_of, open_run, words_of
-from results.run import Kind
+from results.run import OF_GIVEN, Kind
 from results.training import find_training
 from results.wording import count_of
 from search_space import Architecture, InputError
@@ -32,7 +32,7 @@ class Found:
         num_classes, in_channels: of the networks that were trained there; ImageNet's otherwise.
         sized: whether the run, or the file of weights, says these two.
         kind: of the run; only a search has rewards.
-        accuracies: of a run of scaling, those of the network's trainings that succeeded.
+        accuracies: of a run of scaling or of finalists, those of the network's trainings that succeeded.
         file: the file of weights that the network was found in, if it was.
         checkpoint: what that file says of a full training, if it is of one.
         training: name of that training, where the file lies in its folder.
@@ -63,7 +63,7 @@ class Found:
 
     @property
     def accuracy(self) -> float | None:
-        """As its run or training measured it, 0 to 1; of a run of scaling the mean of its seeds.
+        """As its run or training measured it, 0 to 1; of given networks the mean of their seeds.
 
         A checkpoint within an epoch has none: the accuracy that it knows is of the weights before.
         """
@@ -125,9 +125,11 @@ class Found:
 
     def _unranked_origin(self, run: Run, trial: Trial) -> str:
         """The same of a training of an audit or of scaling."""
-        what = f"trial {trial.id} of the {'audit' if self.kind == 'audit' else 'scaling run'} {run.name}"
-        if self.kind == "scaling":
-            best = " (the best point by mean accuracy)" if self.recommended else ""
+        kinds = {"audit": "audit", "finalists": "finalists"}
+        what = f"trial {trial.id} of the {kinds.get(self.kind, 'scaling run')} {run.name}"
+        if self.kind in OF_GIVEN:
+            words = "the one to take" if self.kind == "finalists" else "the best point by mean accuracy"
+            best = f" ({words})" if self.recommended else ""
             what += f", {words_of(trial.choices)}{best}"
         if trial.accuracy is None:
             return f"{what} ({trial.status})"
@@ -192,18 +194,30 @@ def find_architecture(text: str | Path) -> Found:
     if facts is not None:
         found = replace(found, num_classes=facts.num_classes, in_channels=facts.in_channels, sized=True)
     kind = run.kind()
-    if kind != "scaling":
+    if kind not in OF_GIVEN:
         return replace(found, kind=kind)
     networks = by_network(run.trials())
     its = next(network for network in networks if trial.id in {other.id for other in network.trials})
-    best = its is chosen_of(networks)
+    best = _is_taken(run, trial) if kind == "finalists" else its is chosen_of(networks)
     return replace(found, kind=kind, recommended=best, accuracies=its.accuracies)
+
+
+def _is_taken(run: Run, trial: Trial) -> bool:
+    """Whether a training is of the finalist to take."""
+    try:
+        return run.recommended().key == trial.key
+    except InputError:  # nobody knows yet
+        return False
 
 
 def _example(name: str) -> str:
     """A network of a run, for somebody who named the run alone."""
     run = open_run(name)
-    ranks = not run.unranked() or chosen_of(by_network(run.trials())) is not None
+    try:
+        run.recommended()
+        ranks = True
+    except InputError:
+        ranks = not run.unranked()
     return f"its best network is {name}@best" if ranks else f"a network of it is {name}@1"
 
 

@@ -16,6 +16,7 @@ from results.exporting.provenance import DataFacts, Provenance
 from search_space import FieldError, InputError
 from trainers import ProxyProtocol, load_dataset, read_facts
 from trainers.decoding import RESIZED
+from trainers.recipe import read_recipe
 from trainers.timed import timed_fingerprint
 
 _LICENCES = {
@@ -54,6 +55,9 @@ def provenance_of(found: Found) -> Provenance:
     size = found.architecture.image_size
     trained_at = size if protocol is None else protocol.image_size or size
     data = None if protocol is None else data_facts(trial, config, protocol, trained_at)
+    if found.kind == "finalists":
+        data = _named_facts(config, size)
+        data = data and replace(data, confirmed=_same_recipe(trial, config, data))
     shape = (found.num_classes, found.in_channels)
     if data is not None and data.mean is not None and (len(data.class_names), len(data.mean)) != shape:
         data = DataFacts(
@@ -94,16 +98,32 @@ def data_facts(
     Returns:
         None where the configuration names no data.
     """
+    facts = _named_facts(config, image_size)
+    return facts and replace(facts, confirmed=_same(trial, config, protocol, facts))
+
+
+def _named_facts(config: dict[str, Any], image_size: int) -> DataFacts | None:
+    """The data that a configuration names, as they are now; None where it names none."""
     section = config.get("data")
     if not isinstance(section, dict) or not (section.get("name") or section.get("cache")):
         return None
     name = str(section.get("name") or Path(str(section["cache"])).name)
     try:
         cache = section.get("cache")
-        facts = facts_of_cache(Path(str(cache)), image_size) if cache else facts_of_name(name, image_size)
+        return facts_of_cache(Path(str(cache)), image_size) if cache else facts_of_name(name, image_size)
     except InputError as error:
         return DataFacts(name=name, why_unknown=f"the data are not there now: {error}")
-    return replace(facts, confirmed=_same(trial, config, protocol, facts))
+
+
+def _same_recipe(trial: Trial, config: dict[str, Any], facts: DataFacts) -> bool:
+    """Whether a full training was made on these data, by its hash of recipe and data."""
+    if facts.fingerprint is None:
+        return False
+    try:
+        recipe = read_recipe(config.get("recipe"))
+    except FieldError:  # of another version of this library
+        return False
+    return trial.protocol.partition(" ")[0] == recipe.hash(facts.fingerprint)
 
 
 def facts_of_name(name: str, image_size: int) -> DataFacts:

@@ -16,6 +16,7 @@ from nas.options import JsonOption, RunArgument, WhereOption
 from nas.ranking_views import print_ranking
 from nas.status_views import trial_json
 from results import Trial, open_run, ranked, selected, trial_table, write_whole
+from results.run import OF_GIVEN
 from results.wording import count, percent
 from search_space import InputError
 from search_space.errors import suggestion
@@ -111,9 +112,9 @@ def _hint(where: str | None) -> str:
 
 
 def _is_scaled(run: str) -> bool:
-    """Whether it is a run of scaling; a run whose configuration is lost is shown all the same."""
+    """Whether it is a run of given networks; a run whose configuration is lost is shown all the same."""
     try:
-        return open_run(run).kind() == "scaling"
+        return open_run(run).kind() in OF_GIVEN
     except InputError:
         return False
 

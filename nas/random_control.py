@@ -9,6 +9,7 @@ from typing import Any
 from nas.config import SearchConfig, load_config
 from nas.standing import Records, Result, first, read_records, results_in_order
 from results import Run
+from results.run import OF_GIVEN
 from search_space import InputError
 
 
@@ -65,8 +66,8 @@ def random_controls(
             what = "the run itself" if folder == folders[0] else "given twice"
             raise _refused(other, run, f"it is {what}")
         folders.append(folder)
-        if other.kind() == "scaling":
-            raise _refused(other, run, "it is a run of scaling, no search")
+        if (kind := other.kind()) in OF_GIVEN:
+            raise _refused(other, run, f"it is a run of {kind}, no search")
         theirs, its = load_config(other.config_path), read_records(other)
         why = _unlike(config, records, theirs, its)
         if why:

@@ -30,6 +30,7 @@ from nas.standing import (
     standing_of,
 )
 from results import Run, Trial
+from results.run import OF_GIVEN
 from search_space import Architecture, InputError, StageSpace, load_space
 from trainers import load_table_evaluator
 
@@ -204,7 +205,7 @@ def rediscovery(
         InputError: the run is one of scaling, a replayed table cannot be read, the network is a baseline, or
             a run is no random search that compares.
     """
-    if run.kind() == "scaling":
+    if run.kind() in OF_GIVEN:
         raise InputError(run.unranked())
     config = load_config(run.config_path)
     space = load_space(config.space)

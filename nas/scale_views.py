@@ -129,7 +129,7 @@ def chosen_words(found: GridFindings) -> str:
     if margin is None:
         return f"{text}; it is the only point"
     runner_up = found.points[1]
-    text += f"; {_margin(margin)} {runner_up.text}"
+    text += f"; {margin_words(margin)} {runner_up.text}"
     if margin.low is None:
         return f"{text}; one training each says nothing of the noise between seeds: raise scaling.seeds"
     if margin.certain:
@@ -146,7 +146,7 @@ def advice_words(found: GridFindings) -> list[str]:
     if gain is not None:
         seeds = count_of(len(found.alone), "seed")
         mean = sum(found.alone) / len(found.alone)
-        text = f"it is {_margin(gain)} the baseline, which has {100 * mean:.2f} % with {seeds}"
+        text = f"it is {margin_words(gain)} the baseline, which has {100 * mean:.2f} % with {seeds}"
         if gain.high is not None and gain.high < 0:
             text += ": under this protocol more MACs make it worse, which short training may do"
         elif not gain.certain:
@@ -189,8 +189,8 @@ def print_dimensions(found: DimensionFindings) -> None:
     for gain in found.gains():
         ours, theirs = gain.macs
         out.print(
-            f"at about {gain.target:g} times the MACs compound ({ours:.2f}) is {_margin(gain.margin)} the "
-            f"best single dimension, {gain.single} ({theirs:.2f})"
+            f"at about {gain.target:g} times the MACs compound ({ours:.2f}) is {margin_words(gain.margin)} "
+            f"the best single dimension, {gain.single} ({theirs:.2f})"
             + ("" if gain.margin.certain or gain.margin.low is None else ": not told apart"),
             soft_wrap=True,
         )
@@ -263,7 +263,7 @@ def _mean(mean: float, error: float | None) -> str:
     return f"{100 * mean:.2f} %" if error is None else f"{100 * mean:.2f} ± {100 * error:.2f} %"
 
 
-def _margin(margin: Margin) -> str:
+def margin_words(margin: Margin) -> str:
     """``0.42 points [-0.70, +1.53] above``: a difference of accuracies with its interval."""
     text = f"{100 * abs(margin.value):.2f} points"
     if margin.low is not None and margin.high is not None:

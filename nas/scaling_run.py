@@ -1,4 +1,4 @@
-"""A run in which given networks are each trained with several seeds: a scaling search, or an experiment.
+"""A run in which given networks are each trained with several seeds: of scaling, or of finalists.
 
 Same executor, journal, failures and listeners as a search; what it trains is known before it begins, but for
 further seeds where the noise between seeds demands them.
@@ -9,9 +9,11 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 from nas.config_reading import differences
+from nas.config_sections import ExecutorConfig, RetryConfig
 from nas.launch import check_executor, executor_of
 from nas.reuse import measurements_of
 from nas.scaling_config import ScalingConfig, load_scaling_config
@@ -23,6 +25,29 @@ from results import HISTORY, EvaluatorFacts, NewTrial, Run, Trial, create_run, r
 from search_space import Architecture, InputError, cost
 from trainers import Evaluator, joined
 from trainers.prepare import PrepareProgress
+
+
+class GivenConfig(Protocol):
+    """What is asked of the configuration of such a run."""
+
+    @property
+    def name(self) -> str:
+        """Of the run, under ``runs/``."""
+
+    @property
+    def seed(self) -> int:
+        """Of every network's first training."""
+
+    @property
+    def search(self) -> RetryConfig:
+        """What is done about trainings that fail."""
+
+    @property
+    def executor(self) -> ExecutorConfig:
+        """Where."""
+
+    def to_yaml(self) -> str:
+        """All of it, to be kept in the run's folder."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +157,39 @@ def run_scaling(
         InputError: the run was made with another configuration or is no such run, or is in use; the executor
             cannot be used.
     """
-    run = check_run(config, address)
+    return train_plan(
+        config,
+        check_run(config, address),
+        plan,
+        evaluator,
+        reuse=reuse,
+        listeners=listeners,
+        address=address,
+    )
+
+
+def train_plan(
+    config: GivenConfig,
+    run: Run,
+    plan: Plan,
+    evaluator: Evaluator,
+    *,
+    reuse: Sequence[Run] = (),
+    listeners: Sequence[Listener] = (),
+    address: str | None = None,
+    weights: Callable[[Trial], Path | None] = lambda trial: None,
+) -> ScalingEnd:
+    """Train what a run still lacks of a plan; it is begun where there is none.
+
+    Args:
+        config: of the run; that it may go on with this one was checked.
+        run: its folder.
+        plan, evaluator, reuse, listeners, address: see `run_scaling`.
+        weights: where the trained weights of a training are kept; None keeps none.
+
+    Raises:
+        InputError: the run is in use, or was measured otherwise; the executor cannot be used.
+    """
     exists = run.path.exists()
     executor = executor_of(config.executor, run.path, address)
     facts = EvaluatorFacts(evaluator.fingerprint, evaluator.num_classes, evaluator.in_channels)
@@ -152,6 +209,7 @@ def run_scaling(
                 listeners=listeners,
                 reuse=known,
                 more=rows.more,
+                weights=weights,
             )
             outcome = trainings.outcome()
             if outcome == "interrupted":
@@ -232,16 +290,24 @@ def check_scaling(run: Run) -> None:
     Raises:
         InputError: it has lost its journal, has none, or holds a search or an audit.
     """
-    if not run.journal_path.is_file():
-        if (run.path / HISTORY).is_file():
-            raise InputError(
-                f"{run.path}: has lost its journal; nas doctor {run.path} --repair makes it anew"
-            )
-        raise InputError(f"{run.path}: holds no journal, so there is nothing to go on with; move it away")
+    refuse_without_journal(run)
     kind = run.kind()
     if kind != "scaling":
-        what = "an audit" if kind == "audit" else "a search"
+        what = {"audit": "an audit", "finalists": "finalists"}.get(kind, "a search")
         raise InputError(f"{run.path}: holds {what}, and no scaling; choose another name with --run NAME")
+
+
+def refuse_without_journal(run: Run) -> None:
+    """Refuse a folder in which nothing can go on.
+
+    Raises:
+        InputError: it has lost its journal, or has none.
+    """
+    if run.journal_path.is_file():
+        return
+    if (run.path / HISTORY).is_file():
+        raise InputError(f"{run.path}: has lost its journal; nas doctor {run.path} --repair makes it anew")
+    raise InputError(f"{run.path}: holds no journal, so there is nothing to go on with; move it away")
 
 
 def _check_same(run: Run, config: ScalingConfig) -> None:

@@ -12,7 +12,17 @@ from pathlib import Path
 
 from nas.config_sections import DataConfig
 from search_space import Architecture, InputError
-from trainers import CacheFacts, Dataset, ProxyProtocol, load_dataset, open_cache, read_facts
+from trainers import (
+    CacheFacts,
+    Dataset,
+    ImageSet,
+    ProxyProtocol,
+    load_dataset,
+    load_test,
+    open_cache,
+    read_facts,
+)
+from trainers.digits import load_digits_test
 from trainers.prepare import PrepareOptions, PrepareProgress, prepare
 from trainers.proxy import ProxyEvaluator, check_fit
 from trainers.sized import SizedEvaluator
@@ -47,7 +57,7 @@ def sized_evaluator(
         )
     parts = []
     for size in sorted({network.image_size for network in networks}):
-        images = _images(data, size, progress, may_prepare)
+        images = images_at(data, size, progress, may_prepare=may_prepare)
         for network in networks:
             if network.image_size == size:
                 check_fit(network, protocol, images)
@@ -57,7 +67,10 @@ def sized_evaluator(
     return SizedEvaluator.of_parts(parts)
 
 
-def _images(data: DataConfig, size: int, progress: PrepareProgress | None, may_prepare: bool) -> Dataset:
+def images_at(
+    data: DataConfig, size: int, progress: PrepareProgress | None = None, *, may_prepare: bool = True
+) -> Dataset:
+    """The images of a configuration at a size; see `sized_evaluator`."""
     if data.cache is None:
         assert data.name is not None
         return load_dataset(data.name, size)
@@ -74,6 +87,18 @@ def _images(data: DataConfig, size: int, progress: PrepareProgress | None, may_p
     if facts.image_size != size:
         raise InputError(f"{place}: holds {facts.image_size}-pixel images; move it away to have it made anew")
     return open_cache(place)
+
+
+def untouched_images_at(data: DataConfig, size: int) -> ImageSet | None:
+    """The images that no training sees, at a size; None where there are none.
+
+    Raises:
+        InputError: the data cannot be used, or are not there at that size.
+    """
+    if data.cache is None:
+        return load_digits_test(size) if data.name == "digits" else None
+    place = sized_cache(Path(data.cache), read_facts(data.cache), size)
+    return load_test(place) if read_facts(place).counts["test"] else None
 
 
 def sized_cache(cache: Path, facts: CacheFacts, size: int) -> Path:

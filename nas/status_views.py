@@ -7,6 +7,7 @@ from typing import Any
 from nas import console
 from nas.console import duration, hourly, out, print_table, printable, reward_text
 from results import Drift, Run, Status, Trial, chosen_of, status_of
+from results.run import OF_GIVEN
 from results.wording import amount, count, percent
 
 RUN_COLUMNS = ("run", "kind", "state", "candidates", "best accuracy", "best reward", "its MACs")
@@ -62,8 +63,8 @@ def status_document(name: str, status: Status) -> dict[str, Any]:
 
 
 def _networks_json(status: Status) -> list[dict[str, Any]] | None:
-    """The networks of a run of scaling, and which of them is chosen; None of another run."""
-    if status.kind != "scaling":
+    """The given networks of a run, and which of them is chosen; None of another run."""
+    if status.kind not in OF_GIVEN:
         return None
     chosen = chosen_of(status.scaled)
     return [{**network.to_json(), "chosen": network is chosen} for network in status.scaled]
@@ -123,7 +124,7 @@ def _share(drift: Drift, ratio: float | None) -> str:
 
 
 def print_scaled(status: Status) -> None:
-    """The networks of a run of scaling, the chosen marked; nothing where there are none."""
+    """The given networks of a run, the chosen marked; nothing where there are none."""
     if not status.scaled:
         return
     chosen = chosen_of(status.scaled)

@@ -1,24 +1,30 @@
 """A session in which the trainings that a journal holds are done: no controller proposes any.
 
-An audit and a scaling search are such runs. The journal is the truth here too: every training is a row before
-it begins, known by (architecture key, protocol, seed); a run that was interrupted goes on with the rows that
-wait.
+An audit, a scaling search and finalists are such runs. The journal is the truth here too: every training is a
+row before it begins, known by (architecture key, protocol, seed); a run that was interrupted goes on with the
+rows that wait.
 """
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Literal
 
 from nas.interrupts import Interrupts, handled_interrupts
 from nas.launch import environment
 from nas.reuse import Identity, Measured, identity
 from nas.search import Listener, settled
-from results import EvaluatorFacts, Journal, NewTrial, Run, Trial
+from results import EvaluatorFacts, Journal, NewTrial, Run, Trial, write_whole
 from trainers import Candidate, Evaluator, Executor, Result
 
 Outcome = Literal["finished", "failing", "interrupted"]
+
+
+def _no_weights(trial: Trial) -> Path | None:
+    return None
 
 
 def _no_more(trials: Sequence[Trial]) -> Sequence[NewTrial]:
@@ -58,6 +64,7 @@ class Trainings:
         listeners: who is told of results.
         reuse: measurements that need not be made again.
         more: further trainings that are wanted when those before have come to an end; none ends it.
+        weights: where what a training gives is left; None leaves nothing.
     """
 
     def __init__(
@@ -71,11 +78,12 @@ class Trainings:
         listeners: Sequence[Listener] = (),
         reuse: Mapping[Identity, Measured] | None = None,
         more: Callable[[Sequence[Trial]], Sequence[NewTrial]] = _no_more,
+        weights: Callable[[Trial], Path | None] = _no_weights,
     ) -> None:
         self.journal, self.executor = journal, executor
         self.max_attempts, self.max_failures = max_attempts, max_failures
         self.interrupts, self.listeners = interrupts, listeners
-        self.reuse, self.more = reuse or {}, more
+        self.reuse, self.more, self.weights = reuse or {}, more, weights
         self._failures = 0  # in a row
         self._session = 0
         self._open: set[int] = set()  # handed out, without a result yet
@@ -142,7 +150,13 @@ class Trainings:
             if known is None:
                 self._open.add(trial.id)
                 # compared are whole trainings: none is stopped early
-                return Candidate(id=trial.id, architecture=trial.network(), seed=trial.seed, score=None)
+                return Candidate(
+                    id=trial.id,
+                    architecture=trial.network(),
+                    seed=trial.seed,
+                    weights_path=self.weights(trial),
+                    score=None,
+                )
             self._take_over(trial, known)
         return None
 
@@ -166,6 +180,9 @@ class Trainings:
 
     def _take_over(self, trial: Trial, known: Measured) -> None:
         """Commit a measurement that another run made; its seconds were spent there."""
+        path = self.weights(trial)
+        if path is not None and known.weights.is_file():
+            write_whole(path, lambda unfinished: shutil.copyfile(known.weights, unfinished))
         self.journal.finish(
             trial.id, "done", accuracy=known.trial.accuracy, curve=known.trial.curve, reused=known.run
         )

@@ -25,6 +25,7 @@ from nas import console
 from nas.status_views import status_document
 from nas.watch_views import Sight, draw, plain_line
 from results import Run, Status, status_of
+from results.run import OF_GIVEN
 from search_space import InputError
 
 if TYPE_CHECKING:
@@ -242,7 +243,7 @@ def watch(run: Run, every: float, *, json_output: bool = False) -> None:
     watcher = Watcher(run, every)
     sight = watcher.look()
     if sight.ended:
-        what = "nothing" if sight.status is not None and sight.status.kind == "scaling" else "no search"
+        what = "nothing" if sight.status is not None and sight.status.kind in OF_GIVEN else "no search"
         _say(f"{run.name}: {what} runs; this is how it stands")
         if json_output:
             JsonLines().show(sight)

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from nas.console import costs_in_words, duration, hourly, over, printable, reward_text
 from results import Status, Trial, chosen_of, words_of
+from results.run import OF_GIVEN
 from results.wording import amount, count, percent
 
 BLOCKS, ASCII_BLOCKS = "▁▂▃▄▅▆▇█", "_.-~=+*#"
@@ -201,7 +202,7 @@ def _numbers(status: Status, width: int) -> _Part:
 
 
 def _waiting(status: Status) -> str:
-    return f"waits for the {'trainings' if status.kind == 'scaling' else 'search'} to begin"
+    return f"waits for the {'trainings' if status.kind in OF_GIVEN else 'search'} to begin"
 
 
 def _ends(status: Status) -> list[str]:
@@ -305,7 +306,7 @@ def _results(status: Status, width: int) -> _Part:
         cells = (percent(trial.accuracy), reward_text(trial.reward), count(trial.macs), _time_of(trial))
         line = "".join(cell.rjust(size) for cell, size in zip((str(trial.id), *cells), sizes, strict=True))
         if width >= _NARROW:
-            scaled = f"{printable(words_of(trial.choices))}{_GAP}" if status.kind == "scaling" else ""
+            scaled = f"{printable(words_of(trial.choices))}{_GAP}" if status.kind in OF_GIVEN else ""
             line += f"{_GAP}{scaled}{trial.network().summary()}"
         best = status.best is not None and trial.id == status.best.id
         lines.append(Text(line, "bold" if best else ""))

@@ -30,14 +30,16 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-Kind = Literal["search", "audit", "scaling"]
+Kind = Literal["search", "audit", "scaling", "finalists"]
+OF_GIVEN: tuple[Kind, ...] = ("scaling", "finalists")  # given networks, each trained with several seeds
 RUNS = Path("runs")
+FINALISTS = "finalists.json"  # what came of finalists, in their run's folder
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A search, an audit or a run of scaling on disk, to read.
+    """A search, an audit, a run of scaling or of finalists on disk, to read.
 
     Attributes:
         path: its folder.
@@ -80,6 +82,15 @@ class Run:
         config = self.config()
         return "space" not in config and ("scaling" in config or "dimensions" in config)
 
+    def is_finalists(self) -> bool:
+        """Whether its configuration is one of finalists; the journal is not read.
+
+        Raises:
+            InputError: the configuration cannot be read.
+        """
+        config = self.config()
+        return "space" not in config and "finalists" in config
+
     def kind(self) -> Kind:
         """What the run holds.
 
@@ -88,6 +99,8 @@ class Run:
         """
         if self.is_scaling():
             return "scaling"
+        if self.is_finalists():
+            return "finalists"
         with self.journal() as journal:
             return "audit" if journal.is_audit() else "search"
 
@@ -108,6 +121,9 @@ class Run:
         if kind == "scaling" and self._is_grid():
             what = f"a scaling search and has no rewards; {self.name}@best has its best mean accuracy"
             figure = "scaling.png"
+        elif kind == "finalists":
+            what = f"a run of finalists and has no rewards; {self.name}@best is the one to take"
+            figure = "finalists.png"
         elif kind == "scaling":
             what, figure = "an experiment on dimensions and ranks nothing", "dimensions.png"
         path = self.path / figure
@@ -168,7 +184,8 @@ class Run:
     def recommended(self) -> Trial:
         """The candidate the controller bets on; where it has named none, the best observed.
 
-        Of a scaling search the first successful training of the point it chose, or would choose so far.
+        Of a scaling search the first successful training of the point it chose, or would choose so far; of
+        finalists that of the one to take.
 
         Raises:
             InputError: none has finished, or the run ranks nothing.
@@ -177,7 +194,22 @@ class Run:
             trial = journal.recommended()
         if trial is None and self.kind() == "scaling" and self._is_grid():
             return self._chosen()
+        if trial is None and self.kind() == "finalists":
+            return self._taken()
         return trial or self.best()
+
+    def _taken(self) -> Trial:
+        """Of finalists the first successful training of the one to take."""
+        path = self.path / FINALISTS
+        try:
+            number = json.loads(path.read_text(encoding="utf-8"))["decision"]["trial"]
+        except OSError:
+            raise InputError(f"{self.name}: no finalist has been trained yet") from None
+        except (ValueError, KeyError, TypeError):
+            number = None
+        if isinstance(number, bool) or not isinstance(number, int):
+            raise InputError(f"{path}: cannot be read; the nas finalists command makes it anew")
+        return self.trial(number)
 
     def _chosen(self) -> Trial:
         point = chosen_of(by_network(self.trials()))

@@ -1,4 +1,4 @@
-"""The trainings of a run of scaling by the networks they are of."""
+"""The trainings of a run of given networks, of scaling or of finalists, by the networks they are of."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from typing import Any
 from results.trial import Trial
 
 GRID = ("alpha", "beta", "gamma")  # what a point of a grid search stands for
+
+
+FINALIST = {"network", "role"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,9 +63,12 @@ class ScaledTrials:
 
 
 def words_of(choices: Mapping[str, Any]) -> str:
-    """Choices in short: ``alpha 1, beta 1.1``; of the experiment on dimensions its name for it, ``d2``."""
+    """Choices in short: ``alpha 1, beta 1.1``; of the experiment on dimensions its name for it, ``d2``; of
+    finalists ``candidate 17 (recommended)``."""
     if set(choices) == {"scaled"}:
         return str(choices["scaled"])
+    if set(choices) == FINALIST:
+        return f"{choices['network']} ({choices['role']})"
     return ", ".join(f"{name} {f'{v:g}' if isinstance(v, float) else v}" for name, v in choices.items())
 
 

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 
-from results.run import Kind, Run
+from results.run import OF_GIVEN, Kind, Run
 from results.scaled import ScaledTrials, by_network
 from results.schema import Event, Session
 from results.target import Drift, drift_of
@@ -36,7 +36,7 @@ class Status:
         running: candidates and baselines that are evaluated now.
         failed: candidates that failed, in the order of their ids.
         results: candidates that have come to their end, in the order of arrival.
-        scaled: the networks of a run of scaling; of other runs none.
+        scaled: the networks of a run of scaling or of finalists; of other runs none.
         target: how far the search is from the target of its objective; None where it has none, as audits.
     """
 
@@ -74,7 +74,7 @@ def status_of(run: Run) -> Status:
     failed = [trial for trial in trials if trial.status == "failed"]
     others = [trial for trial in baselines if not trial.proposed]
     kind = run.kind()
-    budget = sum(counts.values()) if kind == "scaling" else _budget(run)
+    budget = sum(counts.values()) if kind in OF_GIVEN else _budget(run)
     rate, left = None, None
     if sessions and arrived and sessions[-1].elapsed:
         rate = 3600.0 * arrived / sessions[-1].elapsed
@@ -100,7 +100,7 @@ def status_of(run: Run) -> Status:
         running=[trial for trial in [*others, *trials] if trial.status == "running"],
         failed=failed,
         results=sorted((t for t in trials if t.arrival is not None), key=lambda trial: trial.arrival or 0),
-        scaled=by_network(trials) if kind == "scaling" else (),
+        scaled=by_network(trials) if kind in OF_GIVEN else (),
         target=_target(run, trials, best, recommended) if kind == "search" else None,
     )
 

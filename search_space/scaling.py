@@ -34,16 +34,18 @@ def scale_architecture(
     image_size: int,
     dropout: float | None = None,
     name: str | None = None,
+    divisor: int = 8,
 ) -> Architecture:
     """A deeper, wider network at another resolution.
 
     Args:
         architecture: the baseline.
         depth: factor on every stage's layers, rounded up.
-        width: factor on every width, stem and head among them, rounded to a multiple of 8.
+        width: factor on every width, stem and head among them, rounded to a multiple of the divisor.
         image_size: of the result, pixels.
         dropout: of the result; the baseline's by default.
         name: of the result; the baseline's by default.
+        divisor: of the channels; the reference implementation's is 8.
 
     Raises:
         FieldError: a factor is not between 0.001 and 1000, or the image is smaller than the total stride.
@@ -53,7 +55,7 @@ def scale_architecture(
     check_float("width", width, 1e-3, 1e3)
 
     def widen(channels: int) -> int:
-        return channels if width == 1 else round_channels(channels * width)
+        return channels if width == 1 else round_channels(channels * width, divisor)
 
     return replace(
         architecture,

@@ -6,6 +6,8 @@ from results.figures.choices_figure import choices_figure
 from results.figures.confusion_figure import confusion_figure, confusions, save_confusion_page
 from results.figures.dimensions_figure import ScaledLine, ScaledPoint, WidthLine, dimensions_figure
 from results.figures.family_figure import FamilyPoint, family_figure
+from results.figures.finalists_figure import FinalPoint, finalists_figure
+from results.figures.finalists_page import save_finalists_page
 from results.figures.latency_figure import LatencyPoint, latency_figure
 from results.figures.latency_model_figure import latency_model_figure
 from results.figures.objective_figure import RewardCurve, objective_figure
@@ -22,6 +24,7 @@ __all__ = [
     "AuditPanel",
     "FamilyPoint",
     "FamilyStep",
+    "FinalPoint",
     "GridPoint",
     "LatencyPoint",
     "RewardCurve",
@@ -37,6 +40,7 @@ __all__ = [
     "confusions",
     "dimensions_figure",
     "family_figure",
+    "finalists_figure",
     "hypervolume_figure",
     "latency_figure",
     "latency_model_figure",
@@ -45,6 +49,7 @@ __all__ = [
     "policy_figure",
     "save_confusion_page",
     "save_figure",
+    "save_finalists_page",
     "save_pareto_page",
     "scaling_figure",
     "search_figure",
