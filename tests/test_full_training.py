@@ -196,6 +196,9 @@ def test_a_checkpoint_of_another_training_is_refused(
         list(train_fully(small, replace(QUICK, epochs=1), few, 4, saving=saving))
     with pytest.raises(InputError, match="is of a training with another recipe$"):
         list(train_fully(small, QUICK, few, 3, saving=saving))
+    wetter = replace(small, dropout=0.7)  # its key is the same
+    with pytest.raises(InputError, match="is of a training with another network$"):
+        list(train_fully(wetter, replace(QUICK, epochs=1), few, 3, saving=saving))
 
 
 def test_a_rate_that_is_too_high_ends_in_a_clear_failure(small: Architecture, few: Dataset) -> None:

@@ -351,7 +351,7 @@ class _Session:
         training = self.training
         path = checkpoint_path(saving.folder, training.epoch, training.step)
         write_checkpoint(path, training.measured, self.network, self._now(), training.state())
-        prune(saving.folder, saving.keep)
+        prune(path, saving.keep)
         self._saved = time.monotonic()
 
     def _go_on(self) -> None:
@@ -385,12 +385,19 @@ class _Session:
                 "that all of them share"
             )
 
+    def _trained(self, network: Architecture) -> tuple[object, ...]:
+        """What of a network changes its training; its key leaves out what only a training sees."""
+        recipe = self.recipe
+        dropout = network.dropout if recipe.dropout is None else recipe.dropout
+        drop_path = network.drop_path if recipe.drop_path is None else recipe.drop_path
+        return network.key, dropout, drop_path
+
     def _refuse_other(self, checkpoint: Checkpoint) -> None:
         facts, mine = checkpoint.facts, self.facts
         differing = [
             what
             for what, same in (
-                ("network", checkpoint.architecture.key == self.network.key),
+                ("network", self._trained(checkpoint.architecture) == self._trained(self.network)),
                 ("data", facts.data_fingerprint == mine.data_fingerprint),
                 ("seed", facts.seed == mine.seed),
                 ("recipe", facts.recipe == mine.recipe),

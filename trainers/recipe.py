@@ -87,7 +87,7 @@ class Recipe:
     flip: bool = True
     crop_area: float = 0.08
     cutout: int = 0
-    measured_crop: float = 1.0
+    measured_crop: float = 0.875
 
     def __post_init__(self) -> None:
         check_int("epochs", self.epochs, 1, 100_000)
@@ -177,6 +177,7 @@ RECIPES: dict[str, Recipe] = {
         shift=4,
         crop_area=1.0,
         cutout=8,
+        measured_crop=1.0,
     ),
 }
 
