@@ -301,7 +301,7 @@ def checkpoints_in(folder: Path) -> list[Path]:
 
 
 def prune(written: Path, keep: int) -> None:
-    """Remove what is older than the `keep` latest checkpoints, and what killed processes left; the best stays.
+    """Remove checkpoints older than the latest `keep`, and what killed processes left; the best stays.
 
     Args:
         written: the checkpoint that was just written, which is the first to be kept: later ones were found
