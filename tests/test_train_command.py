@@ -247,6 +247,11 @@ def test_several_workers_are_asked_for_as_the_file_says(ready: Path, nas: Nas, m
     )
     assert code == 0, err
     assert asked == {"workers": 2, "cpus": 1, "gpus": 0, "max_failures": 5, "address": "auto"}
+    monkeypatch.setattr("nas.train_run.device_of", lambda asked: asked)  # as where there is a GPU
+    assert (
+        nas("train", "mine.yaml", "--config", "t.yaml", *words, "--device", "cuda", "--run", "gpus")[0] == 0
+    )
+    assert asked["gpus"] == 1
 
     def lost(*what, **given):
         raise parallel.WorkersLostError("4 workers were lost one after another")

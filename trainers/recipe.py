@@ -129,7 +129,8 @@ class Recipe:
 
     def hash(self, data_fingerprint: str) -> str:
         """SHA-256 of the recipe, the data and the trainer's version: with an architecture's key and a seed,
-        it identifies a full training."""
+        it identifies a full training, but for a dropout and a drop_path that are left to the architecture,
+        which its key leaves out."""
         parts = {"recipe": asdict(self), "data": data_fingerprint, "full_trainer": TRAINER_VERSION}
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
