@@ -85,7 +85,7 @@ def train_network(
     network = config.recipe.network(config.architecture)
     data = training_data(config.data, network.image_size)
     test = test_images(config.data, network.image_size)
-    _check(config, data, device, address)
+    _check(config, data, test, device, address)
     run = _existing(config) if resume else create_training(config.name, config.to_yaml())
     with Run(run.path).lock(), handled_interrupts(_MESSAGES, raises=True) as interrupts:
         write_whole(run.config_path, lambda path: path.write_text(config.to_yaml(), encoding="utf-8"))
@@ -230,14 +230,16 @@ def threads_of(cpus: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _check(config: TrainConfig, data: Dataset, device: str, address: str | None) -> None:
+def _check(
+    config: TrainConfig, data: Dataset, test: ImageSet | None, device: str, address: str | None
+) -> None:
     """What can be refused before a run folder is made."""
     from trainers.full import check_full_fit
     from trainers.full_step import check_split
     from trainers.parallel import check_workers
 
     assert config.architecture is not None
-    check_full_fit(config.architecture, config.recipe, data)
+    check_full_fit(config.architecture, config.recipe, data, test)
     device_of(device)
     workers = config.workers
     check_split(config.recipe, workers.number)

@@ -239,6 +239,9 @@ def test_a_class_without_images_is_refused(small: Architecture, few: Dataset) ->
     lacking = replace(few, train=ImageSet(few.train.images[kept], few.train.labels[kept]))
     with pytest.raises(InputError, match="'?7'? has no image in the train part"):
         list(train_fully(small, QUICK, lacking, 0))
+    wrong = ImageSet(few.validation.images, few.validation.labels + 5)
+    with pytest.raises(InputError, match="in the test part is none of its 10 classes"):
+        list(train_fully(small, QUICK, few, 0, test=wrong))  # and not after the last epoch
 
 
 def test_the_evaluator_goes_on_where_its_worker_was_killed(

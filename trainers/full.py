@@ -59,7 +59,9 @@ class Saving:
     minutes: float | None = 10.0
 
 
-def check_full_fit(architecture: Architecture, recipe: Recipe, data: Dataset) -> None:
+def check_full_fit(
+    architecture: Architecture, recipe: Recipe, data: Dataset, test: ImageSet | None = None
+) -> None:
     """Refuse data that a network cannot be trained on.
 
     Raises:
@@ -67,7 +69,7 @@ def check_full_fit(architecture: Architecture, recipe: Recipe, data: Dataset) ->
         FieldError: the image is smaller than the network's total stride.
     """
     recipe.network(architecture)
-    check_classes(data)
+    check_classes(data, test)
     if data.num_classes < 2:
         raise InputError(f"{data.name} has one class only, there is nothing to tell apart")
     if recipe.batch > len(data.train):
@@ -124,7 +126,7 @@ def train_fully(
             step's is no number.
         OSError: a checkpoint cannot be written.
     """
-    check_full_fit(architecture, recipe, data)
+    check_full_fit(architecture, recipe, data, test)
     session = _Session(architecture, recipe, data, seed, device, test, saving, ranks, on_step, stop)
     try:
         for measurement in session.epochs():
