@@ -255,7 +255,7 @@ def second(times: int, seed: int) -> Account:
             watch.fault()
             if wait(place.start()) == 0 and ended(process) is None:
                 account.remarks.append("the second was not refused")
-        if "another search is running in this folder" not in place.log():
+        if "another process is at work in this folder" not in place.log():
             account.remarks.append("the second was not told why")
         watch.end(process)
         check(place, account)

@@ -76,7 +76,7 @@ def read_given(path: Path | str, overrides: Sequence[str] | None, name: str | No
     overridden = tuple(_override(data, override) for override in overrides or [])
     for key in [k for k in document.lines if any(_within(k, o) for o in overridden)]:
         del document.lines[key]  # the file's line does not hold what is now there
-    if (path.parent / "journal.db").is_file():
+    if any((path.parent / kept).exists() for kept in ("journal.db", "checkpoints")):
         data["name"] = path.resolve().parent.name  # the run it lies in, also if that was copied
     data.setdefault("name", path.stem)
     if name is not None:

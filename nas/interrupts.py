@@ -21,14 +21,15 @@ class Interrupts:
 
     Args:
         messages: what is said at the first and at the second time.
+        raises: at the second Ctrl-C raise KeyboardInterrupt, where nothing asks whether to stop now.
 
     Attributes:
         level: 0 go on, 1 finish what runs, 2 stop now.
     """
 
-    def __init__(self, messages: Mapping[int, bytes] = _MESSAGES) -> None:
+    def __init__(self, messages: Mapping[int, bytes] = _MESSAGES, *, raises: bool = False) -> None:
         self.level = 0
-        self._messages = messages
+        self._messages, self._raises = messages, raises
 
     @property
     def draining(self) -> bool:
@@ -47,12 +48,17 @@ class Interrupts:
             os._exit(130)  # what is on disk is whole at any instant
         with contextlib.suppress(OSError):  # whoever read standard error may be gone
             os.write(2, self._messages[self.level])
+        if self._raises and self.level == 2 and number == signal.SIGINT:
+            raise KeyboardInterrupt
 
 
 @contextmanager
-def handled_interrupts(messages: Mapping[int, bytes] = _MESSAGES) -> Iterator[Interrupts]:
-    """Handle SIGINT and SIGTERM while the body runs; outside the main thread nothing is handled."""
-    interrupts = Interrupts(messages)
+def handled_interrupts(
+    messages: Mapping[int, bytes] = _MESSAGES, *, raises: bool = False
+) -> Iterator[Interrupts]:
+    """Handle SIGINT and SIGTERM while the body runs, see `Interrupts`; outside the main thread nothing is
+    handled."""
+    interrupts = Interrupts(messages, raises=raises)
     if threading.current_thread() is not threading.main_thread():
         yield interrupts
         return

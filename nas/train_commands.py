@@ -80,12 +80,16 @@ def _settings(
     """The configuration with its architecture."""
     from nas.lookup import load_architecture
     from nas.train_config import load_train_config
+    from results.run import RUNS, run_path
     from results.training import open_training
 
     if resume and config is None:
         if run is None:
             raise InputError("--resume needs --run NAME, or the ARCH and --config that the run was made with")
-        settings = load_train_config(open_training(run).config_path, overrides)
+        found = open_training(run)
+        settings = load_train_config(found.config_path, overrides)
+        if found.path.resolve() != run_path(settings.name).resolve():
+            raise InputError(f"{run}: is not under {RUNS}/ of this directory; go on with it from its own")
         if architecture is not None and settings.architecture is not None:
             given = load_architecture(architecture)
             if given.key != settings.architecture.key:

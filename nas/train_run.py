@@ -85,9 +85,9 @@ def train_network(
     network = config.recipe.network(config.architecture)
     data = training_data(config.data, network.image_size)
     test = test_images(config.data, network.image_size)
-    _check(config, data, device, address)
+    _check(config, data, test, device, address)
     run = _existing(config) if resume else create_training(config.name, config.to_yaml())
-    with Run(run.path).lock(), handled_interrupts(_MESSAGES) as interrupts:
+    with Run(run.path).lock(), handled_interrupts(_MESSAGES, raises=True) as interrupts:
         write_whole(run.config_path, lambda path: path.write_text(config.to_yaml(), encoding="utf-8"))
         run.write_failure(None)
         session = _Session(config, run, data, test, device, address, interrupts, listener)
@@ -127,6 +127,8 @@ class _Session:
                 measured.append(measurement)
                 if len(measured) > before:
                     self._note(measured)
+        except KeyboardInterrupt:  # the second; what is not on disk is trained again
+            pass
         except TrainingDivergedError as error:
             where: dict[str, Any] = {"error": str(error)}
             if isinstance(error, NotFiniteError):
@@ -139,7 +141,8 @@ class _Session:
             self.run.write_failure(where)
             raise
         finished = bool(measured) and measured[-1].final
-        self._write(measured)  # also what an earlier session was killed before it wrote
+        if len(measured) >= before:  # else it ended before it read them
+            self._write(measured)  # also what an earlier session was killed before it wrote
         outcome: Outcome = "finished" if finished else "interrupted"
         return TrainEnd(run=self.run, outcome=outcome, measurements=tuple(measured))
 
@@ -177,7 +180,7 @@ class _Session:
                 *what,
                 workers=workers.number,
                 cpus=workers.cpus,
-                gpus=0 if self.device == "cpu" else workers.gpus,
+                gpus={"cpu": 0, "cuda": 1}.get(self.device, workers.gpus),
                 max_failures=workers.max_failures,
                 address=self.address,
                 **common,
@@ -227,14 +230,16 @@ def threads_of(cpus: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _check(config: TrainConfig, data: Dataset, device: str, address: str | None) -> None:
+def _check(
+    config: TrainConfig, data: Dataset, test: ImageSet | None, device: str, address: str | None
+) -> None:
     """What can be refused before a run folder is made."""
     from trainers.full import check_full_fit
     from trainers.full_step import check_split
     from trainers.parallel import check_workers
 
     assert config.architecture is not None
-    check_full_fit(config.architecture, config.recipe, data)
+    check_full_fit(config.architecture, config.recipe, data, test)
     device_of(device)
     workers = config.workers
     check_split(config.recipe, workers.number)

@@ -283,7 +283,7 @@ class Run:
             with FileLock(self.path / "search.lock", timeout=2):
                 yield
         except Timeout:
-            raise InputError(f"{self.path}: another search is running in this folder") from None
+            raise InputError(f"{self.path}: another process is at work in this folder") from None
 
 
 def run_path(name: str) -> Path:

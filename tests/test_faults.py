@@ -57,7 +57,7 @@ def test_a_search_can_be_read_while_it_runs(in_tmp: Path, capsys) -> None:
     wait_for(lambda: Path("runs/t/journal.db").is_file() and len(finished_keys()) >= 2, process)
     assert "t: running" in nas(capsys, "status", "t")[1]
     second = Forked(session, "t", "inline", "4000", "--resume")
-    assert "another search is running in this folder" in second.communicate(timeout=60)[1]
+    assert "another process is at work in this folder" in second.communicate(timeout=60)[1]
     process.kill()
     process.communicate()
     assert "t: killed" in nas(capsys, "status", "t")[1]

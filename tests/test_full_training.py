@@ -196,6 +196,9 @@ def test_a_checkpoint_of_another_training_is_refused(
         list(train_fully(small, replace(QUICK, epochs=1), few, 4, saving=saving))
     with pytest.raises(InputError, match="is of a training with another recipe$"):
         list(train_fully(small, QUICK, few, 3, saving=saving))
+    wetter = replace(small, dropout=0.7)  # its key is the same
+    with pytest.raises(InputError, match="is of a training with another network$"):
+        list(train_fully(wetter, replace(QUICK, epochs=1), few, 3, saving=saving))
 
 
 def test_a_rate_that_is_too_high_ends_in_a_clear_failure(small: Architecture, few: Dataset) -> None:
@@ -236,6 +239,9 @@ def test_a_class_without_images_is_refused(small: Architecture, few: Dataset) ->
     lacking = replace(few, train=ImageSet(few.train.images[kept], few.train.labels[kept]))
     with pytest.raises(InputError, match="'?7'? has no image in the train part"):
         list(train_fully(small, QUICK, lacking, 0))
+    wrong = ImageSet(few.validation.images, few.validation.labels + 5)
+    with pytest.raises(InputError, match="in the test part is none of its 10 classes"):
+        list(train_fully(small, QUICK, few, 0, test=wrong))  # and not after the last epoch
 
 
 def test_the_evaluator_goes_on_where_its_worker_was_killed(

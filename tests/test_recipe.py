@@ -34,6 +34,7 @@ def test_the_published_recipe_is_the_default_with_the_papers_numbers() -> None:
         "ema": 0.9999,
         "flip": True,
         "crop_area": 0.08,
+        "measured_crop": 0.875,
     }
     assert published.items() <= asdict(recipe).items()
 

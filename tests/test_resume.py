@@ -190,6 +190,23 @@ def test_of_a_damaged_checkpoint_the_one_before_is_taken(
     assert "\n" not in told
 
 
+def test_a_damaged_checkpoint_is_not_kept_in_place_of_one_that_can_be_read(tmp_path: Path) -> None:
+    recipe = RECIPES["sgd"]
+    damage(stopped_at(tmp_path, recipe, STEPS + 4), "truncated")
+    done: list[int] = []
+    saving = Saving(folder=tmp_path, keep=1, minutes=0.0)
+    epochs = train_fully(
+        *(network(), recipe, data(), SEED),
+        saving=saving,
+        on_step=lambda number, steps, rate: done.append(number),
+        stop=lambda: bool(done),
+    )
+    assert list(epochs)
+    assert done == [STEPS + 1]  # after the first epoch's
+    assert checkpoints_in(tmp_path)[1:] == [checkpoint_path(tmp_path, 1, 1)]
+    assert read_checkpoint(checkpoint_path(tmp_path, 1, 1)).resumable
+
+
 def test_where_all_checkpoints_are_damaged_it_does_not_start_again(tmp_path: Path, undisturbed) -> None:
     folder = shutil.copytree(undisturbed("sgd").parent, tmp_path / "kept")
     for path in checkpoints_in(folder):

@@ -341,7 +341,7 @@ def test_resume_needs_a_run_of_the_same_configuration(scripted: Scripted) -> Non
 
 def test_a_second_search_in_one_folder_is_refused(scripted: Scripted) -> None:
     run_search(config(search={"candidates": 2}), evaluator=scripted)
-    with open_run("t").lock(), pytest.raises(InputError, match="another search is running in this folder"):
+    with open_run("t").lock(), pytest.raises(InputError, match="another process is at work in this folder"):
         run_search(config(), evaluator=scripted, resume=True)
 
 

@@ -1,6 +1,7 @@
 """``nas train``: a training as a run, its end told, stopped and gone on with, and what it refuses."""
 
 import json
+import shutil
 import signal
 from collections.abc import Callable
 from functools import partial
@@ -15,6 +16,7 @@ from results.training import TrainingRun, list_trainings
 from search_space import InputError, load_space
 from tests.processes import nas_command, wait_for
 from tests.test_cli import nas as command
+from trainers import full
 
 SAME = ("accuracy", "train_loss", "validation_loss", "learning_rate")
 Nas = Callable[..., tuple[int, str, str]]
@@ -180,6 +182,42 @@ def test_a_training_goes_on_only_as_it_began(ready: Path, nas: Nas) -> None:
     assert nas("status", "t", "--watch")[0] == 2
 
 
+def test_a_copied_training_goes_on_by_itself_and_one_from_elsewhere_not_here(ready: Path, nas: Nas) -> None:
+    assert nas("train", "mine.yaml", "--config", "t.yaml", "--run", "one")[0] == 0
+    shutil.copytree("runs/one", "runs/two")
+    Path("runs/two/model.safetensors").unlink()
+    Path("runs/two/checkpoints/epoch-0002.safetensors").unlink()
+    code, out, _ = nas("train", "--resume", "--run", "two", "--json")
+    assert code == 0
+    assert json.loads(out)["run"] == "two"
+    assert Path("runs/two/model.safetensors").is_file()
+    shutil.copytree("runs/one", "away/runs/one")
+    code, out, err = nas("train", "--resume", "--run", "away/runs/one")
+    assert (code, out) == (2, "")
+    assert "away/runs/one: is not under runs/ of this directory" in err
+
+
+def test_ctrl_c_twice_does_not_wait_for_a_measurement(ready: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, calls = full.evaluate_network, []
+
+    def evaluated(*given, **named):
+        calls.append(given)
+        if len(calls) == 2:
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+            pytest.fail("it went on measuring")
+        return real(*given, **named)
+
+    monkeypatch.setattr(full, "evaluate_network", evaluated)
+    config = load_train_config("t.yaml")
+    mine = library.load_architecture("mine.yaml")
+    config = config.model_copy(update={"architecture": mine})
+    end = library.train_network(config, device="cpu")
+    assert (end.outcome, len(end.measurements), end.run.state()) == ("interrupted", 1, "stopped")
+    assert [row["epoch"] for row in end.run.measurements()] == [1.0]
+    assert library.train_network(config, resume=True, device="cpu").outcome == "finished"
+
+
 def test_a_configuration_that_was_spoilt_hides_no_other_run(ready: Path, nas: Nas) -> None:
     assert nas("train", "mine.yaml", "--config", "t.yaml", "--set", "recipe.epochs=1")[0] == 0
     Path("runs/t/config.yaml").write_text("name: t\n")
@@ -209,6 +247,11 @@ def test_several_workers_are_asked_for_as_the_file_says(ready: Path, nas: Nas, m
     )
     assert code == 0, err
     assert asked == {"workers": 2, "cpus": 1, "gpus": 0, "max_failures": 5, "address": "auto"}
+    monkeypatch.setattr("nas.train_run.device_of", lambda asked: asked)  # as where there is a GPU
+    assert (
+        nas("train", "mine.yaml", "--config", "t.yaml", *words, "--device", "cuda", "--run", "gpus")[0] == 0
+    )
+    assert asked["gpus"] == 1
 
     def lost(*what, **given):
         raise parallel.WorkersLostError("4 workers were lost one after another")

@@ -300,9 +300,17 @@ def checkpoints_in(folder: Path) -> list[Path]:
     return [path for _, path in sorted(found, reverse=True)]
 
 
-def prune(folder: Path, keep: int) -> None:
-    """Remove all but the latest `keep` checkpoints, and what killed processes left; the best stays."""
-    for path in checkpoints_in(folder)[keep:]:
+def prune(written: Path, keep: int) -> None:
+    """Remove checkpoints older than the latest `keep`, and what killed processes left; the best stays.
+
+    Args:
+        written: the checkpoint that was just written, which is the first to be kept: later ones were found
+            to be damaged, and count for nothing.
+        keep: how many are kept.
+    """
+    folder = written.parent
+    paths = checkpoints_in(folder)
+    for path in paths[paths.index(written) + keep :]:
         path.unlink(missing_ok=True)
     for path in folder.glob(".*.safetensors.*.tmp"):
         path.unlink(missing_ok=True)

@@ -67,7 +67,7 @@ class Dataset:
         return int(self.train.images.shape[1])
 
 
-def check_classes(data: Dataset) -> None:
+def check_classes(data: Dataset, test: ImageSet | None = None) -> None:
     """Whether every class can be learnt and measured: for training whose accuracy is to be a figure.
 
     A folder that ``nas data prepare`` made holds to it; one made by hand may not.
@@ -75,7 +75,8 @@ def check_classes(data: Dataset) -> None:
     Raises:
         InputError: a class has no image in the training or in the validation part, or a label is no class.
     """
-    for part, images in (("train", data.train), ("validation", data.validation)):
+    parts = {"train": data.train, "validation": data.validation} | ({"test": test} if test else {})
+    for part, images in parts.items():
         wrong = images.labels[(images.labels < 0) | (images.labels >= data.num_classes)]
         if len(wrong):
             raise InputError(
@@ -83,7 +84,7 @@ def check_classes(data: Dataset) -> None:
                 "; prepare the data again"
             )
         empty = empty_classes(images.labels, data.class_names)
-        if empty:
+        if empty and part != "test":
             have = "has" if len(empty) == 1 else "have"
             raise InputError(
                 f"{data.name}: {classes_in_words(empty)} {have} no image in the {part} part; add images "

@@ -59,7 +59,9 @@ class Saving:
     minutes: float | None = 10.0
 
 
-def check_full_fit(architecture: Architecture, recipe: Recipe, data: Dataset) -> None:
+def check_full_fit(
+    architecture: Architecture, recipe: Recipe, data: Dataset, test: ImageSet | None = None
+) -> None:
     """Refuse data that a network cannot be trained on.
 
     Raises:
@@ -67,7 +69,7 @@ def check_full_fit(architecture: Architecture, recipe: Recipe, data: Dataset) ->
         FieldError: the image is smaller than the network's total stride.
     """
     recipe.network(architecture)
-    check_classes(data)
+    check_classes(data, test)
     if data.num_classes < 2:
         raise InputError(f"{data.name} has one class only, there is nothing to tell apart")
     if recipe.batch > len(data.train):
@@ -124,7 +126,7 @@ def train_fully(
             step's is no number.
         OSError: a checkpoint cannot be written.
     """
-    check_full_fit(architecture, recipe, data)
+    check_full_fit(architecture, recipe, data, test)
     session = _Session(architecture, recipe, data, seed, device, test, saving, ranks, on_step, stop)
     try:
         for measurement in session.epochs():
@@ -351,7 +353,7 @@ class _Session:
         training = self.training
         path = checkpoint_path(saving.folder, training.epoch, training.step)
         write_checkpoint(path, training.measured, self.network, self._now(), training.state())
-        prune(saving.folder, saving.keep)
+        prune(path, saving.keep)
         self._saved = time.monotonic()
 
     def _go_on(self) -> None:
@@ -385,12 +387,19 @@ class _Session:
                 "that all of them share"
             )
 
+    def _trained(self, network: Architecture) -> tuple[object, ...]:
+        """What of a network changes its training; its key leaves out what only a training sees."""
+        recipe = self.recipe
+        dropout = network.dropout if recipe.dropout is None else recipe.dropout
+        drop_path = network.drop_path if recipe.drop_path is None else recipe.drop_path
+        return network.key, dropout, drop_path
+
     def _refuse_other(self, checkpoint: Checkpoint) -> None:
         facts, mine = checkpoint.facts, self.facts
         differing = [
             what
             for what, same in (
-                ("network", checkpoint.architecture.key == self.network.key),
+                ("network", self._trained(checkpoint.architecture) == self._trained(self.network)),
                 ("data", facts.data_fingerprint == mine.data_fingerprint),
                 ("seed", facts.seed == mine.seed),
                 ("recipe", facts.recipe == mine.recipe),

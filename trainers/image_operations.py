@@ -228,8 +228,9 @@ def cutout(raw: Tensor, size: int, generator: torch.Generator, fill: int | Tenso
     down = torch.arange(height) - rows  # (B, H), from the square's upper edge
     across = torch.arange(width) - columns
     hidden_rows, hidden_columns = (down >= 0) & (down < size), (across >= 0) & (across < size)
-    hidden = hidden_rows.to(raw.device)[:, :, None, None] & hidden_columns.to(raw.device)[:, None, :, None]
-    return torch.where(hidden, torch.as_tensor(fill, dtype=torch.uint8, device=raw.device), raw)
+    rows, columns = (one.to(raw.device, non_blocking=True) for one in (hidden_rows, hidden_columns))
+    value = torch.as_tensor(fill, dtype=torch.uint8).to(raw.device, non_blocking=True)
+    return torch.where(rows[:, :, None, None] & columns[:, None, :, None], value, raw)
 
 
 OPERATIONS: dict[str, Operation] = {

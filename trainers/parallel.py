@@ -72,7 +72,7 @@ def train_in_parallel(
         WorkersLostError: workers were lost too often.
     """
     check_workers(workers, cpus, gpus)
-    check_full_fit(architecture, recipe, data)
+    check_full_fit(architecture, recipe, data, test)
     check_split(recipe, workers)
     if address is not None:
         check_address(address)
