@@ -30,6 +30,7 @@ FACTS = CheckpointFacts(
     data="digits",
     data_fingerprint="f" * 64,
     recipe=asdict(replace(RECIPES["cifar"], epochs=3, cutout=0)),
+    trainer_version=1,
     seed=0,
     epoch=3,
     step=0,

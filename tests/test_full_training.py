@@ -188,7 +188,7 @@ def test_a_stop_leaves_a_checkpoint_and_the_rest_gives_the_same_end(
 
 
 def test_a_checkpoint_of_another_training_is_refused(
-    small: Architecture, few: Dataset, tmp_path: Path
+    small: Architecture, few: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     saving = Saving(folder=tmp_path)
     list(train_fully(small, replace(QUICK, epochs=1), few, 3, saving=saving))
@@ -199,6 +199,9 @@ def test_a_checkpoint_of_another_training_is_refused(
     wetter = replace(small, dropout=0.7)  # its key is the same
     with pytest.raises(InputError, match="is of a training with another network$"):
         list(train_fully(wetter, replace(QUICK, epochs=1), few, 3, saving=saving))
+    monkeypatch.setattr("trainers.full.TRAINER_VERSION", 0)
+    with pytest.raises(InputError, match="is of a training with another version of the trainer$"):
+        list(train_fully(small, replace(QUICK, epochs=1), few, 3, saving=saving))
 
 
 def test_a_rate_that_is_too_high_ends_in_a_clear_failure(small: Architecture, few: Dataset) -> None:

@@ -186,6 +186,9 @@ def test_one_process_agrees_with_itself() -> None:
 
 # --- with two workers under Ray Train -----------------------------------------------------------------------
 
+STRESS = pytest.mark.skipif(
+    not os.environ.get("STRESS_FAULTS"), reason="a start of workers more: make stress"
+)
 TWO = replace(RECIPE, epochs=6, batch=16)
 STEPS = 15  # an epoch
 EPOCHS = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
@@ -317,6 +320,7 @@ def test_stopped_and_then_killed_it_ends_the_same(
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
+@STRESS
 @pytest.mark.slow
 def test_an_error_of_the_training_is_raised_as_itself_and_not_tried_again(
     one_ray, caplog: pytest.LogCaptureFixture
@@ -370,6 +374,7 @@ def test_workers_that_are_lost_again_and_again_end_it(one_ray, monkeypatch: pyte
     assert len(tries) == 3
 
 
+@STRESS
 @pytest.mark.slow
 def test_stopped_before_it_has_begun_it_does_not_begin(one_ray, monkeypatch: pytest.MonkeyPatch) -> None:
     from trainers import ray_parallel

@@ -47,6 +47,7 @@ class CheckpointFacts:
         data: name of the data set.
         data_fingerprint: of its training and validation images.
         recipe: the fields of the `Recipe`.
+        trainer_version: of full training's code; what it trains changed with the number.
         seed: of the training.
         epoch: whole epochs that are done.
         step: steps of the next epoch that are done.
@@ -67,6 +68,7 @@ class CheckpointFacts:
     data: str
     data_fingerprint: str
     recipe: Mapping[str, Any]
+    trainer_version: int
     seed: int
     epoch: int
     step: int

@@ -35,7 +35,7 @@ from trainers.full_step import Augment, FullTraining
 from trainers.measurement import Measurement
 from trainers.proxy import DIVERGED, TrainingDivergedError
 from trainers.ranks import ALONE, Ranks
-from trainers.recipe import Recipe
+from trainers.recipe import TRAINER_VERSION, Recipe
 
 logger = logging.getLogger(__name__)
 
@@ -212,6 +212,7 @@ class _Session:
             data=data.name,
             data_fingerprint=data.fingerprint,
             recipe=asdict(recipe),
+            trainer_version=TRAINER_VERSION,
             seed=seed,
             epoch=0,
             step=0,
@@ -403,6 +404,7 @@ class _Session:
                 ("data", facts.data_fingerprint == mine.data_fingerprint),
                 ("seed", facts.seed == mine.seed),
                 ("recipe", facts.recipe == mine.recipe),
+                ("version of the trainer", facts.trainer_version == mine.trainer_version),
             )
             if not same
         ]
