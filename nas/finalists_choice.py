@@ -64,7 +64,7 @@ def choose(search: Run, config: FinalistsConfig) -> Chosen:
     random, tolerance = _random(search, settings, facts, taken, config)
     return Chosen(
         search=SearchFacts(
-            name=search.name,
+            name=search.path.resolve().name,  # of . too, and of a link
             key=search_key(settings, facts),
             num_classes=facts.num_classes,
             in_channels=facts.in_channels,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -64,7 +65,7 @@ def finalists(
         check_figure_path(plot, FIGURES)
     typed = {"n": number, "seeds": seeds, "random": random, "pick": pick}
     options = [f"finalists.{key}={value}" for key, value in typed.items() if value is not None]
-    search = Path(run).name
+    search = Path(run).resolve().name  # of . too
     settings = prepared(load_finalists_config(config, [*(overrides or []), *options], name, search), run)
     assert settings.chosen is not None
     earlier = [open_run(other) for other in reuse or []]
@@ -86,7 +87,7 @@ def finalists(
         else:
             print_findings(end.findings)
             out.print(f"wrote {path}", soft_wrap=True)
-    _end(end, settings, run, address)
+    _end(end, settings, run, reuse or [], address)
 
 
 def _warn(evaluator: FullEvaluator) -> None:
@@ -98,11 +99,14 @@ def _warn(evaluator: FullEvaluator) -> None:
         )
 
 
-def _end(end: FinalistsEnd, config: FinalistsConfig, search: str, address: str | None) -> None:
+def _end(
+    end: FinalistsEnd, config: FinalistsConfig, search: str, reuse: Sequence[str], address: str | None
+) -> None:
     """What to do where it did not finish; ends the command."""
     trials = end.run.trials()
     if end.outcome == "interrupted":
         words = ["nas", "finalists", search, "--config", str(end.run.config_path)]
+        words += [word for other in reuse for word in ("--reuse", str(other))]
         words += [] if address is None else ["--address", address]
         done = sum(trial.arrival is not None for trial in trials)
         console.err.print(

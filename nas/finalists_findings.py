@@ -29,7 +29,8 @@ class FinalRow:
         trials: those of its trainings that succeeded, by id.
         seeds: of these.
         failed, waiting: trainings that did not succeed, and those that are still to come.
-        validation, test: accuracies, 0 to 1; None where there is none.
+        tested: of these, those whose test images were measured.
+        validation, test: accuracies, 0 to 1; None where there is none, or not of every training.
         reward: the search's, with the final validation accuracy, of each training; of finalists alone.
         proxy_rank, final_rank: places among the finalists, from 1; of equal accuracies the same.
         on_front: no other network is as good and as cheap.
@@ -42,6 +43,7 @@ class FinalRow:
     seeds: tuple[int, ...]
     failed: int
     waiting: int
+    tested: int
     validation: Mean | None
     test: Mean | None
     reward: Mean | None
@@ -237,6 +239,7 @@ def _row(network: ChosenNetwork, chosen: Chosen, trials: Sequence[Trial]) -> Fin
         seeds=tuple(trial.seed for trial in done),
         failed=sum(trial.status == "failed" for trial in its),
         waiting=sum(trial.arrival is None for trial in its),
+        tested=len(tests),
         validation=Mean(values=accuracies) if accuracies else None,
         test=Mean(values=tests) if tests and len(tests) == len(done) else None,
         reward=reward,

@@ -195,17 +195,40 @@ def run_finalists(
         plan_of(config),
         evaluator,
         reuse=reuse,
-        listeners=[tidy, *listeners],
+        listeners=[tidy, _Telling(run, config.chosen), *listeners],
         address=address,
         weights=lambda trial: run.weights_path(trial.id) if config.finalists.keep_weights else None,
     )
     tidy.end()
-    findings = findings_of(config.chosen, run.trials())
+    findings = _told(run, config.chosen, end.outcome)
+    return FinalistsEnd(run=run, outcome=end.outcome, findings=findings)
+
+
+def _told(run: Run, chosen: Chosen, outcome: Outcome) -> FinalFindings | None:
+    """What has come of a run; it is written into its folder, where other commands find the one to take."""
+    findings = findings_of(chosen, run.trials())
     if findings is not None:
-        document = {"run": run.name, "outcome": end.outcome, **findings.to_json()}
+        document = {"run": run.name, "outcome": outcome, **findings.to_json()}
         text = json.dumps(document, indent=2, allow_nan=False) + "\n"
         write_whole(run.path / FINALISTS, lambda path: path.write_text(text, encoding="utf-8"))
-    return FinalistsEnd(run=run, outcome=end.outcome, findings=findings)
+    return findings
+
+
+class _Telling:
+    """Writes what has come of a run after every training, for those who look meanwhile, or after a kill."""
+
+    def __init__(self, run: Run, chosen: Chosen) -> None:
+        self._run, self._chosen = run, chosen
+
+    def on_start(self, counts: dict[str, int]) -> None:
+        """See `nas.search.Listener`."""
+
+    def on_result(self, trial: Trial, best: Trial | None, counts: dict[str, int]) -> None:
+        """See `nas.search.Listener`."""
+        try:
+            _told(self._run, self._chosen, "interrupted")
+        except InputError as error:  # the trainings matter more
+            logger.warning("%s", error)
 
 
 class _Tidy:

@@ -57,14 +57,16 @@ def welch(one: Sequence[float], other: Sequence[float]) -> Margin:
     """By how much the mean of some numbers is above that of others, with Welch's 95 % interval.
 
     Args:
-        one, other: at least one number each. Where either has but one there is no interval.
+        one, other: at least one number each. Where either has but one there is no interval; nor where the
+            numbers of both are all alike, as accuracies on few images happen to be: that is no measure of
+            their noise.
     """
     value = float(statistics.mean(one) - statistics.mean(other))
     if min(len(one), len(other)) < 2:
         return Margin(value=value, low=None, high=None)
     a, b = statistics.variance(one) / len(one), statistics.variance(other) / len(other)
     if a + b == 0.0:
-        return Margin(value=value, low=value, high=value)
+        return Margin(value=value, low=None, high=None)
     from scipy.stats import t
 
     freedom = (a + b) ** 2 / (a**2 / (len(one) - 1) + b**2 / (len(other) - 1))
@@ -93,7 +95,7 @@ class RankAgreement:
         text = f"Spearman {_interval(self.spearman)}, Kendall {_interval(self.kendall)}"
         text += f" between proxy and final accuracy of {count_of(self.networks, 'finalist')}"
         if self.networks < MANY:
-            text += f"; {self.networks} networks: the interval is wide, and of so few still too short"
+            text += f"; {self.networks} networks: {_few_words(self.kendall)}"
         return f"{text}; finalists lie close together, which lowers any rank correlation"
 
     def to_json(self) -> dict[str, object]:
@@ -104,6 +106,15 @@ class RankAgreement:
             "kendall": self.kendall._asdict(),
             "words": self.words,
         }
+
+
+def _few_words(found: Estimate) -> str:
+    """What the interval of few networks is worth."""
+    if found.low is None:
+        return "too few for an interval"
+    if found.low == found.high:  # each resample of a perfect order is one
+        return "so few may be in such an order by chance, and an interval without width says nothing of that"
+    return "the interval is wide, and of so few still too short"
 
 
 def _interval(found: Estimate) -> str:

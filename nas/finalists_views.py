@@ -21,13 +21,20 @@ if TYPE_CHECKING:
 
 FIGURES = (*FORMATS, ".html")
 _NO_TELLING = "not distinguishable"
+_NO_INTERVAL = "there is no interval without a second training that comes out otherwise"
 SELECTION = (
-    "selection is by validation accuracy alone; test accuracy is only reported, so it is free of the luck of "
-    "being selected"
+    "the network to take is selected by validation accuracy alone, so its test accuracy is free of the luck "
+    "of being selected; the front is drawn by test accuracy, so that of the networks on it is not"
 )
 NO_TEST = (
     "there are no test images: what is reported is validation accuracy, and that of the network to take is "
     "optimistic, since it was taken for it"
+)
+
+
+NOT_ALL_TESTED = (
+    "not every training has measured test images, so validation accuracy is reported; that of the network to "
+    "take is optimistic, since it was taken for it"
 )
 
 
@@ -87,8 +94,9 @@ def words(found: FinalFindings) -> list[str]:
     if close:
         lines.append(f"by reward {_NO_TELLING} from it: {', '.join(close)}")
     lines += [comparison_words(found, comparison) for comparison in found.comparisons]
-    lines.append(SELECTION if found.part == "test" else NO_TEST)
-    return lines
+    if found.part == "test":
+        return [*lines, SELECTION]
+    return [*lines, NOT_ALL_TESTED if any(row.tested for row in found.rows) else NO_TEST]
 
 
 def decision_words(found: FinalFindings) -> str:
@@ -106,7 +114,7 @@ def decision_words(found: FinalFindings) -> str:
     if found.lead.certain:
         return f"take {taken.name} and not the recommended network: {of}, {lead}: more than the noise"
     if found.lead.low is None:
-        return f"take {taken.name}: {of}, {lead}; with one seed nobody knows whether that is noise"
+        return f"take {taken.name}: {of}, {lead}; {_NO_INTERVAL}, so nobody knows whether that is noise"
     return f"take {taken.name}: {of}, {lead}: {_NO_TELLING}, so nothing speaks against the recommended one"
 
 
@@ -123,7 +131,7 @@ def comparison_words(found: FinalFindings, comparison: Comparison) -> str:
     text += f" ({comparison.macs_ratio:.2f} x the MACs)"
     margin = comparison.margin
     if margin.low is None:
-        return f"{text}; without a second training there is no interval"
+        return f"{text}; {_NO_INTERVAL}"
     return f"{text}: {'more than the noise' if margin.certain else _NO_TELLING}"
 
 

@@ -25,7 +25,7 @@ class Margin:
 
     Attributes:
         value: the difference, 0 to 1.
-        low, high: of the interval; None where no network was trained twice.
+        low, high: of the interval; None where nothing is known of the noise.
     """
 
     value: float

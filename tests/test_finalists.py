@@ -7,6 +7,7 @@ import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -15,6 +16,7 @@ from nas import InputError, open_run
 from nas.doctor import Replays, examine
 from nas.finalists_config import load_finalists_config
 from nas.finalists_run import prepared, run_finalists
+from nas.finalists_views import words
 from nas.lookup import find_architecture
 from nas.watch import Watcher
 from nas.watch_views import draw
@@ -69,7 +71,7 @@ def test_the_command_trains_tells_and_draws(runs: Path, scripted: Fully, capsys)
     assert table[0].strip() == "finalists of s, trained fully"
     assert table[1].split()[:7] == ["network", "role", "MACs", "params", "proxy", "validation", "test"]
     assert sum("random" in line for line in table[2:9]) == 3
-    assert "selection is by validation accuracy alone" in out
+    assert "the network to take is selected by validation accuracy alone" in out
     assert "3 networks: the interval is wide" in out
     assert out.endswith("wrote runs/x/finalists.png\n")
     assert Path("runs/x/finalists.png").stat().st_size > 10_000
@@ -246,6 +248,29 @@ def test_another_search_of_that_name_is_told_apart(runs: Path, in_tmp: Path) -> 
     searched(in_tmp, objective={"target": 2e6})
     with pytest.raises(InputError, match="holds the finalists of s, and not of s as it is now"):
         prepared(finalists_config(), "s")
+
+
+def test_the_one_to_take_is_known_while_the_run_goes_on(in_tmp: Path) -> None:
+    class Looking:
+        names: ClassVar[list[str]] = []
+
+        def on_start(self, counts) -> None: ...
+
+        def on_result(self, trial, best, counts) -> None:
+            if not self.names:
+                self.names.append(find_architecture("f@best").architecture.name)
+
+    evaluator = Fully(in_tmp / "d", fingerprint="full")
+    run_finalists(finalists_config(), searched(in_tmp), evaluator=evaluator, listeners=[Looking()])
+    assert Looking.names == ["f-1"]
+
+
+def test_trainings_without_test_images_are_told_from_data_without(in_tmp: Path) -> None:
+    search = searched(in_tmp)
+    run_finalists(finalists_config(), search, evaluator=Fully(in_tmp / "d", fingerprint="x", test=None))
+    end = run_finalists(finalists_config(seeds=3), search, evaluator=Fully(in_tmp / "d", fingerprint="x"))
+    assert end.findings.part == "validation"
+    assert words(end.findings)[-1].startswith("not every training has measured test images")
 
 
 def test_an_interrupted_run_trains_nothing_twice(in_tmp: Path) -> None:

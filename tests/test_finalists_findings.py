@@ -213,8 +213,8 @@ def test_one_seed_has_no_intervals_and_says_so() -> None:
     assert found.rows[0].validation.error is None
     text = "\n".join(words(found))
     assert "one training says nothing of the noise between seeds" in text
-    assert "with one seed nobody knows whether that is noise" in text
-    assert "without a second training there is no interval" in text
+    assert "a second training that comes out otherwise, so nobody knows whether that is noise" in text
+    assert "x the MACs); there is no interval without a second training" in text
     assert all(point.error is None for point in points_of(found.rows, found.part))
 
 
