@@ -248,7 +248,8 @@ def test_every_image_is_measured_once(undisturbed: Path) -> None:
     checkpoint = read_checkpoint(undisturbed / "model.safetensors")
     images = DeviceImages(data().validation, data(), "cpu")
     size = network().image_size
-    alone = evaluate_network(checkpoint.network(), images, num_classes=10, image_size=size)
+    crop = TWO.measured_crop
+    alone = evaluate_network(checkpoint.network(), images, num_classes=10, image_size=size, crop=crop)
     last = curve(checkpoint_path(undisturbed / "checkpoints", 6))[-1]
     assert alone.images == 101
     assert (last["accuracy"], last["validation_top5"]) == (alone.accuracy, alone.top5_accuracy)
