@@ -8,7 +8,8 @@ The plain loop is what one writes first: JPEG files decoded with Pillow, moved o
 converted to float image by image, maps in torch's default layout, torch's own convolutions and optimiser, a
 moving average parameter by parameter. Ours does the recipe's own arithmetic (for ``imagenet`` TensorFlow's
 RMSProp). All ways take turns in every round; ratios are of the same round. On a CPU one thread, and
-processor-seconds, so that other work on the machine counts little; on a GPU seconds.
+processor-seconds, so that other work on the machine counts little; on a GPU seconds, where the plain loop
+would be faster with worker processes that decode.
 """
 
 from __future__ import annotations
