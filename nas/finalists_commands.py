@@ -93,8 +93,9 @@ def finalists(
         else:
             print_findings(end.findings)
             out.print(f"wrote {path}", soft_wrap=True)
-            for line in end_words(end.findings, end.run.name, weights=settings.finalists.keep_weights):
-                out.print(console.printable(line), soft_wrap=True)
+            if end.outcome == "finished":
+                for line in end_words(end.findings, end.run.name, weights=settings.finalists.keep_weights):
+                    out.print(console.printable(line), soft_wrap=True)
     _end(end, settings, run, reuse or [], address)
 
 

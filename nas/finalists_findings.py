@@ -181,7 +181,7 @@ class FinalFindings:
         margins = {c.over: c.margin for c in self.comparisons if c.name == own.network.name}
         controls = []
         if b0 is not None and b0 is not own:
-            margin, name = margins.get(b0.network.name), "networks of B0's shape"
+            margin, name = margins.get(b0.network.name), "B0's shape"
             controls.append(Control(name=name, margin=margin, equal=self.off(b0) <= EQUAL))
         equal = bool(self.random) and max(map(self.off, self.random)) <= EQUAL
         controls.append(Control(name="random networks", margin=margins.get("random"), equal=equal))

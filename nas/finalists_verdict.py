@@ -86,7 +86,7 @@ def verdict_of(
     for control in controls:
         margin = control.margin
         if not control.equal:
-            reasons.append(f"there are no {control.name} of equal MACs with a result")
+            reasons.append(f"there is no result at equal MACs of {control.name}")
             right.append(False)
         elif margin is not None and margin.certain:
             reasons.append(
