@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -90,6 +90,7 @@ def validated(
     check: Callable[[Model], None],
     document: Document | None = None,
     overridden: Sequence[str] = (),
+    options: Mapping[str, str] | None = None,
 ) -> Model:
     """A configuration from plain data.
 
@@ -99,6 +100,7 @@ def validated(
         check: raises `FieldError` where sections do not fit together.
         document: where in a file each field stands.
         overridden: keys that were typed.
+        options: the command's own options that some of these were typed as, by key.
 
     Raises:
         InputError: one line with file, line and field.
@@ -116,7 +118,8 @@ def validated(
     if wrong.path not in document.lines and any(
         _within(key, wrong.path) or _within(wrong.path, key) for key in overridden
     ):
-        raise InputError(f"--set {wrong}")
+        option = (options or {}).get(wrong.path)
+        raise InputError(f"--set {wrong}" if option is None else f"{option} {wrong.rule}")
     raise document.error(wrong)
 
 

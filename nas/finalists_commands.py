@@ -59,19 +59,25 @@ def finalists(
     """
     from nas.finalists_config import load_finalists_config
     from nas.finalists_run import finalists_evaluator, prepared, run_finalists
-    from nas.finalists_views import FIGURES, plan_words, print_findings, save_finalists_figure
+    from nas.finalists_views import FIGURES, print_findings, save_finalists_figure
+    from nas.finalists_words import end_words, plan_words
 
     if plot is not None:
         check_figure_path(plot, FIGURES)
     typed = {"n": number, "seeds": seeds, "random": random, "pick": pick}
     options = [f"finalists.{key}={value}" for key, value in typed.items() if value is not None]
     search = Path(run).resolve().name  # of . too
-    settings = prepared(load_finalists_config(config, [*(overrides or []), *options], name, search), run)
+    known = {
+        f"finalists.{key}": "-n" if key == "n" else f"--{key}" for key in typed if typed[key] is not None
+    }
+    asked = load_finalists_config(config, [*(overrides or []), *options], name, search, known)
+    settings = prepared(asked, run)
     assert settings.chosen is not None
     earlier = [open_run(other) for other in reuse or []]
     with console.ItemProgress() as images:
         evaluator = finalists_evaluator(settings, images, address=address)
-    for line in plan_words(settings.chosen, settings.finalists.seeds):
+    plan = plan_words(settings.chosen, settings.finalists.seeds, settings.finalists.randoms)
+    for line in plan:
         console.err.print(console.printable(line), soft_wrap=True)
     _warn(evaluator)
     progress = _Progress(settings.name, len(settings.chosen.networks) * settings.finalists.seeds)
@@ -87,6 +93,9 @@ def finalists(
         else:
             print_findings(end.findings)
             out.print(f"wrote {path}", soft_wrap=True)
+            if end.outcome == "finished":
+                for line in end_words(end.findings, end.run.name, weights=settings.finalists.keep_weights):
+                    out.print(console.printable(line), soft_wrap=True)
     _end(end, settings, run, reuse or [], address)
 
 

@@ -143,12 +143,14 @@ class Chosen:
         rule: how the finalists were chosen, in words.
         tolerance: how far the MACs of the random networks may be from the recommended one's, as a share.
         networks: the finalists, the recommended one first; then B0's shape, then the random ones.
+        test_part: fingerprint of the images that test accuracies are of; None until some are measured.
     """
 
     search: SearchFacts
     rule: str
     tolerance: float
     networks: tuple[ChosenNetwork, ...]
+    test_part: str | None = None
 
     @property
     def recommended(self) -> ChosenNetwork:
@@ -182,6 +184,8 @@ def read_chosen(given: object) -> Chosen | None:
             raise error.under(f"networks[{number}]") from None
     values["networks"] = tuple(networks)
     chosen: Chosen = read_specification(Chosen, values)
+    if chosen.test_part is not None and not isinstance(chosen.test_part, str):
+        raise FieldError("test_part", f"must be a fingerprint or null, got {chosen.test_part!r}")
     if [network.recommended for network in chosen.networks].count(True) != 1:
         raise FieldError("networks", "must have one that is recommended")
     if len({network.architecture.key for network in chosen.networks}) < len(chosen.networks):
@@ -235,7 +239,8 @@ def chosen_data(chosen: Chosen | None) -> dict[str, Any] | None:
     for network in chosen.networks:
         values = {name: getattr(network, name) for name in ChosenNetwork.__dataclass_fields__}
         networks.append({**values, "architecture": network.architecture.to_dict()})
-    return {"search": facts, "rule": chosen.rule, "tolerance": chosen.tolerance, "networks": networks}
+    own = {"rule": chosen.rule, "tolerance": chosen.tolerance, "test_part": chosen.test_part}
+    return {"search": facts, **own, "networks": networks}
 
 
 class FinalistsConfig(Section):
@@ -273,6 +278,7 @@ def load_finalists_config(
     overrides: Sequence[str] | None = None,
     name: str | None = None,
     search: str | None = None,
+    options: Mapping[str, str] | None = None,
 ) -> FinalistsConfig:
     """Read a configuration.
 
@@ -281,6 +287,7 @@ def load_finalists_config(
         overrides: ``key=value`` with dotted keys (``finalists.seeds=4``); values are YAML.
         name: of the run, instead of the file's; a run's own configuration under another name chooses anew.
         search: name of the search: where neither gives the run a name it is ``<search>-finalists``.
+        options: what overrides were typed as, by key: ``{"finalists.n": "-n"}``.
 
     Raises:
         InputError: one line with file, line and field.
@@ -293,7 +300,7 @@ def load_finalists_config(
     if (folder / "journal.db").is_file() and given.data["name"] != folder.name:
         given.data.pop("chosen", None)  # a run's configuration under another name chooses anew
     given.resolve_data()
-    return validated(FinalistsConfig, given.data, _check, given.document, given.overridden)
+    return validated(FinalistsConfig, given.data, _check, given.document, given.overridden, options)
 
 
 def parse_finalists_config(data: dict[str, Any]) -> FinalistsConfig:

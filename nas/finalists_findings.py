@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from nas.finalists_config import Chosen, ChosenNetwork
 from nas.finalists_statistics import Mean, RankAgreement, rank_agreement, welch
+from nas.finalists_verdict import EQUAL, Control, Verdict, verdict_of
 from nas.repeated import Margin
 from results import Trial, pareto_front
 from search_space import cost
@@ -122,6 +123,7 @@ class FinalFindings:
         lead: by how much its reward is above the recommended network's; None where it is that, or where that
             has no result.
         close: the other finalists whose rewards Welch's interval does not tell from the taken one's.
+        untold: those for which there is no interval.
         comparisons: of the recommended network and of the taken one with what stands beside them.
     """
 
@@ -132,12 +134,66 @@ class FinalFindings:
     taken: FinalRow
     lead: Margin | None
     close: tuple[FinalRow, ...]
+    untold: tuple[FinalRow, ...]
     comparisons: tuple[Comparison, ...]
 
     @property
     def front(self) -> list[FinalRow]:
         """The corrected Pareto front, by rising MACs."""
         return sorted((row for row in self.rows if row.on_front), key=lambda row: row.macs)
+
+    @property
+    def recommended(self) -> FinalRow:
+        """The network that the search recommends."""
+        return next(row for row in self.rows if row.network.recommended)
+
+    @property
+    def fewest(self) -> int:
+        """Trainings that succeeded, of the network that has the fewest; without those that have none."""
+        return min(len(row.trials) for row in self.rows if row.trials)
+
+    @property
+    def intervals(self) -> int:
+        """Comparisons that have one, of accuracies and of rewards."""
+        rewards = len(self.close) + (self.lead is not None and self.lead.certain)
+        return rewards + sum(comparison.margin.low is not None for comparison in self.comparisons)
+
+    @property
+    def falls_short(self) -> bool:
+        """Whether finalists are on average less accurate after full training than in the search."""
+        pairs = [(row.network.proxy_accuracy, row.validation) for row in self.rows if row.reward is not None]
+        known = [(proxy, final.value) for proxy, final in pairs if proxy is not None and final is not None]
+        return bool(known) and sum(final for _, final in known) < sum(proxy for proxy, _ in known)
+
+    def off(self, row: FinalRow) -> float:
+        """How far the MACs of a network are from the recommended one's, as a share."""
+        return abs(row.macs / self.recommended.macs - 1.0)
+
+    @property
+    def b0(self) -> FinalRow | None:
+        """B0's shape, nearest to the recommended network's MACs."""
+        return _b0_of(self.rows, self.recommended)
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether the search was right."""
+        own, b0 = self.recommended, self.b0
+        margins = {c.over: c.margin for c in self.comparisons if c.name == own.network.name}
+        controls = []
+        if b0 is not None and b0 is not own:
+            margin, name = margins.get(b0.network.name), "B0's shape"
+            controls.append(Control(name=name, margin=margin, equal=self.off(b0) <= EQUAL))
+        equal = bool(self.random) and max(map(self.off, self.random)) <= EQUAL
+        controls.append(Control(name="random networks", margin=margins.get("random"), equal=equal))
+        mean = own.validation
+        above = [
+            row.network.name
+            for row in self.random
+            if mean is not None and row.validation is not None and row.validation.value > mean.value
+        ]
+        finalists = sum(row.reward is not None for row in self.rows)
+        taken = None if own.reward is None else self.taken.network.name
+        return verdict_of(own.network.name, taken, self.lead, controls, above, finalists)
 
     @property
     def random(self) -> list[FinalRow]:
@@ -171,6 +227,8 @@ class FinalFindings:
             "networks": [row.to_json() for row in self.rows],
             "front": [row.network.name for row in self.front],
             "agreement": self.agreement.to_json(),
+            "verdict": self.verdict.to_json(),
+            "falls_short": self.falls_short,
             "decision": {
                 "taken": self.taken.network.name,
                 "trial": self.taken.trials[0],
@@ -178,6 +236,7 @@ class FinalFindings:
                 "differs": not self.taken.network.recommended,
                 "lead": None if self.lead is None else self.lead.to_json(),
                 "close": [row.network.name for row in self.close],
+                "untold": [row.network.name for row in self.untold],
             },
             "comparisons": [comparison.to_json() for comparison in self.comparisons],
             "failed": self.failed,
@@ -206,6 +265,7 @@ def findings_of(chosen: Chosen, trials: Sequence[Trial]) -> FinalFindings | None
         key=lambda row: (0.0 if row.reward is None else row.reward.value, row.network.recommended),
     )
     recommended = next(row for row in rows if row.network.recommended)
+    leads = [(row, lead) for row in finalists if (lead := _lead(taken, row)) is not None]
     return FinalFindings(
         chosen=chosen,
         rows=tuple(rows),
@@ -216,7 +276,8 @@ def findings_of(chosen: Chosen, trials: Sequence[Trial]) -> FinalFindings | None
         ),
         taken=taken,
         lead=_lead(taken, recommended),
-        close=tuple(row for row in finalists if (lead := _lead(taken, row)) and not lead.certain),
+        close=tuple(row for row, lead in leads if lead.low is not None and not lead.certain),
+        untold=tuple(row for row, lead in leads if lead.low is None),
         comparisons=tuple(_comparisons(rows, recommended, taken, part)),
     )
 
@@ -277,12 +338,17 @@ def _lead(taken: FinalRow, other: FinalRow) -> Margin | None:
     return welch(taken.reward.values, other.reward.values)
 
 
+def _b0_of(rows: Sequence[FinalRow], recommended: FinalRow) -> FinalRow | None:
+    """B0's shape, nearest to the recommended network's MACs."""
+    shaped = [row for row in rows if row.network.b0_shaped and row.network.role != "random"]
+    return min(shaped, key=lambda row: abs(row.macs - recommended.macs), default=None)
+
+
 def _comparisons(
     rows: Sequence[FinalRow], recommended: FinalRow, taken: FinalRow, part: Part
 ) -> list[Comparison]:
     """The recommended network, whose MACs the others have; then the taken one, where it is another."""
-    shaped = [row for row in rows if row.network.b0_shaped and row.network.role != "random"]
-    b0 = min(shaped, key=lambda row: abs(row.macs - recommended.macs), default=None)
+    b0 = _b0_of(rows, recommended)
     random = [row for row in rows if row.network.role == "random" and row.accuracy(part) is not None]
     found = []
     for row in [recommended] if taken is recommended else [recommended, taken]:

@@ -10,7 +10,7 @@ import json
 import logging
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nas.config import load_config
@@ -21,7 +21,7 @@ from nas.finalists_findings import FinalFindings, findings_of
 from nas.launch import check_executor, executor_of
 from nas.scaling_run import Member, Plan, refuse_without_journal, train_plan
 from nas.search import Listener
-from nas.sized_data import images_at, untouched_images_at
+from nas.sized_data import images_at, untouched_fingerprint_at, untouched_images_at
 from nas.trainings import Outcome
 from results import Run, Trial, open_run, run_path, write_whole
 from results.run import FINALISTS
@@ -131,6 +131,7 @@ def finalists_evaluator(
         recipe=config.recipe,
         data=data,
         test=untouched_images_at(config.data, size),
+        test_fingerprint=untouched_fingerprint_at(config.data, size),
         checkpoints=None if folder is None else folder.absolute(),
     )
 
@@ -187,6 +188,8 @@ def run_finalists(
     check_executor(config.executor, address)
     executor_of(config.executor, run.path, address)
     evaluator = evaluator or finalists_evaluator(config, address=address)
+    chosen = _with_test_part(config.chosen, evaluator, run, reuse)
+    config = config.model_copy(update={"chosen": chosen})
     tidy = _Tidy(run)
     tidy.begin()
     end = train_plan(
@@ -195,13 +198,36 @@ def run_finalists(
         plan_of(config),
         evaluator,
         reuse=reuse,
-        listeners=[tidy, _Telling(run, config.chosen), *listeners],
+        listeners=[tidy, _Telling(run, chosen), *listeners],
         address=address,
         weights=lambda trial: run.weights_path(trial.id) if config.finalists.keep_weights else None,
     )
     tidy.end()
-    findings = _told(run, config.chosen, end.outcome)
+    findings = _told(run, chosen, end.outcome)
     return FinalistsEnd(run=run, outcome=end.outcome, findings=findings)
+
+
+def _with_test_part(chosen: Chosen, evaluator: Evaluator, run: Run, reuse: Sequence[Run]) -> Chosen:
+    """The same with what the test images are known by.
+
+    Raises:
+        InputError: test accuracies of the run, or of one that measurements are taken from, are of others.
+    """
+    if not isinstance(evaluator, FullEvaluator) or evaluator.test_fingerprint is None:
+        return chosen
+    known = [(run, chosen.test_part)]
+    for other in reuse:
+        if other.kind() == "finalists":
+            before = load_finalists_config(other.config_path).chosen
+            known.append((other, None if before is None else before.test_part))
+    for other, part in known:
+        if part not in (None, evaluator.test_fingerprint):
+            way = "choose another name with --run NAME" if other is run else "leave it out of --reuse"
+            raise InputError(
+                f"{other.path}: was measured on another test part than that of {evaluator.data.name}, and "
+                f"test accuracies do not compare; {way}"
+            )
+    return replace(chosen, test_part=evaluator.test_fingerprint)
 
 
 def _told(run: Run, chosen: Chosen, outcome: Outcome) -> FinalFindings | None:

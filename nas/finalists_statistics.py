@@ -21,6 +21,9 @@ from nas.audit_statistics import MANY, RESAMPLES, Array, Estimate, estimate, spe
 from nas.repeated import CONFIDENCE, Margin
 from results.wording import count_of
 
+FEW = 5  # networks below which a bootstrap of ranks gives no interval worth printing
+NARROW = 0.02  # proxy accuracies within this are called close together
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mean:
@@ -47,6 +50,11 @@ class Mean:
 
         quantile = float(t.ppf(0.5 + CONFIDENCE / 2, len(self.values) - 1))
         return quantile * statistics.stdev(self.values) / math.sqrt(len(self.values))
+
+    @property
+    def equal(self) -> bool:
+        """Whether all of several trainings came to the same, which is no measure of their noise."""
+        return len(self.values) > 1 and len(set(self.values)) == 1
 
     def to_json(self) -> dict[str, float | list[float] | None]:
         """All of it as plain data."""
@@ -80,12 +88,15 @@ class RankAgreement:
 
     Attributes:
         networks: finalists with an accuracy by both.
-        spearman, kendall: Spearman's rank correlation, and Kendall's tau-b.
+        spearman, kendall: Spearman's rank correlation, and Kendall's tau-b; without intervals where there are
+            fewer than `FEW` networks.
+        close: their proxy accuracies span less than `NARROW`, or than twice the deviation between seeds.
     """
 
     networks: int
     spearman: Estimate
     kendall: Estimate
+    close: bool = False
 
     @property
     def words(self) -> str:
@@ -96,7 +107,9 @@ class RankAgreement:
         text += f" between proxy and final accuracy of {count_of(self.networks, 'finalist')}"
         if self.networks < MANY:
             text += f"; {self.networks} networks: {_few_words(self.kendall)}"
-        return f"{text}; finalists lie close together, which lowers any rank correlation"
+        return (
+            f"{text}; finalists lie close together, which lowers any rank correlation" if self.close else text
+        )
 
     def to_json(self) -> dict[str, object]:
         """All of it as plain data."""
@@ -104,6 +117,7 @@ class RankAgreement:
             "networks": self.networks,
             "spearman": self.spearman._asdict(),
             "kendall": self.kendall._asdict(),
+            "close": self.close,
             "words": self.words,
         }
 
@@ -127,7 +141,8 @@ def rank_agreement(proxy: Sequence[float | None], final: Sequence[Sequence[float
 
     Intervals are percentiles 2.5 and 97.5 of a bootstrap in two stages (Davison and Hinkley, Bootstrap
     Methods, 1997, section 3.8): networks are drawn with replacement, and for each network its trainings;
-    one that is drawn twice has the same trainings both times. The proxy's own noise is not in them.
+    one that is drawn twice has the same trainings both times. The proxy's own noise is not in them. Of fewer
+    than `FEW` networks there are none.
 
     Args:
         proxy: of each finalist; None is left out.
@@ -146,7 +161,18 @@ def rank_agreement(proxy: Sequence[float | None], final: Sequence[Sequence[float
     counts = np.stack([np.bincount(row, minlength=n) for row in rows]).astype(np.float64)
     taus = np.array([tau_b(x, its, often[None])[0] for its, often in zip(y, counts, strict=True)])
     rhos = spearman(x[rows], np.take_along_axis(y, rows, axis=1))
-    return RankAgreement(networks=n, spearman=estimate(rhos), kendall=estimate(taus))
+    rho, tau = estimate(rhos), estimate(taus)
+    if n < FEW:
+        rho, tau = Estimate(rho.value, None, None), Estimate(tau.value, None, None)
+    return RankAgreement(networks=n, spearman=rho, kendall=tau, close=_close(pairs))
+
+
+def _close(pairs: Sequence[tuple[float, tuple[float, ...]]]) -> bool:
+    """Whether proxy accuracies span less than `NARROW`, or than twice the seeds' pooled deviation."""
+    repeated = [final for _, final in pairs if len(final) > 1]
+    noise = math.sqrt(statistics.mean(map(statistics.variance, repeated))) if repeated else 0.0
+    proxies = [proxy for proxy, _ in pairs]
+    return max(proxies) - min(proxies) < max(NARROW, 2 * noise)
 
 
 def _resampled(final: Sequence[tuple[float, ...]]) -> tuple[npt.NDArray[np.int64], Array]:

@@ -6,6 +6,7 @@ A cache holds images of one size. Those of other sizes lie beside it (``data/cif
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -99,6 +100,22 @@ def untouched_images_at(data: DataConfig, size: int) -> ImageSet | None:
         return load_digits_test(size) if data.name == "digits" else None
     place = sized_cache(Path(data.cache), read_facts(data.cache), size)
     return load_test(place) if read_facts(place).counts["test"] else None
+
+
+def untouched_fingerprint_at(data: DataConfig, size: int) -> str | None:
+    """What the images of `untouched_images_at` are known by.
+
+    Raises:
+        InputError: as there.
+    """
+    if data.cache is not None:
+        return read_facts(sized_cache(Path(data.cache), read_facts(data.cache), size)).test_fingerprint
+    test = untouched_images_at(data, size)
+    if test is None:
+        return None
+    return hashlib.sha256(
+        f"{data.name} {size}".encode() + test.images.tobytes() + test.labels.tobytes()
+    ).hexdigest()
 
 
 def sized_cache(cache: Path, facts: CacheFacts, size: int) -> Path:

@@ -16,7 +16,7 @@ from nas import InputError, open_run
 from nas.doctor import Replays, examine
 from nas.finalists_config import load_finalists_config
 from nas.finalists_run import prepared, run_finalists
-from nas.finalists_views import words
+from nas.finalists_words import words
 from nas.lookup import find_architecture
 from nas.watch import Watcher
 from nas.watch_views import draw
@@ -72,8 +72,10 @@ def test_the_command_trains_tells_and_draws(runs: Path, scripted: Fully, capsys)
     assert table[1].split()[:7] == ["network", "role", "MACs", "params", "proxy", "validation", "test"]
     assert sum("random" in line for line in table[2:9]) == 3
     assert "the network to take is selected by validation accuracy alone" in out
-    assert "3 networks: the interval is wide" in out
-    assert out.endswith("wrote runs/x/finalists.png\n")
+    assert "3 networks: too few for an interval" in out
+    assert out.splitlines()[9].startswith("was the search right? ")
+    assert "wrote runs/x/finalists.png\nno weights were kept; finalists.keep_weights: true keeps" in out
+    assert "\nnas train x@best --config FILE trains candidate " in out
     assert Path("runs/x/finalists.png").stat().st_size > 10_000
     document = json.loads(Path("runs/x/finalists.json").read_text())
     again = nas(capsys, "finalists", "s", "--config", "c.yaml", "--run", "x", "--json", "-o", "a.html")
@@ -171,7 +173,10 @@ def test_where_everything_fails_the_last_error_is_told(
     [
         (["nobody"], "no run 'nobody' under runs/; known: f, s"),
         (["f"], "f is a run of finalists and has no rewards; f@best is the one to take; nas trials f lists"),
-        (["s", "-n", "0"], "--set finalists.n must be between 1 and 100, got 0"),
+        (["s", "-n", "0"], "-n must be between 1 and 100, got 0"),
+        (["s", "--seeds", "0"], "--seeds must be between 1 and 1000, got 0"),
+        (["s", "--pick", "best"], "--pick must be front or top, got 'best'"),
+        (["s", "--set", "finalists.n=0"], "--set finalists.n must be between 1 and 100, got 0"),
         (["s", "-n", "13"], "s: has 12 finished candidates, too few for 13 finalists"),
         (
             ["s", "--run", "s"],

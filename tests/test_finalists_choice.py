@@ -237,6 +237,13 @@ def test_a_file_says_what_is_wrong_and_where(in_tmp: Path) -> None:
         load_finalists_config(file)
 
 
+@pytest.mark.parametrize("key", ["checkpoints: {every_minutes: 1}", "workers: 2", "architecture: x.yaml"])
+def test_a_configuration_of_nas_train_is_refused(in_tmp: Path, key: str) -> None:
+    Path("c.yaml").write_text(f"recipe: cifar\n{key}\n")
+    with pytest.raises(InputError, match=rf"c.yaml:2: {key.partition(':')[0]} is an unknown key"):
+        load_finalists_config("c.yaml", search="s")
+
+
 def test_a_run_is_named_after_its_search_where_nobody_says_how(in_tmp: Path) -> None:
     Path("c.yaml").write_text("recipe: cifar\n")
     assert load_finalists_config("c.yaml", search="s").name == "s-finalists"

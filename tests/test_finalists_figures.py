@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from results import save_figure
 from results.figures import FinalPoint, finalists_figure, save_finalists_page
-from results.figures.finalists_figure import LOOKS
+from results.figures.finalists_figure import LOOKS, bar
 from results.figures.finalists_page import finalists_page_figure
 from tests.test_figures import HOSTILE, assert_finite, texts
 
@@ -31,6 +31,8 @@ def points(number: int = 5, seeds: int = 3, name: str = "candidate") -> list[Fin
             proxy=0.6 + 0.01 * place if role == "finalist" else None,
             accuracy=0.7 + 0.02 * float(rng.random()),
             error=0.005 if seeds > 1 else None,
+            validation=0.72,
+            validation_error=0.004 if seeds > 1 else None,
             seeds=seeds,
             on_front=place < 2,
         )
@@ -74,6 +76,23 @@ def test_intervals_beyond_all_accuracies_do_not_stretch_the_axis() -> None:
     wide = [FinalPoint(**{**_fields(p), "error": 0.9}) for p in points(2)]
     low, high = finalists_figure(wide, "test", "t").axes[0].get_ylim()
     assert (low, high) == (-1.0, 101.0)
+
+
+def test_bars_end_where_accuracies_do() -> None:
+    high = FinalPoint(**{**_fields(points(1)[0]), "accuracy": 0.99, "error": 0.05})
+    assert bar(high) == pytest.approx((5.0, 1.0))
+    trace = finalists_page_figure([high], "test", "t").data[1]
+    assert (trace.error_y.array, trace.error_y.arrayminus) == (pytest.approx((1.0,)), pytest.approx((5.0,)))
+
+
+def test_the_ranking_is_drawn_by_the_accuracy_that_ranks_use() -> None:
+    panel = finalists_figure(points(), "test", "t").axes[1]
+    assert panel.get_ylabel() == "validation accuracy after full training, %"
+    drawn = [y for line in panel.get_lines() if line.get_label() in _LABELS for y in line.get_ydata()]
+    assert drawn == [pytest.approx(72.0)] * 5
+
+
+_LABELS = {look.label for look in LOOKS.values()}
 
 
 def _fields(point: FinalPoint) -> dict:

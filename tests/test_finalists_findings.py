@@ -11,9 +11,11 @@ import pytest
 
 from controller import Objective
 from nas.finalists_config import Chosen, ChosenNetwork, SearchFacts
-from nas.finalists_findings import findings_of
-from nas.finalists_views import NO_TEST, SELECTION, plan_words, points_of, words
+from nas.finalists_findings import FinalFindings, findings_of
+from nas.finalists_views import points_of
+from nas.finalists_words import NO_TEST, NOT_EQUAL, SELECTION, plan_words, words
 from results import Trial
+from results.wording import count
 from search_space import cost, load_space
 
 SPACE = load_space("digits")
@@ -128,13 +130,14 @@ def test_another_network_than_the_recommended_is_taken_only_as_sure_as_it_is() -
     assert (
         "take candidate 3 and not the recommended network: of 3 finalists it has the highest reward" in text
     )
-    assert "above that of candidate 2, which the search recommends: more than the noise" in text
+    assert "the reward of candidate 2, which the search recommends, differs by -0.0600 [-0.0" in text
     unsure = [[0.80, 0.80], [0.80, 0.90], [0.81, 0.91], *VALIDATION[3:]]
     found = findings_of(chosen(), trials_of(chosen(), unsure, TEST))
     assert not found.lead.certain
     assert [row.network.name for row in found.close] == ["candidate 1", "candidate 2"]
-    assert "by reward not distinguishable from it: candidate 1" in words(found)
-    assert "not distinguishable, so nothing speaks against the recommended one" in "\n".join(words(found))
+    assert "by reward these trainings cannot tell it from candidate 1 either way" in words(found)
+    assert "these trainings cannot tell the two apart; more seeds may" in "\n".join(words(found))
+    assert "nothing speaks against" not in "\n".join(words(found))
     same = [[0.80, 0.80], [0.95, 0.95], [0.90, 0.90], *VALIDATION[3:]]
     found = findings_of(chosen(), trials_of(chosen(), same, TEST))
     assert found.lead is None
@@ -167,9 +170,12 @@ def test_comparisons_are_of_test_accuracies_and_random_networks_count_once_each(
     b0 = pairs["candidate 2", "b0"]
     assert b0.macs_ratio == pytest.approx(MACS[1] / MACS[3])
     text = "\n".join(words(found))
-    assert "on test images candidate 2 is 20.00 points [" in text
-    assert "above the mean of 3 random networks" in text
-    assert "above the B0-shaped b0" in text
+    assert "on test images candidate 2 less the mean of 3 random networks (MACs x " in text
+    assert "): difference +20.00 [" in text
+    params = [cost(BY_MACS[place], 10, 1).params for place in (1, 3)]
+    assert f"less the B0-shaped b0 (MACs x {b0.macs_ratio:.2f}, {count(params[0])} parameters and " in text
+    assert f"{count(params[1])}): difference +14.00 [" in text
+    assert f"{found.intervals} comparisons at 95 % each" in text
 
 
 def test_a_finalist_that_has_b0s_shape_is_compared_with_itself_no_more() -> None:
@@ -213,9 +219,90 @@ def test_one_seed_has_no_intervals_and_says_so() -> None:
     assert found.rows[0].validation.error is None
     text = "\n".join(words(found))
     assert "one training says nothing of the noise between seeds" in text
-    assert "a second training that comes out otherwise, so nobody knows whether that is noise" in text
-    assert "x the MACs); there is no interval without a second training" in text
+    assert "differs by -0.0600; one training each tells nothing" in text
+    assert "whether it is better than candidate 1 is not known: one training each tells nothing" in text
+    assert "difference +14.00 points; one training each tells nothing" in text
+    assert "distinguishable" not in text
+    assert "comparisons at 95 %" not in text
+    assert found.verdict.answer == "cannot be told"
     assert all(point.error is None for point in points_of(found.rows, found.part))
+
+
+def test_two_seeds_and_seeds_that_are_all_alike_are_no_certainty() -> None:
+    assert "two trainings a network say little: Student's factor is 12.7" in text_of(VALIDATION)
+    thrice = [[*its, sum(its) / 2] for its in VALIDATION]
+    assert "Student's factor" not in text_of(thrice)
+    alike = text_of([[its[0]] * 2 for its in VALIDATION])
+    assert "every seed of each gave the same, which tells nothing of the noise" in alike
+    assert "(equal): every seed gave the same accuracy" in alike
+    assert "distinguishable" not in alike
+
+
+def test_a_recipe_that_trains_less_than_the_proxy_is_warned_of() -> None:
+    assert "this recipe trains less than the search's proxy did" in text_of(VALIDATION)
+    better = [[0.95, 0.96], [0.96, 0.97], [0.97, 0.98], *VALIDATION[3:]]
+    assert "this recipe trains less" not in text_of(better)
+
+
+def text_of(validation) -> str:
+    return "\n".join(words(found_of(validation)))
+
+
+def found_of(validation) -> FinalFindings:
+    """With controls of equal MACs, whatever these networks cost."""
+    found = findings_of(chosen(), trials_of(chosen(), validation, validation))
+    own = found.recommended.macs
+    return replace(found, rows=tuple(replace(row, macs=own) for row in found.rows))
+
+
+SURE = [
+    [0.80, 0.801],
+    [0.90, 0.901],
+    [0.70, 0.701],
+    [0.60, 0.601],
+    [0.50, 0.501],
+    [0.51, 0.511],
+    [0.52, 0.521],
+]
+
+
+@pytest.mark.parametrize(
+    ("changes", "answer", "reason"),
+    [
+        ({}, "yes", "candidate 2, which it recommends, has the highest reward of 3 finalists"),
+        (
+            {2: [0.95, 0.951]},
+            "no",
+            "candidate 3 has a higher reward than candidate 2, which it recommends, be",
+        ),
+        ({2: [0.85, 0.99]}, "cannot be told", "candidate 3 has a higher reward than candidate 2, which it r"),
+        ({3: [0.95, 0.951]}, "no", "candidate 2 is worse than B0's shape"),
+        (
+            {3: [0.40, 0.99]},
+            "cannot be told",
+            "candidate 2 is not distinguishable from B0's shape",
+        ),
+        ({4: [0.95, 0.951]}, "cannot be told", "by validation accuracy random 1 is above candidate 2"),
+        ({1: [None, None]}, "cannot be told", "candidate 2, which it recommends, has no result"),
+    ],
+)
+def test_was_the_search_right(changes: dict, answer: str, reason: str) -> None:
+    validation = [changes.get(place, its) for place, its in enumerate(SURE)]
+    found = found_of(validation)
+    assert found.verdict.answer == answer
+    assert any(text.startswith(reason) for text in found.verdict.reasons)
+    assert words(found)[0].removeprefix("so far: ") == found.verdict.words
+
+
+def test_random_networks_of_other_macs_are_no_control() -> None:
+    found = findings_of(chosen(), trials_of(chosen(), SURE, SURE))
+    assert max(map(found.off, found.random)) > 0.2
+    assert "there is no result at equal MACs of random networks" in found.verdict.reasons
+    assert f"warning: {NOT_EQUAL}" in words(found)
+    plan = "\n".join(plan_words(chosen(), 2, 5))
+    off = 100 * max(map(found.off, found.random))
+    assert f"from the space (5 were wanted, no more were found), with at most {off:.1f} % more or" in plan
+    assert f"warning: {NOT_EQUAL}" in plan
 
 
 def test_the_document_has_everything_and_is_json() -> None:

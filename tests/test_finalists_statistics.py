@@ -69,18 +69,29 @@ def test_a_swap_of_neighbours_by_hand() -> None:
     found = rank_agreement([0.1, 0.2, 0.3, 0.4], [(0.1,), (0.2,), (0.4,), (0.3,)])
     assert found.spearman.value == pytest.approx(0.8)
     assert found.kendall.value == pytest.approx(4 / 6)
-    assert found.kendall.low < 4 / 6 <= found.kendall.high
-    assert "4 networks: the interval is wide" in found.words
+    assert (found.spearman.low, found.kendall.low) == (None, None)
+    assert "4 networks: too few for an interval" in found.words
+    five = rank_agreement([0.1, 0.2, 0.3, 0.4, 0.5], [(0.1,), (0.2,), (0.4,), (0.3,), (0.5,)])
+    assert five.kendall.low < five.kendall.value <= five.kendall.high
+    assert "5 networks: the interval is wide" in five.words
 
 
 def test_few_networks_in_perfect_order_are_no_proof() -> None:
-    ordered = rank_agreement([0.1, 0.2, 0.3], [(0.1,), (0.2,), (0.3,)])
+    ordered = rank_agreement([0.1, 0.2, 0.3, 0.4, 0.5], [(0.1,), (0.2,), (0.3,), (0.4,), (0.5,)])
     assert (ordered.kendall.low, ordered.kendall.high) == (1.0, 1.0)
     assert "an interval without width says nothing of that" in ordered.words
     assert "wide" not in ordered.words
     tied = rank_agreement([0.1, 0.1, 0.2], [(0.1,), (0.2,), (0.2,)])
     assert (tied.kendall.value, tied.kendall.low) == (pytest.approx(0.5), None)
     assert "3 networks: too few for an interval" in tied.words
+
+
+def test_finalists_are_called_close_only_where_they_are() -> None:
+    words = "finalists lie close together, which lowers any rank correlation"
+    assert words in rank_agreement([0.90, 0.91, 0.915], [(0.9,), (0.91,), (0.92,)]).words
+    wide = rank_agreement([0.80, 0.85, 0.90], [(0.9, 0.901), (0.91, 0.911), (0.92, 0.921)])
+    assert (wide.close, words in wide.words) == (False, False)
+    assert rank_agreement([0.80, 0.85, 0.90], [(0.9, 0.7), (0.91, 0.71), (0.92, 0.72)]).close  # noise of 0.14
 
 
 def test_the_bootstrap_draws_seeds_as_well_as_networks() -> None:

@@ -3,6 +3,7 @@
 import json
 import shutil
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 import nas as package
 from nas import InputError
 from nas.doctor import Replays, examine
+from nas.finalists_config import load_finalists_config
 from nas.finalists_run import finalists_evaluator, prepared
 from nas.lookup import find_architecture
 from nas.provenance import provenance_of
@@ -20,6 +22,7 @@ from tests.processes import nas_command, wait_for
 from tests.searching import Scripted, config
 from tests.test_audit import Interrupting
 from tests.test_cli import nas
+from trainers import read_facts
 from trainers.checkpoints import read_checkpoint
 
 SMALL = {**RECIPE, "image_size": 8, "batch": 400, "shift": 1}  # a training of it takes a fraction of a second
@@ -51,6 +54,14 @@ def test_digits_are_really_trained_and_the_test_part_is_measured(in_tmp: Path) -
     assert {len(set(network.accuracies)) for network in by} != {1}  # seeds differ
     found = examine(end.run, Replays())
     assert (errors(found), found.findings[-1].text) == ({}, "data and trainer are those of the journal")
+    assert load_finalists_config(end.run.config_path).chosen.test_part is not None
+    other = replace(finalists_evaluator(prepared(settings, search)), test_fingerprint="other")
+    with pytest.raises(InputError, match=r"^runs/f: was measured on another test part than that of digits"):
+        package.run_finalists(settings, search, evaluator=other)
+    with pytest.raises(InputError, match=r"runs/f: was measured on another .* leave it out of --reuse"):
+        again = settings.model_copy(update={"name": "g"})
+        package.run_finalists(again, search, evaluator=other, reuse=[end.run])
+    assert not Path("runs/g").exists()
     known = provenance_of(find_architecture("f@best"))
     assert (known.weights, known.data.name, known.data.confirmed) == ("trained", "digits", True)
     assert len(known.data.mean) == 1
@@ -73,6 +84,7 @@ def test_images_of_the_recipes_size_and_their_test_part(in_tmp: Path, photos: Pa
         for name in ("x", "y")
     )
     assert (len(x.test), y.test) == (5, None)
+    assert (x.test_fingerprint, y.test_fingerprint) == (read_facts(Path("data/x-16")).test_fingerprint, None)
     assert x.checkpoints == in_tmp / "runs" / "x" / "checkpoints"
 
 

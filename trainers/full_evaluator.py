@@ -25,6 +25,7 @@ class FullEvaluator:
         recipe: how.
         data: on what.
         test: images that no training sees; None measures on none.
+        test_fingerprint: what these are known by; no part of `fingerprint`, since training is without them.
         device: ``cpu``, ``cuda``, or ``auto``: a GPU when there is one.
         checkpoints: a folder in which every training has one of its own (`training_folder`), to go on from
             where its worker was killed; every worker must see it. None starts again.
@@ -34,6 +35,7 @@ class FullEvaluator:
     recipe: Recipe
     data: Dataset
     test: ImageSet | None = None
+    test_fingerprint: str | None = None
     device: str = "auto"
     checkpoints: Path | None = None
     minutes: float | None = 10.0

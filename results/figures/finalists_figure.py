@@ -4,7 +4,7 @@ search."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from results.figures.labels import label_points, log_ticks, plain, settle
@@ -13,6 +13,7 @@ from results.figures.style import BLUE, GREEN, RED, unit_of
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.transforms import Bbox
 
 FAR = 3.0  # times the least MACs: from here on the axis is logarithmic
 _SPAN = 0.5  # percentage points: an axis shows as much, however near the points are
@@ -30,7 +31,8 @@ class FinalPoint:
         macs: multiply-adds of one image.
         params: parameters.
         proxy: accuracy in the search, 0 to 1; None where it was not measured there.
-        accuracy: mean over seeds, 0 to 1.
+        validation, validation_error: the same of validation images, which ranks are of.
+        accuracy: mean over seeds, 0 to 1, of the part that is reported.
         error: half the width of the mean's 95 % interval; None with a single training.
         seeds: trainings behind the mean.
         on_front: no other is as good and as cheap.
@@ -42,6 +44,8 @@ class FinalPoint:
     macs: float
     params: float
     proxy: float | None
+    validation: float
+    validation_error: float | None
     accuracy: float
     error: float | None
     seeds: int
@@ -71,8 +75,8 @@ LOOKS = {
         label="recommended by the search", colour=RED, marker="D", symbol="diamond", size=8.0
     ),
     "finalist": Look(label="other finalists", colour=BLUE, marker="o", symbol="circle", size=7.0),
-    "b0": Look(label="B0-shaped, equal MACs", colour=GREEN, marker="^", symbol="triangle-up", size=8.0),
-    "random": Look(label="random, equal MACs", colour="0.55", marker="s", symbol="square", size=5.5),
+    "b0": Look(label="B0-shaped", colour=GREEN, marker="^", symbol="triangle-up", size=8.0),
+    "random": Look(label="random of the space", colour="0.55", marker="s", symbol="square", size=5.5),
 }
 
 
@@ -94,6 +98,7 @@ def finalists_figure(points: Sequence[FinalPoint], part: str, title: str) -> Fig
     known = [point for point in points if point.proxy is not None]
     both = len(known) > 1
     figure = Figure(figsize=(11.6 if both else 7.0, 5.2), layout="constrained")
+    known = [_validated(point) for point in known]
     figure.suptitle(plain(title, 110 if both else 66), parse_math=False, fontsize=12)
     panels = list(figure.subplots(1, 2 if both else 1, squeeze=False)[0])
     if not points:
@@ -102,7 +107,7 @@ def finalists_figure(points: Sequence[FinalPoint], part: str, title: str) -> Fig
         return figure
     _over_macs(panels[0], points, part)
     if both:
-        _over_proxy(panels[1], known, part)
+        _over_proxy(panels[1], known)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False, fontsize=9)
     settle(figure)  # fixes the layout: names are placed by what is free then
@@ -151,28 +156,39 @@ def _over_macs(axes: Axes, points: Sequence[FinalPoint], part: str) -> None:
     _finish(axes, points)
 
 
-def _over_proxy(axes: Axes, points: Sequence[FinalPoint], part: str) -> None:
+def _validated(point: FinalPoint) -> FinalPoint:
+    """The same by its validation accuracy."""
+    return replace(point, accuracy=point.validation, error=point.validation_error)
+
+
+def _over_proxy(axes: Axes, points: Sequence[FinalPoint]) -> None:
     proxies = [100 * (point.proxy or 0.0) for point in points]
     _draw(axes, points, proxies)
     room = max(0.12 * (max(proxies) - min(proxies)), _SPAN / 4)
     axes.set_xlim(min(proxies) - room, max(proxies) + room)
     axes.set_xlabel("validation accuracy in the search, %")
-    axes.set_ylabel(f"{part} accuracy after full training, %")
-    axes.set_title("was the search's ranking right?", fontsize=10)
+    axes.set_ylabel("validation accuracy after full training, %")
+    axes.set_title("was the search's ranking right? by validation accuracy, as the ranks", fontsize=10)
     _finish(axes, points)
+
+
+def bar(point: FinalPoint) -> tuple[float, float]:
+    """Its interval below and above the mean, percentage points; Student's may leave 0 to 100, and is cut."""
+    error = point.error or 0.0
+    return 100 * min(error, point.accuracy), 100 * min(error, 1.0 - point.accuracy)
 
 
 def _draw(axes: Axes, points: Sequence[FinalPoint], across: Sequence[float]) -> None:
     """Points with their intervals, the recommended one above all."""
     for order, (kind, look) in enumerate(reversed(LOOKS.items())):
         its = [(x, point) for x, point in zip(across, points, strict=True) if kind_of(point) == kind]
-        bars = [(x, 100 * point.accuracy, 100 * point.error) for x, point in its if point.error]
+        bars = [(x, 100 * point.accuracy, bar(point)) for x, point in its if point.error]
         if bars:
             x, y, error = zip(*bars, strict=True)
             axes.errorbar(
                 x,
                 y,
-                yerr=error,
+                yerr=list(zip(*error, strict=True)),
                 fmt="none",
                 ecolor=look.colour,
                 elinewidth=1.5,
@@ -196,10 +212,10 @@ def _draw(axes: Axes, points: Sequence[FinalPoint], across: Sequence[float]) -> 
 
 
 def _finish(axes: Axes, points: Sequence[FinalPoint]) -> None:
-    low = min(100 * (point.accuracy - (point.error or 0.0)) for point in points)
-    high = max(100 * (point.accuracy + (point.error or 0.0)) for point in points)
+    low = min(100 * point.accuracy - bar(point)[0] for point in points)
+    high = max(100 * point.accuracy + bar(point)[1] for point in points)
     room = 0.07 * (high - low) + max(0.0, _SPAN - (high - low)) / 2
-    axes.set_ylim(max(low - room, -1.0), min(high + room, 101.0))  # Student's intervals may leave 0 to 100
+    axes.set_ylim(max(low - room, -1.0), min(high + room, 101.0))
     axes.grid(alpha=0.22)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
@@ -214,4 +230,19 @@ def _names(axes: Axes, points: Sequence[FinalPoint], across: Sequence[float]) ->
         [point.name for point in points],
         [LOOKS[kind_of(point)].colour for point in points],
         8.0,
+        _bars(axes, points, across),
     )
+
+
+def _bars(axes: Axes, points: Sequence[FinalPoint], across: Sequence[float]) -> list[Bbox]:
+    """The places of intervals, in pixels, which names keep off."""
+    from matplotlib.transforms import Bbox
+
+    boxes = []
+    for x, point in zip(across, points, strict=True):
+        below, above = bar(point)
+        middle = 100 * point.accuracy
+        ends = axes.transData.transform([(x, middle - below), (x, middle + above)])
+        if point.error:
+            boxes.append(Bbox([ends[0] - (3, 0), ends[1] + (3, 0)]))
+    return boxes

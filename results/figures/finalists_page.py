@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from results.figures.finalists_figure import FAR, LOOKS, FinalPoint, Look, kind_of, measure
+from results.figures.finalists_figure import FAR, LOOKS, FinalPoint, Look, bar, kind_of, measure
 from results.figures.page import page_text, write_page
 from results.figures.style import unit_of
 
@@ -72,7 +72,12 @@ def _add(figure: go.Figure, points: Sequence[FinalPoint], look: Look, unit: floa
     figure.add_scatter(
         x=[point.macs / unit for point in points],
         y=[100 * point.accuracy for point in points],
-        error_y={"array": [100 * (point.error or 0.0) for point in points], "color": grey, "thickness": 1.5},
+        error_y={
+            "array": [bar(point)[1] for point in points],
+            "arrayminus": [bar(point)[0] for point in points],
+            "color": grey,
+            "thickness": 1.5,
+        },
         mode="markers",
         marker={
             "size": look.size * 1.5,
