@@ -82,11 +82,18 @@ def train_network(
     """
     if config.architecture is None:
         raise InputError("architecture: is missing; nas train ARCH --config FILE")
+    found = None
+    if resume:
+        found, before = _existing(config)
+        config = config.model_copy(update={"origin": config.origin or before.origin})
+        if (measured := _all_measured(found, config)) is not None:
+            return TrainEnd(run=found, outcome="finished", measurements=measured)
+    assert config.architecture is not None
     network = config.recipe.network(config.architecture)
     data = training_data(config.data, network.image_size)
     test = test_images(config.data, network.image_size)
     _check(config, data, test, device, address)
-    run = _existing(config) if resume else create_training(config.name, config.to_yaml())
+    run = found or create_training(config.name, config.to_yaml())
     with Run(run.path).lock(), handled_interrupts(_MESSAGES, raises=True) as interrupts:
         write_whole(run.config_path, lambda path: path.write_text(config.to_yaml(), encoding="utf-8"))
         run.write_failure(None)
@@ -166,6 +173,7 @@ class _Session:
             keep=config.checkpoints.keep,
             every=config.checkpoints.every,
             minutes=config.checkpoints.minutes,
+            origin=config.origin,
         )
         common: dict[str, Any] = {
             "test": self.test,
@@ -251,8 +259,8 @@ def _check(
         raise InputError("--address is for several workers, and workers.number is 1")
 
 
-def _existing(config: TrainConfig) -> TrainingRun:
-    """The run to go on with, if it was made with the same configuration."""
+def _existing(config: TrainConfig) -> tuple[TrainingRun, TrainConfig]:
+    """The run to go on with and its configuration, if it was made with the same."""
     run = TrainingRun(run_path(config.name))
     if not run.path.exists():
         raise InputError(f"{run.path}: there is no such training to go on with; leave out --resume")
@@ -261,14 +269,36 @@ def _existing(config: TrainConfig) -> TrainingRun:
     before = load_train_config(run.config_path)
     changed = [field for field in differences(config, before) if _matters(field)]
     if changed:
-        raise InputError(
-            f"{run.path}: was made with another {', '.join(changed)}; choose another name with --run NAME"
+        hint = "choose another name with --run NAME"
+        if "recipe.epochs" in changed:
+            hint += (
+                f", which trains from the beginning, or leave recipe.epochs at {before.recipe.epochs}: the "
+                "rate falls by them, so a training cannot be made longer"
+            )
+        raise InputError(f"{run.path}: was made with another {', '.join(changed)}; {hint}")
+    return run, before
+
+
+def _all_measured(run: TrainingRun, config: TrainConfig) -> tuple[Measurement, ...] | None:
+    """What was measured in a training that is finished; None where anything is left to do or to write."""
+    rows: list[dict[str, float]] = []
+    with suppress(InputError):  # a damaged file is written anew
+        rows = run.measurements()
+    if run.state() != "finished" or len(rows) != config.recipe.epochs:
+        return None
+    measured = []
+    for epoch, row in enumerate(rows, 1):
+        if not isinstance(row, dict) or row.get("epoch") != epoch or "accuracy" not in row:
+            return None
+        metrics = {name: value for name, value in row.items() if name != "accuracy"}
+        measured.append(
+            Measurement(accuracy=row["accuracy"], metrics=metrics, final=epoch == config.recipe.epochs)
         )
-    return run
+    return tuple(measured)
 
 
 def _matters(field: str) -> bool:
     """Whether a training depends on a field; where the same images lie, and who does the work, may change."""
-    if field in ("name", "data.cache", "architecture.name"):
+    if field in ("name", "data.cache", "architecture.name", "origin"):
         return False
     return not field.startswith(("checkpoints.", "workers."))

@@ -172,7 +172,7 @@ def test_recipes_are_named_with_what_is_other() -> None:
     imagenet = {name: getattr(RECIPES["imagenet"], name) for name in RECIPES["imagenet"].__dataclass_fields__}
     assert recipe_words(imagenet) == "recipe imagenet"
     others = {**cifar, "batch": 64, "ema": 0.0, "flip": False, "shift": 0}
-    words = "recipe cifar with epochs 3, batch 64, ema 0.0, shift 0 and 2 others"
+    words = "recipe cifar with epochs 3, batch 64, ema 0.0, shift 0, flip False, cutout 0"
     assert recipe_words(others) == words
 
 
