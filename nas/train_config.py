@@ -51,8 +51,8 @@ class WorkersConfig(Section):
 
     Attributes:
         number: of them; more than one are Ray workers, each with its share of every batch.
-        cpus: processors a worker, which are torch's threads; null is all of this machine's for one process,
-            and an equal share of them for each of several.
+        cpus: processors a worker, which are torch's threads. Null is, for one process, one where a batch is
+            less than 50 million multiply-adds, else all of this machine's; of several an equal share.
         gpus: GPUs a worker, 0 or 1; null takes one where there are any.
         max_failures: how often the workers are started again after one died.
     """

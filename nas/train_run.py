@@ -14,9 +14,10 @@ from nas.train_data import test_images, training_data
 from results import Run, run_path, write_whole
 from results.tensorboard import CurveLog
 from results.training import TrainingRun, create_training, is_training
-from search_space import InputError
+from search_space import InputError, cost
 from trainers import Dataset, ImageSet, Measurement, check_address
 
+_LITTLE_WORK = 50_000_000  # multiply-adds of a batch; the measurements are in docs/train.md
 Outcome = Literal["finished", "interrupted"]
 _MESSAGES = {
     1: b"\nleaving a checkpoint; Ctrl-C again stops now\n",
@@ -194,7 +195,7 @@ class _Session:
                 **common,
             )
             return
-        with threads_of(workers.cpus):
+        with threads_of(workers.cpus or _threads_for(config, self.data)):
             yield from train_fully(*what, device=device_of(self.device), **common)
 
     def _note(self, measured: list[Measurement]) -> None:
@@ -222,6 +223,15 @@ def device_of(asked: str) -> str:
     if asked == "cuda" and not torch.cuda.is_available():
         raise InputError("--device cuda: torch finds no GPU here")
     return asked
+
+
+def _threads_for(config: TrainConfig, data: Dataset) -> int | None:
+    """Torch's threads where nobody said how many: one where they would mostly wait; None is all."""
+    assert config.architecture is not None
+    network = config.recipe.network(config.architecture)
+    macs, _ = cost(network, data.num_classes, data.in_channels)
+    images = config.recipe.batch // config.recipe.accumulate
+    return 1 if macs * images < _LITTLE_WORK else None
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 import nas as library
 from nas.console import TrainProgress
 from nas.train_config import TrainConfig, load_train_config, parse_train_config
+from nas.train_run import _threads_for
 from nas.train_views import network_words
 from results.training import TrainingRun, list_trainings
 from search_space import InputError, load_space
@@ -162,6 +163,14 @@ def test_what_is_trained_is_told_and_how_far_it_is(
         progress.on_step(step, 100, 0.1)
     last = capsys.readouterr().err.splitlines()[-1]
     assert last == "step 21 of 100: 32 images/s, about 2:38 left"
+
+
+def test_a_network_that_is_small_takes_one_thread(ready: Path) -> None:
+    mine = library.load_architecture("mine.yaml")
+    config = load_train_config("t.yaml", ["recipe.batch=64"]).model_copy(update={"architecture": mine})
+    assert _threads_for(config, load_digits(16)) == 1
+    b0 = config.model_copy(update={"architecture": library.load_architecture("efficientnet_b0")})
+    assert _threads_for(b0, load_digits(16)) is None
 
 
 def test_threads_that_wait_sleep_before_torch_is_imported() -> None:
