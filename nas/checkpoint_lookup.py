@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from trainers.checkpoints import Checkpoint
 
 _NAMED = 6  # checkpoints that an error lists
-_DIFFERENCES = 4  # settings that a recipe's words list
 
 
 def training_of(path: Path) -> TrainingRun | None:
@@ -153,7 +152,21 @@ def checkpoint_words(checkpoint: Checkpoint, training: str) -> str:
     sizes = (
         f"{count_of(facts.num_classes, 'class', 'classes')}, {count_of(facts.in_channels, 'input channel')}"
     )
-    return f"checkpoint {whose}, {where}: {measured}, {recipe_words(facts.recipe)}, {sizes}"
+    words = f"checkpoint {whose}, {where}: {measured}, {recipe_words(facts.recipe)}, {sizes}"
+    return f"{words}; the network is {facts.origin}" if facts.origin else words
+
+
+def network_origin(found: Found) -> str:
+    """One line on where a network comes from that is to be trained; empty for a reference or a description.
+
+    Of a checkpoint it is what that says of its network, since its weights are not taken over.
+    """
+    if found.checkpoint is not None and found.checkpoint.facts.origin:
+        return found.checkpoint.facts.origin
+    if found.run is None or found.kind != "search":
+        return found.origin
+    with found.run.journal() as journal:
+        return f"{found.origin}; {count_of(sum(journal.counts().values()), 'candidate')}"
 
 
 def recipe_words(recipe: Mapping[str, Any]) -> str:
@@ -168,9 +181,7 @@ def recipe_words(recipe: Mapping[str, Any]) -> str:
     others = differing[name]
     if not others:
         return f"recipe {name}"
-    listed = ", ".join(f"{key} {recipe[key]}" for key in others[:_DIFFERENCES])
-    more = f" and {count_of(len(others) - _DIFFERENCES, 'other')}" if len(others) > _DIFFERENCES else ""
-    return f"recipe {name} with {listed}{more}"
+    return f"recipe {name} with {', '.join(f'{key} {recipe[key]}' for key in others)}"
 
 
 def checkpoint_json(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -191,4 +202,5 @@ def checkpoint_json(checkpoint: Checkpoint) -> dict[str, Any]:
         "recipe": dict(facts.recipe),
         "resumable": checkpoint.resumable,
         "seconds": facts.seconds,
+        "origin": facts.origin or None,
     }

@@ -8,7 +8,7 @@ from pathlib import Path
 from nas.checkpoint_lookup import recipe_words, training_of
 from nas.console import duration
 from nas.lookup import Found
-from nas.provenance import facts_of_cache, facts_of_name
+from nas.provenance import facts_of_cache, facts_of_name, search_facts
 from results import Run
 from results.exporting.provenance import DataFacts, Provenance
 from results.training import TrainingRun
@@ -41,7 +41,17 @@ def provenance_of_checkpoint(found: Found, checkpoint: Checkpoint) -> Provenance
         data=_data_facts(facts, run),
         protocol=dict(facts.recipe),
         training=training,
+        search=_search(found, facts),
     )
+
+
+def _search(found: Found, facts: CheckpointFacts) -> dict[str, str]:
+    """What is known of the search of the network: in the checkpoint, or in the run that trained it."""
+    if facts.origin:
+        return {"network": facts.origin}
+    if found.run is None or found.trial is None:
+        return {}
+    return search_facts(found.run, found, found.run.config())
 
 
 def _test_accuracy(facts: CheckpointFacts) -> float | None:

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
     from trainers import Dataset, Measurement
 
+_SILENCE_SECONDS = 30.0  # after which a training tells how far it is
+
 # piped output does not wrap at a terminal's width that is not there
 out = Console(
     highlight=False,
@@ -291,10 +293,16 @@ class ByteProgress(_Bar):
 
 class TrainProgress(_Bar):
     """Progress of a full training: a bar over steps on a terminal, and a line an epoch; elsewhere a line for
-    every tenth of the epochs."""
+    every tenth of the epochs, and where that takes long, one every half a minute.
+
+    Attributes:
+        began: whether there was anything to train.
+    """
 
     def __init__(self) -> None:
-        self._epochs, self._total = 1, 0
+        self.began = False
+        self._epochs, self._batch, self._told = 1, 1, time.monotonic()
+        self._first: tuple[int, float] | None = None  # steps done when this session's first was, and the time
         if err.is_terminal:
             self._bar = Progress(
                 TextColumn("{task.description}", markup=False),
@@ -308,8 +316,11 @@ class TrainProgress(_Bar):
 
     def on_begin(self, run: TrainingRun, data: Dataset, done: int) -> None:
         """See `nas.train_run.TrainListener`."""
+        from nas.train_views import network_words
+
         config = run.config()
-        self._epochs = config["recipe"]["epochs"]
+        self.began, self._told = True, time.monotonic()
+        self._epochs, self._batch = config["recipe"]["epochs"], config["recipe"]["batch"]
         begins = f"goes on after epoch {done}" if done else "begins"
         its = count_of(self._epochs, "epoch")
         err.print(
@@ -317,6 +328,8 @@ class TrainProgress(_Bar):
             f"{len(data.train):,} images of {printable(data.name)}; curves: tensorboard --logdir {run.path}",
             soft_wrap=True,
         )
+        for line in network_words(config, data):
+            err.print(line, soft_wrap=True)
 
     def on_step(self, done: int, total: int, learning_rate: float) -> None:
         """See `nas.train_run.TrainListener`."""
@@ -325,6 +338,18 @@ class TrainProgress(_Bar):
             epoch = min(self._epochs, (done - 1) // steps + 1)
             text = f"epoch {epoch} of {self._epochs}, rate {learning_rate:.3g}"
             self._bar.update(self._task, completed=done, total=total, description=text)
+            return
+        now = time.monotonic()
+        if self._first is None:
+            self._first = (done, now)
+        elif now - self._told >= _SILENCE_SECONDS:
+            self._told = now
+            its = (now - self._first[1]) / max(1, done - self._first[0])  # seconds a step
+            err.print(
+                f"step {done:,} of {total:,}: {count(round(self._batch / its))} images/s, about "
+                f"{duration((total - done) * its)} left",
+                soft_wrap=True,
+            )
 
     def on_epoch(self, measurement: Measurement) -> None:
         """See `nas.train_run.TrainListener`."""
@@ -337,6 +362,7 @@ class TrainProgress(_Bar):
             f"loss {metrics['train_loss']:.4f}, {count(round(metrics['images_per_second']))} images/s"
         )
         err.print(text, soft_wrap=True)
+        self._told = time.monotonic()
 
 
 class RoundProgress(_Bar):

@@ -65,6 +65,9 @@ def evaluate(
 
     Top-1 with its interval, top-5, cross entropy, each class, and which classes are taken for which.
     """
+    from trainers.factory import spin_no_threads
+
+    spin_no_threads()
     from nas.evaluate import evaluate_checkpoint
     from results import check_figure_path
 
@@ -136,7 +139,7 @@ def _print(found: CheckpointEvaluation, top: int) -> None:
     out.print(printable(words), soft_wrap=True)
     low, high = measured.interval
     number = len(found.class_names)
-    top5 = percent(measured.top5_accuracy) if number > 5 else f"says nothing of {number} classes"
+    top5 = percent(measured.top5_accuracy) if found.has_top5 else f"says nothing of {number} classes"
     crop = "" if found.crop == 1.0 else f", the central {100 * found.crop:g} % of the side"
     print_table(
         (f"{found.data}, {found.part} part", ""),
@@ -172,7 +175,7 @@ def _print_classes(found: CheckpointEvaluation, top: int) -> None:
     print_table(("class, the worst first", "images", "accuracy", "most often taken for"), rows)
     rest, without = len(order) - len(rows), len(names) - len(order)
     if rest:
-        out.print(f"and {count_of(rest, 'class', 'classes')} above; --top {len(order)} lists all")
+        out.print(f"{count_of(rest, 'class is', 'classes are')} better; --top {len(order)} lists all")
     if without:
         out.print(f"{count_of(without, 'class has', 'classes have')} no image here")
 

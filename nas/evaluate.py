@@ -20,6 +20,7 @@ from trainers.data import ImageSet, Part
 from trainers.evaluation import Evaluation
 
 Precision = Literal["float32", "bfloat16"]
+_DESCRIPTIONS = (".yaml", ".yml", ".json")
 Begin = Callable[[int], Callable[[int], None]]
 
 
@@ -57,6 +58,11 @@ class CheckpointEvaluation:
         """In the order of the confusion matrix."""
         return self.checkpoint.facts.class_names
 
+    @property
+    def has_top5(self) -> bool:
+        """Whether top-5 says anything: of five classes or fewer each is among the five likeliest."""
+        return len(self.class_names) > 5
+
     def to_json(self) -> dict[str, Any]:
         """What ``--json`` prints; classes in the order of the confusion matrix."""
         measured = self.evaluation
@@ -71,7 +77,7 @@ class CheckpointEvaluation:
             "device": self.device,
             "precision": self.precision,
             "top1": measured.accuracy,
-            "top5": measured.top5_accuracy,
+            "top5": measured.top5_accuracy if self.has_top5 else None,
             "interval": list(measured.interval),
             "loss": measured.loss,
             "per_class": [
@@ -122,12 +128,7 @@ def evaluate_checkpoint(
     """
     _check(part, image_size, crop, batch, precision)
     where = _device(device)
-    found = checkpoint_of(find_architecture(checkpoint))
-    if found is None:
-        raise InputError(
-            f"{checkpoint}: is no checkpoint of nas train, which says how images are to be normalised and "
-            "what the classes are called"
-        )
+    found = _checkpoint(checkpoint)
     size = found.facts.image_size if image_size is None else image_size
     share = found.facts.measured_crop if crop is None else float(crop)
     opened = open_part_of(data, part, found.facts)
@@ -149,6 +150,22 @@ def evaluate_checkpoint(
         trained_on=same and opened.part == "train",
         notes=_notes(found, opened, part, same, reordered),
     )
+
+
+def _checkpoint(text: str | Path) -> Checkpoint:
+    """The checkpoint that a user names.
+
+    Raises:
+        InputError: it is none, and what makes one.
+    """
+    path = Path(text)
+    if path.is_file() and path.suffix not in (".safetensors", *_DESCRIPTIONS):
+        raise InputError(f"{text}: is no checkpoint; those of nas train are .safetensors files")
+    network = find_architecture(text)
+    if (found := checkpoint_of(network)) is not None:
+        return found
+    why = "is no checkpoint of nas train, which says how images are to be normalised and what the classes are"
+    raise InputError(f"{text}: {why} called; nas train {text} --config FILE leaves one")
 
 
 def _check(part: str | None, image_size: int | None, crop: float | None, batch: int, precision: str) -> None:

@@ -57,6 +57,9 @@ def finalists(
     Beside them a network shaped as EfficientNet-B0 and random networks of equal MACs, all by one recipe with
     the same seeds. Interrupted or killed, the same command goes on, and nothing is trained twice.
     """
+    from trainers.factory import spin_no_threads
+
+    spin_no_threads()
     from nas.finalists_config import load_finalists_config
     from nas.finalists_run import finalists_evaluator, prepared, run_finalists
     from nas.finalists_views import FIGURES, print_findings, save_finalists_figure

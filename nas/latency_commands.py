@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -82,7 +82,7 @@ def measure(
         )
     except FieldError as error:
         raise InputError(f"--{error}") from None
-    found = [find_architecture(text) for text in architectures]
+    found = _told_apart([find_architecture(text) for text in architectures], architectures)
     check_latencies(output)
     measured = _Measured(found, protocol, classes, channels)
     with console.stdout_to_stderr():
@@ -113,6 +113,19 @@ def measure(
         raise typer.Exit(130)
     if not stored or measured.failures:
         raise typer.Exit(1)
+
+
+def _told_apart(found: list[Found], typed: list[str]) -> list[Found]:
+    """Networks of one name and not one description under what was typed for each."""
+    keys: dict[str, set[str]] = {}
+    for each in found:
+        keys.setdefault(each.architecture.name, set()).add(each.architecture.key)
+    return [
+        replace(each, architecture=each.architecture.renamed(text))
+        if len(keys[each.architecture.name]) > 1
+        else each
+        for each, text in zip(found, typed, strict=True)
+    ]
 
 
 def _default_sizes(found: list[Found], classes: int | None, channels: int | None) -> list[str]:

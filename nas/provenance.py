@@ -71,7 +71,7 @@ def provenance_of(found: Found) -> Provenance:
         trained_at=None if trained_at == size else trained_at,
         data=data,
         protocol=config.get("protocol") if protocol is not None else None,
-        search=_search_facts(run, found, config),
+        search=search_facts(run, found, config),
     )
 
 
@@ -188,7 +188,7 @@ def _same(trial: Trial, config: dict[str, Any], protocol: ProxyProtocol, facts: 
     return trial.protocol.partition(" ")[0] in hashes  # words follow, see `nas.search.measured_by`
 
 
-def _search_facts(run: Run, found: Found, config: dict[str, Any]) -> dict[str, str]:
+def search_facts(run: Run, found: Found, config: dict[str, Any]) -> dict[str, str]:
     """Facts on the run and on the network's place in it, by what they are called."""
     trial = found.trial
     assert trial is not None

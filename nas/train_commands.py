@@ -11,6 +11,7 @@ from nas import console
 from nas.console import print_json, printable
 from nas.options import AddressOption, JsonOption, SetOption
 from nas.train_views import print_training, training_json
+from results.wording import count_of
 from search_space import InputError
 
 if TYPE_CHECKING:
@@ -45,6 +46,9 @@ def train(
     Ctrl-C leaves a checkpoint; --resume goes on, also after a crash, and on a CPU ends with the same weights
     to the last bit.
     """
+    from trainers.factory import spin_no_threads
+
+    spin_no_threads()
     from nas.train_run import train_network
     from trainers.full_step import NotFiniteError
     from trainers.parallel import WorkersLostError
@@ -66,6 +70,9 @@ def train(
             where = f"runs/{settings.name}/failure.json"
             console.err.print(f"the training images of that step, by number: {where}", soft_wrap=True)
         raise typer.Exit(1) from None
+    if end.outcome == "finished" and not progress.began:
+        epochs = count_of(len(end.measurements), "epoch")
+        console.err.print(f"{settings.name} is finished: {epochs}; there is nothing to go on with")
     if json_output:
         print_json(training_json(end.run))
     else:
@@ -78,7 +85,8 @@ def _settings(
     architecture: str | None, config: Path | None, run: str | None, overrides: list[str], resume: bool
 ) -> TrainConfig:
     """The configuration with its architecture."""
-    from nas.lookup import load_architecture
+    from nas.checkpoint_lookup import network_origin
+    from nas.lookup import find_architecture, load_architecture
     from nas.train_config import load_train_config
     from results.run import RUNS, run_path
     from results.training import open_training
@@ -100,4 +108,6 @@ def _settings(
     if config is None:
         raise InputError("nas train needs --config FILE; configs/train_digits.yaml is one")
     settings = load_train_config(config, overrides, name=run)
-    return settings.model_copy(update={"architecture": load_architecture(architecture)})
+    network = find_architecture(architecture)
+    update = {"architecture": network.architecture, "origin": network_origin(network)}
+    return settings.model_copy(update=update)

@@ -51,7 +51,8 @@ class WorkersConfig(Section):
 
     Attributes:
         number: of them; more than one are Ray workers, each with its share of every batch.
-        cpus: processors a worker, which are torch's threads; null divides this machine's.
+        cpus: processors a worker, which are torch's threads. Null is, for one process, one where a batch is
+            less than 50 million multiply-adds, else all of this machine's; of several an equal share.
         gpus: GPUs a worker, 0 or 1; null takes one where there are any.
         max_failures: how often the workers are started again after one died.
     """
@@ -74,6 +75,7 @@ class TrainConfig(Section):
             that has the rest.
         checkpoints: which are left.
         workers: how many processes.
+        origin: where the network comes from, in words; the command line gives it.
     """
 
     name: str
@@ -87,6 +89,7 @@ class TrainConfig(Section):
     recipe: RecipeSection = Recipe()
     checkpoints: CheckpointConfig = CheckpointConfig()
     workers: WorkersConfig = WorkersConfig()
+    origin: str = ""
 
     def to_yaml(self) -> str:
         """The configuration with every default written out; `load_train_config` reads it back."""

@@ -14,9 +14,10 @@ from nas.train_data import test_images, training_data
 from results import Run, run_path, write_whole
 from results.tensorboard import CurveLog
 from results.training import TrainingRun, create_training, is_training
-from search_space import InputError
+from search_space import InputError, cost
 from trainers import Dataset, ImageSet, Measurement, check_address
 
+_LITTLE_WORK = 50_000_000  # multiply-adds of a batch; the measurements are in docs/train.md
 Outcome = Literal["finished", "interrupted"]
 _MESSAGES = {
     1: b"\nleaving a checkpoint; Ctrl-C again stops now\n",
@@ -82,11 +83,18 @@ def train_network(
     """
     if config.architecture is None:
         raise InputError("architecture: is missing; nas train ARCH --config FILE")
+    found = None
+    if resume:
+        found, before = _existing(config)
+        config = config.model_copy(update={"origin": config.origin or before.origin})
+        if (measured := _all_measured(found, config)) is not None:
+            return TrainEnd(run=found, outcome="finished", measurements=measured)
+    assert config.architecture is not None
     network = config.recipe.network(config.architecture)
     data = training_data(config.data, network.image_size)
     test = test_images(config.data, network.image_size)
     _check(config, data, test, device, address)
-    run = _existing(config) if resume else create_training(config.name, config.to_yaml())
+    run = found or create_training(config.name, config.to_yaml())
     with Run(run.path).lock(), handled_interrupts(_MESSAGES, raises=True) as interrupts:
         write_whole(run.config_path, lambda path: path.write_text(config.to_yaml(), encoding="utf-8"))
         run.write_failure(None)
@@ -166,6 +174,7 @@ class _Session:
             keep=config.checkpoints.keep,
             every=config.checkpoints.every,
             minutes=config.checkpoints.minutes,
+            origin=config.origin,
         )
         common: dict[str, Any] = {
             "test": self.test,
@@ -186,7 +195,7 @@ class _Session:
                 **common,
             )
             return
-        with threads_of(workers.cpus):
+        with threads_of(workers.cpus or _threads_for(config, self.data)):
             yield from train_fully(*what, device=device_of(self.device), **common)
 
     def _note(self, measured: list[Measurement]) -> None:
@@ -214,6 +223,15 @@ def device_of(asked: str) -> str:
     if asked == "cuda" and not torch.cuda.is_available():
         raise InputError("--device cuda: torch finds no GPU here")
     return asked
+
+
+def _threads_for(config: TrainConfig, data: Dataset) -> int | None:
+    """Torch's threads where nobody said how many: one where they would mostly wait; None is all."""
+    assert config.architecture is not None
+    network = config.recipe.network(config.architecture)
+    macs, _ = cost(network, data.num_classes, data.in_channels)
+    images = config.recipe.batch // config.recipe.accumulate
+    return 1 if macs * images < _LITTLE_WORK else None
 
 
 @contextmanager
@@ -251,8 +269,8 @@ def _check(
         raise InputError("--address is for several workers, and workers.number is 1")
 
 
-def _existing(config: TrainConfig) -> TrainingRun:
-    """The run to go on with, if it was made with the same configuration."""
+def _existing(config: TrainConfig) -> tuple[TrainingRun, TrainConfig]:
+    """The run to go on with and its configuration, if it was made with the same."""
     run = TrainingRun(run_path(config.name))
     if not run.path.exists():
         raise InputError(f"{run.path}: there is no such training to go on with; leave out --resume")
@@ -261,14 +279,36 @@ def _existing(config: TrainConfig) -> TrainingRun:
     before = load_train_config(run.config_path)
     changed = [field for field in differences(config, before) if _matters(field)]
     if changed:
-        raise InputError(
-            f"{run.path}: was made with another {', '.join(changed)}; choose another name with --run NAME"
+        hint = "choose another name with --run NAME"
+        if "recipe.epochs" in changed:
+            hint += (
+                f", which trains from the beginning, or leave recipe.epochs at {before.recipe.epochs}: the "
+                "rate falls by them, so a training cannot be made longer"
+            )
+        raise InputError(f"{run.path}: was made with another {', '.join(changed)}; {hint}")
+    return run, before
+
+
+def _all_measured(run: TrainingRun, config: TrainConfig) -> tuple[Measurement, ...] | None:
+    """What was measured in a training that is finished; None where anything is left to do or to write."""
+    rows: list[dict[str, float]] = []
+    with suppress(InputError):  # a damaged file is written anew
+        rows = run.measurements()
+    if run.state() != "finished" or len(rows) != config.recipe.epochs:
+        return None
+    measured = []
+    for epoch, row in enumerate(rows, 1):
+        if not isinstance(row, dict) or row.get("epoch") != epoch or "accuracy" not in row:
+            return None
+        metrics = {name: value for name, value in row.items() if name != "accuracy"}
+        measured.append(
+            Measurement(accuracy=row["accuracy"], metrics=metrics, final=epoch == config.recipe.epochs)
         )
-    return run
+    return tuple(measured)
 
 
 def _matters(field: str) -> bool:
     """Whether a training depends on a field; where the same images lie, and who does the work, may change."""
-    if field in ("name", "data.cache", "architecture.name"):
+    if field in ("name", "data.cache", "architecture.name", "origin"):
         return False
     return not field.startswith(("checkpoints.", "workers."))

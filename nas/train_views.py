@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from nas.console import duration, out, print_table, printable
 from results.training import TrainingRun
-from results.wording import percent
-from search_space import InputError
+from results.wording import count, percent
+from search_space import Architecture, InputError, cost
+
+if TYPE_CHECKING:
+    from trainers import Dataset
+
+_SMALLEST = 32  # pixels that every network takes
 
 
 def training_json(run: TrainingRun) -> dict[str, Any]:
@@ -42,6 +48,24 @@ def training_json(run: TrainingRun) -> dict[str, Any]:
         "model": str(run.model_path) if run.model_path.is_file() else None,
         "error": None if failure is None else failure["error"],
     }
+
+
+def network_words(config: Mapping[str, Any], data: Dataset) -> list[str]:
+    """What is to be trained and on how large images, and what to do where the data are much smaller."""
+    from trainers.digits import ORIGINAL_SIDE
+    from trainers.recipe import read_recipe
+
+    network = read_recipe(config["recipe"]).network(Architecture.from_dict(config["architecture"]))
+    size = network.image_size
+    macs, params = cost(network, data.num_classes, data.in_channels)
+    lines = [f"images of {size} pixels; {count(params)} parameters, {count(macs)} multiply-adds an image"]
+    side = ORIGINAL_SIDE if config["data"].get("name") == "digits" else data.image_size
+    smaller = max(side, _SMALLEST)
+    if size > max(2 * side, smaller):
+        lines.append(
+            f"images of {side} pixels are resized to {size}; --set recipe.image_size={smaller} trains faster"
+        )
+    return lines
 
 
 def training_row(run: TrainingRun) -> list[str]:

@@ -307,9 +307,7 @@ def check_new(name: str) -> None:
     """
     path = run_path(name)
     if path.exists():
-        raise InputError(
-            f"{path}: exists already; --resume (resume=True) continues it, --run NAME makes another"
-        )
+        raise InputError(f"{path}: exists already; --resume continues it, --run NAME makes another")
 
 
 def create_run(name: str, config_text: str) -> Run:

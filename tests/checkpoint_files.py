@@ -40,6 +40,7 @@ FACTS = CheckpointFacts(
     best_epoch=2,
     curve=({"accuracy": 0.9, "epoch": 3.0, "test_accuracy": 0.88},),
     seconds=12.0,
+    origin="",
 )
 
 

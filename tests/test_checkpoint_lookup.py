@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 import nas as public
 from nas.bundle import subject_of
-from nas.checkpoint_lookup import recipe_words
+from nas.checkpoint_lookup import network_origin, recipe_words
 from nas.lookup import find_architecture
 from nas.provenance import provenance_of
 from nas.weights import tensor_shapes
@@ -172,7 +173,7 @@ def test_recipes_are_named_with_what_is_other() -> None:
     imagenet = {name: getattr(RECIPES["imagenet"], name) for name in RECIPES["imagenet"].__dataclass_fields__}
     assert recipe_words(imagenet) == "recipe imagenet"
     others = {**cifar, "batch": 64, "ema": 0.0, "flip": False, "shift": 0}
-    words = "recipe cifar with epochs 3, batch 64, ema 0.0, shift 0 and 2 others"
+    words = "recipe cifar with epochs 3, batch 64, ema 0.0, shift 0, flip False, cutout 0"
     assert recipe_words(others) == words
 
 
@@ -278,7 +279,33 @@ def test_the_card_says_how_and_on_what_it_was_trained(
     assert "UNCONFIRMED" not in card
     assert "Not confirmed" not in card
     assert json.loads(Path("net/verify.json").read_text())["ok"] is True
+    assert "The network comes from no search that is known here." in card
     assert public.export_bundle("tr@last", "again").ok
+
+
+def test_a_trained_network_knows_the_search_that_found_it(in_tmp: Path, capsys) -> None:
+    public.run_search(config(search={"candidates": 2}), evaluator=Scripted(in_tmp / "diary"))
+    origin = network_origin(find_architecture("t@best"))
+    assert re.match(
+        r"candidate \d of the search t \(recommended\): validation accuracy .*; 2 candidates$", origin
+    )
+    assert network_origin(find_architecture("efficientnet_b0")) == ""
+    path = checkpoint(Path("c.safetensors"), origin=origin)
+    found = find_architecture(path)
+    assert found.origin.endswith(f"1 input channel; the network is {origin}")
+    assert network_origin(found) == origin  # also where it is trained again
+    assert provenance_of(found).search == {"network": origin}
+    assert json.loads(nas(capsys, "show", str(path), "--json")[1])["checkpoint"]["origin"] == origin
+
+
+def test_a_checkpoint_that_says_no_origin_can_be_read(in_tmp: Path) -> None:
+    path = checkpoint(Path("c.safetensors"))
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+    document = json.loads(metadata["checkpoint"])
+    del document["origin"]
+    save_file(load_file(path), path, {**metadata, "checkpoint": json.dumps(document)})
+    assert find_architecture(path).checkpoint.facts.origin == ""
 
 
 def test_what_a_run_trained_fully_is_a_checkpoint_too(in_tmp: Path) -> None:

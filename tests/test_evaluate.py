@@ -284,6 +284,11 @@ def test_weights_that_are_no_checkpoint_are_refused(in_tmp: Path, made: Path, ca
     assert nas(capsys, "export", str(made), "-o", "w.safetensors")[0] == 0
     with pytest.raises(InputError, match="is no checkpoint of nas train, which says how images are to be"):
         public.evaluate_checkpoint("w.safetensors", "digits")
+    with pytest.raises(InputError, match="; nas train w.safetensors --config FILE leaves one"):
+        public.evaluate_checkpoint("w.safetensors", "digits")
+    Path("metrics.jsonl").write_text("{}\n")
+    with pytest.raises(InputError, match="metrics.jsonl: is no checkpoint; those of nas train are .safetens"):
+        public.evaluate_checkpoint("metrics.jsonl", "digits")
     with pytest.raises(FieldError, match="crop"):
         public.evaluate_checkpoint(made, "digits", crop=0.0)
 
@@ -325,7 +330,7 @@ def test_text_lists_the_worst_classes_first(made: Path, tmp_path: Path, capsys) 
     rows = out.split("most often taken for\n")[1].splitlines()[:4]
     accuracies = [float(row.split()[2]) for row in rows]
     assert accuracies == sorted(accuracies)
-    assert "and 5 classes above; --top 9 lists all" in out
+    assert "5 classes are better; --top 9 lists all" in out
     assert "1 class has no image here" in out
     assert "worst first" not in nas(capsys, "eval", str(made), str(folder), "--top", "0")[1]
 

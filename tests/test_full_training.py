@@ -227,6 +227,7 @@ def test_a_step_without_a_number_names_its_images(small: Architecture, few: Data
     ("changes", "match"),
     [
         ({"batch": 400}, "recipe.batch must be at most 300, the training images of digits, got 400"),
+        ({"cutout": 16}, "recipe.cutout must be less than 16 pixels, the side of the images, got 16"),
         ({"shift": 8}, "recipe.shift must be less than half of 16 pixels, got 8"),
     ],
 )

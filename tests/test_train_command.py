@@ -3,20 +3,28 @@
 import json
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from safetensors.torch import load_file
 
 import nas as library
-from nas.train_config import load_train_config, parse_train_config
+from nas.console import TrainProgress
+from nas.train_config import TrainConfig, load_train_config, parse_train_config
+from nas.train_run import _threads_for
+from nas.train_views import network_words
 from results.training import TrainingRun, list_trainings
 from search_space import InputError, load_space
 from tests.processes import nas_command, wait_for
 from tests.test_cli import nas as command
 from trainers import full
+from trainers.checkpoints import read_checkpoint
+from trainers.digits import load_digits
 
 SAME = ("accuracy", "train_loss", "validation_loss", "learning_rate")
 Nas = Callable[..., tuple[int, str, str]]
@@ -77,13 +85,19 @@ def test_a_training_is_a_run_that_can_be_looked_at(ready: Path, nas: Nas) -> Non
     code, out, err = nas("train", "--resume", "--run", "first", "--json")
     assert code == 0
     assert json.loads(out)["seconds"] == facts["seconds"]
+    assert err.strip() == "first is finished: 2 epochs; there is nothing to go on with"
 
 
 def test_python_trains_too_and_a_kept_network_can_be_loaded(ready: Path) -> None:
     config = load_train_config("t.yaml", ["recipe.epochs=1"])
     mine = library.load_architecture("mine.yaml")
-    end = library.train_network(config.model_copy(update={"architecture": mine}))
+    update = {"architecture": mine, "origin": "candidate 7 of a search"}
+    end = library.train_network(config.model_copy(update=update))
     assert end.outcome == "finished"
+    assert read_checkpoint(end.run.model_path).facts.origin == "candidate 7 of a search"
+    assert end.run.config()["origin"] == "candidate 7 of a search"
+    again = config.model_copy(update={"architecture": mine})  # it need not be said again
+    assert library.train_network(again, resume=True).measurements == end.measurements
     assert end.best == end.measurements[-1]
     model = mine.build(10, 1)
     library.load_weights(model, end.run.model_path)
@@ -129,6 +143,48 @@ def test_a_loss_without_a_number_ends_with_the_images_of_its_step(ready: Path, n
     assert json.loads(nas("status", "t", "--json")[1])["state"] == "failed"
 
 
+def test_what_is_trained_is_told_and_how_far_it_is(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    b0 = library.load_architecture("efficientnet_b0")
+    settings = TrainConfig(name="t", architecture=b0).model_dump(mode="json")
+    sized, small = network_words(settings, load_digits(32))  # their own side counts
+    assert sized.startswith("images of 224 pixels; 4.0")
+    assert small == "images of 8 pixels are resized to 224; --set recipe.image_size=32 trains faster"
+    settings["recipe"]["image_size"] = 32
+    assert len(network_words(settings, load_digits(32))) == 1
+    settings["recipe"]["batch"] = 64
+    clock = iter([0.0, 0.0, 1.0, 20.0, 41.0, 42.0])
+    monkeypatch.setattr("nas.console.time.monotonic", lambda: next(clock))
+    progress = TrainProgress()
+    run = SimpleNamespace(name="t", path="runs/t", config=lambda: settings)
+    progress.on_begin(run, load_digits(32), 0)
+    for step in (1, 2, 21, 22):
+        progress.on_step(step, 100, 0.1)
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last == "step 21 of 100: 32 images/s, about 2:38 left"
+
+
+def test_a_network_that_is_small_takes_one_thread(ready: Path) -> None:
+    mine = library.load_architecture("mine.yaml")
+    config = load_train_config("t.yaml", ["recipe.batch=64"]).model_copy(update={"architecture": mine})
+    assert _threads_for(config, load_digits(16)) == 1
+    b0 = config.model_copy(update={"architecture": library.load_architecture("efficientnet_b0")})
+    assert _threads_for(b0, load_digits(16)) is None
+
+
+def test_threads_that_wait_sleep_before_torch_is_imported() -> None:
+    program = (
+        "import os, sys, typer.testing, nas.cli as cli\n"
+        "for words in (['train', 'no'], ['eval', 'no', 'digits'], ['finalists', 'no', '--config', 'no']):\n"
+        "    os.environ.pop('OMP_WAIT_POLICY', None)\n"
+        "    assert words[0] != 'train' or 'torch' not in sys.modules\n"
+        "    typer.testing.CliRunner().invoke(cli.app, words)\n"
+        "    assert os.environ['OMP_WAIT_POLICY'] == 'PASSIVE', words\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
+
+
 MISTAKES: list[tuple[list[str], str]] = [
     ([], "nas train needs a network: nas train ARCH --config FILE"),
     (["mine.yaml"], "nas train needs --config FILE"),
@@ -148,6 +204,10 @@ MISTAKES: list[tuple[list[str], str]] = [
         ["mine.yaml", "--config", "t.yaml", "--set", "workers.gpus=2"],
         "workers.gpus must be less than or equal",
     ),
+    (
+        ["mine.yaml", "--config", "short.yaml"],
+        "warmup_epochs must be at most 1, the epochs, got 2, which is of the recipe cifar; give it too",
+    ),
     (["--resume"], "--resume needs --run NAME"),
     (["--resume", "--run", "nosuch"], "no training 'nosuch' under runs/"),
     (["mine.yaml", "--config", "t.yaml", "--resume"], "there is no such training to go on with"),
@@ -161,6 +221,7 @@ def test_mistakes_are_one_line_and_leave_nothing(
     ready: Path, nas: Nas, words: list[str], message: str
 ) -> None:
     Path("typo.yaml").write_text("recipes: cifar\n")
+    Path("short.yaml").write_text("recipe: {base: cifar, epochs: 1}\n")
     code, out, err = nas("train", *words)
     assert (code, out) == (2, "")
     assert message in err
@@ -177,6 +238,10 @@ def test_a_training_goes_on_only_as_it_began(ready: Path, nas: Nas) -> None:
     code, _, err = nas(*words, "--resume", "--set", "recipe.batch=200", "--set", "seed=3")
     assert code == 2
     assert "was made with another seed, recipe.batch; choose another name" in err
+    code, _, err = nas(*words, "--resume", "--set", "recipe.epochs=2")
+    assert code == 2
+    assert "another recipe.epochs; choose another name with --run NAME, which trains from the" in err
+    assert "or leave recipe.epochs at 1" in err
     with pytest.raises(InputError, match="holds a training of nas train, no search; nas status t shows it"):
         library.open_run("t")
     assert nas("status", "t", "--watch")[0] == 2

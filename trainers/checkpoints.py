@@ -56,6 +56,7 @@ class CheckpointFacts:
         best_accuracy, best_epoch: the highest so far; None before the first time.
         curve: what was measured after every epoch, by name.
         seconds: of training, in all sessions.
+        origin: where the network comes from, in words; empty where that is not known.
     """
 
     num_classes: int
@@ -78,6 +79,7 @@ class CheckpointFacts:
     best_epoch: int | None
     curve: tuple[Mapping[str, float], ...]
     seconds: float
+    origin: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +173,7 @@ def read_checkpoint(path: Path | str) -> Checkpoint:
         version = document.pop("version")
         if version != VERSION:
             raise InputError(f"{path}: is a checkpoint of version {version!r}, this program reads {VERSION}")
+        document.setdefault("origin", "")  # which the first of this version did not say
         values = {field.name: document[field.name] for field in fields(CheckpointFacts)}
         for name in ("class_names", "mean", "std", "curve"):
             values[name] = tuple(values[name])
@@ -202,7 +205,7 @@ def _check_facts(values: Mapping[str, Any]) -> None:
     for name, least in _NUMBERS.items():
         if type(values[name]) is not int or values[name] < least:
             raise ValueError(f"{name}: {values[name]!r}")
-    for name, kind in (("data", str), ("data_fingerprint", str), ("recipe", Mapping)):
+    for name, kind in (("data", str), ("data_fingerprint", str), ("recipe", Mapping), ("origin", str)):
         if not isinstance(values[name], kind):
             raise ValueError(f"{name}: {values[name]!r}")
     for name, number in (("mean", "in_channels"), ("std", "in_channels"), ("class_names", "num_classes")):

@@ -12,6 +12,8 @@ from search_space import InputError
 from search_space.errors import suggestion
 from trainers.data import SPLIT_SEED, Dataset, ImageSet
 
+ORIGINAL_SIDE = 8  # pixels
+
 
 def load_digits(image_size: int) -> Dataset:
     """The 1,797 handwritten digits of scikit-learn (UCI optdigits), 1,200 to train and 300 to validate.

@@ -32,9 +32,9 @@ _RAY_ENVIRONMENT = {
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
     "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "60",
     "TUNE_WARN_THRESHOLD_S": "60",
-    "OMP_WAIT_POLICY": "PASSIVE",  # workers share processors: idle OpenMP threads must not spin
-    "KMP_BLOCKTIME": "0",
 }
+# Read by OpenMP when torch is imported: processors are shared, and threads that wait must not spin.
+_PATIENT_THREADS = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
 
 
 def create_executor(
@@ -103,10 +103,20 @@ def create_executor(
 
 def prepare_environment(address: str | None) -> None:
     """Set, before Ray is imported, what it then reads; `address` is of a cluster to join."""
+    spin_no_threads()
     for name, value in _RAY_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     if address is not None:  # each try waits 40 s for a head that does not answer
         os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "2")
+
+
+def spin_no_threads() -> None:
+    """Have torch's threads sleep while they wait for one another; it serves before torch is imported.
+
+    Where other processes compute, threads that spin keep the processors from the ones that they wait for.
+    """
+    for name, value in _PATIENT_THREADS.items():
+        os.environ.setdefault(name, value)
 
 
 def check_address(address: str) -> None:

@@ -51,12 +51,14 @@ class Saving:
         keep: the latest so many; the best by validation accuracy is kept besides.
         every: epochs between two checkpoints; after the last epoch there is one in any case.
         minutes: between two checkpoints within an epoch; None makes none there.
+        origin: what they say of where the network comes from.
     """
 
     folder: Path
     keep: int = 2
     every: int = 1
     minutes: float | None = 10.0
+    origin: str = ""
 
 
 def check_full_fit(
@@ -68,7 +70,7 @@ def check_full_fit(
         InputError: with the field and the bound.
         FieldError: the image is smaller than the network's total stride.
     """
-    recipe.network(architecture)
+    size = recipe.network(architecture).image_size
     check_classes(data, test)
     if data.num_classes < 2:
         raise InputError(f"{data.name} has one class only, there is nothing to tell apart")
@@ -80,6 +82,10 @@ def check_full_fit(
     if 2 * recipe.shift >= data.image_size:
         raise InputError(
             f"recipe.shift must be less than half of {data.image_size} pixels, got {recipe.shift}"
+        )
+    if recipe.cutout >= size:
+        raise InputError(
+            f"recipe.cutout must be less than {size} pixels, the side of the images, got {recipe.cutout}"
         )
 
 
@@ -222,6 +228,7 @@ class _Session:
             best_epoch=None,
             curve=(),
             seconds=0.0,
+            origin="" if saving is None else saving.origin,
         )
         self._began = self._saved = time.monotonic()
         self._before = 0.0  # seconds of earlier sessions

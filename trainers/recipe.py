@@ -204,4 +204,9 @@ def read_recipe(given: object) -> Recipe:
     for key in own:
         if key not in names:
             raise FieldError(key, f"is an unknown key{suggestion(key, names)}")
-    return Recipe(**{**asdict(RECIPES[base]), **own})
+    try:
+        return Recipe(**{**asdict(RECIPES[base]), **own})
+    except FieldError as error:
+        if error.path != "warmup_epochs" or "warmup_epochs" in own:
+            raise
+        raise FieldError(error.path, f"{error.rule}, which is of the recipe {base}; give it too") from None
