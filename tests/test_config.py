@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from nas import InputError, load_config, load_space
+from nas.finalists_config import load_finalists_config
 from nas.scaling_config import load_scaling_config
+from nas.train_config import load_train_config
 from search_space import read_yaml
 from trainers import ProxyProtocol
 
@@ -15,6 +17,12 @@ SHIPPED = sorted(CONFIGS.glob("*.yaml"))
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
 def test_every_shipped_configuration_is_valid(path: Path) -> None:
+    if "finalists" in read_yaml(path).data:
+        assert load_finalists_config(path, [], "a").recipe.epochs > 0
+        return
+    if "recipe" in read_yaml(path).data:
+        assert load_train_config(path).name == path.stem
+        return
     if "space" not in read_yaml(path).data:
         scaling = load_scaling_config(path)
         assert (scaling.name, scaling.dimensions is None) == (path.stem, False)

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from nas.latency_commands import _default_sizes
-from nas.lookup import Found
+from nas.latency_commands import _default_sizes, _told_apart
+from nas.lookup import Found, find_architecture
 from results import list_runs
 from results.figures import LatencyPoint, check_figure_path, latency_figure, save_figure
 from results.latency_store import (
@@ -231,3 +231,11 @@ def test_names_in_a_figure_are_no_formulas(tmp_path: Path) -> None:
     check_figure_path(tmp_path / "it.svg")
     save_figure(figure, tmp_path / "it.svg")
     save_figure(latency_figure(points[:1], ""), tmp_path / "one.png")
+
+
+def test_networks_of_one_name_are_told_apart_by_what_was_typed() -> None:
+    b0, b1 = find_architecture("efficientnet_b0"), find_architecture("efficientnet_b1")
+    other = replace(b1, architecture=b1.architecture.renamed(b0.architecture.name))
+    told = _told_apart([b0, other, b0], ["a/mine.yaml", "b/mine.yaml", "a/mine.yaml"])
+    assert [each.architecture.name for each in told] == ["a/mine.yaml", "b/mine.yaml", "a/mine.yaml"]
+    assert _told_apart([b0, b0], ["x", "y"]) == [b0, b0]  # the same network twice
