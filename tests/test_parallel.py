@@ -186,9 +186,7 @@ def test_one_process_agrees_with_itself() -> None:
 
 # --- with two workers under Ray Train -----------------------------------------------------------------------
 
-STRESS = pytest.mark.skipif(
-    not os.environ.get("STRESS_FAULTS"), reason="a start of workers more: make stress"
-)
+STRESS = pytest.mark.skipif(not os.environ.get("STRESS_FAULTS"), reason="more starts of workers: make stress")
 TWO = replace(RECIPE, epochs=6, batch=16)
 STEPS = 15  # an epoch
 EPOCHS = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
@@ -285,6 +283,7 @@ def at(step: int, act: Callable[[], None]) -> OnStep:
     return told
 
 
+@STRESS
 @pytest.mark.slow
 def test_stopped_and_then_killed_it_ends_the_same(
     undisturbed: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture

@@ -53,14 +53,21 @@ def test_a_controllers_state_runs_no_code(in_tmp: Path) -> None:
 
 
 def test_nothing_in_the_packages_reads_what_could_run_code() -> None:
-    """Pickles are loaded as weights only, YAML safely; nothing is evaluated."""
+    """Pickles are loaded as weights only, YAML safely; nothing is evaluated.
+
+    What workers of one training say to each other is pickled as all that Ray carries between them is.
+    """
     dangerous = re.compile(
         r"torch\.load\((?![^\n]*weights_only=True)|pickle\.loads?\(|yaml\.(load|unsafe_load|full_load)\(|"
         r"(?<![\w.])(eval|exec)\(|shell=True|os\.system\("
     )
     for package in PACKAGES:
         for file in (ROOT / package).rglob("*.py"):
-            found = dangerous.search(file.read_text())
+            text = file.read_text()
+            if file.name == "ray_mailbox.py":
+                assert text.count("pickle.loads(said)") == 1
+                text = text.replace("pickle.loads(said)", "")
+            found = dangerous.search(text)
             assert found is None, f"{file}: {found and found[0]}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 import pickle
@@ -191,7 +192,8 @@ def portable(error: Exception) -> Exception:
     """The exception, or one that says the same and can go to another process."""
     error.__traceback__ = error.__cause__ = error.__context__ = None
     try:
-        again = pickle.loads(pickle.dumps(error))  # noqa: S301 -- our own
+        pickle.dumps(error)  # of a class that the other process finds too
+        again = copy.copy(error)  # as it is made again there
     except Exception:
         again = None
     if type(again) is type(error) and str(again) == str(error):
