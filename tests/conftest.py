@@ -29,8 +29,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def shared_out(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
     """The order of tests of which each of `workers` processes gets an equal run to begin with.
 
-    One begins with the modules that fork, so that one fork server is enough, the next with what starts Ray
-    in its own process; both wait while others compute. What is left over at the end is short, and is stolen.
+    One begins with the modules that fork, so that one fork server is enough, the others with what starts Ray
+    in its own process, module by module in turns; all wait while others compute. What is left over at the end
+    is short, and is stolen.
     """
     long = {item for item in items if item.get_closest_marker("slow") is not None}
     forks = {"Forked", "nas_command"}  # of tests.processes
@@ -39,7 +40,7 @@ def shared_out(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
     waiting = [item for item in items if item in long and item not in forking]
     begun = {*forking, *waiting}
     rest = [item for item in items if item not in begun]
-    heads = [forking, waiting] if workers > 1 else [forking + waiting]
+    heads = [forking, *split(waiting, workers - 1)] if workers > 1 else [forking + waiting]
     shared: list[pytest.Item] = []
     for number in range(workers):
         size = (len(items) - len(shared)) // (workers - number)  # as xdist cuts them
@@ -48,6 +49,16 @@ def shared_out(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
         shared += [*head, *rest[:fill]]
         del rest[:fill]
     return shared + rest
+
+
+def split(items: list[pytest.Item], parts: int) -> list[list[pytest.Item]]:
+    """Tests in so many lists, those of a module in one: what starts Ray does so once a module."""
+    modules = [id(getattr(item, "module", None)) for item in items]
+    place = {module: number % parts for number, module in enumerate(dict.fromkeys(modules))}
+    return [
+        [item for item, module in zip(items, modules, strict=True) if place[module] == part]
+        for part in range(parts)
+    ]
 
 
 pytest.register_assert_rewrite("tests.doctoring", "tests.serving", "tests.small_training")
