@@ -231,6 +231,13 @@ def close(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor], names
 
 @pytest.mark.slow
 def test_two_workers_train_what_one_process_accumulates(undisturbed: Path, tmp_path: Path) -> None:
+    """Three claims about one training in one test: shared out, each would start workers anew."""
+    check_accumulation(undisturbed, tmp_path / "accumulated")
+    check_every_image_is_measured_once(undisturbed)
+    check_a_checkpoint_of_two_workers_serves_one_process(undisturbed, tmp_path / "alone")
+
+
+def check_accumulation(undisturbed: Path, tmp_path: Path) -> None:
     alone = replace(TWO, accumulate=2)
     next(train_fully(network(), alone, data(), SEED, saving=saving(tmp_path)))
     first = tensors(checkpoint_path(undisturbed / "checkpoints", 1))
@@ -241,8 +248,7 @@ def test_two_workers_train_what_one_process_accumulates(undisturbed: Path, tmp_p
     assert any(not torch.equal(first[name], second[name]) for name in first if "running_mean" in name)
 
 
-@pytest.mark.slow
-def test_every_image_is_measured_once(undisturbed: Path) -> None:
+def check_every_image_is_measured_once(undisturbed: Path) -> None:
     checkpoint = read_checkpoint(undisturbed / "model.safetensors")
     images = DeviceImages(data().validation, data(), "cpu")
     size = network().image_size
@@ -340,8 +346,7 @@ def test_more_workers_than_there_is_room_for_are_refused(one_ray) -> None:
         list(train_in_parallel(network(), TWO, data(), SEED, workers=4, gpus=0))
 
 
-@pytest.mark.slow
-def test_a_checkpoint_of_two_workers_serves_one_process(undisturbed: Path, tmp_path: Path) -> None:
+def check_a_checkpoint_of_two_workers_serves_one_process(undisturbed: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(undisturbed / "checkpoints", tmp_path / "kept")
     checkpoint_path(folder, 6).unlink()
     epochs = list(train_fully(network(), TWO, data(), SEED, saving=saving(folder)))
