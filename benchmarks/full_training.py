@@ -31,7 +31,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from benchmarks.proxy_training import rgb_digits, with_plain
+from benchmarks.proxy_training import encoded, rgb_digits, with_plain
 from search_space import Architecture, load_architecture
 from search_space.convolutions import DepthwiseConv2d, PointwiseConv2d
 from search_space.scaling import scale_architecture
@@ -80,12 +80,7 @@ class PlainLoop:
                     average.lerp_(value, 1 - self.recipe.ema)
 
     def _batches(self, data: Dataset) -> Iterator[tuple[Tensor, Tensor]]:
-        rng = np.random.default_rng(0)
-        jpegs = []
-        for pixels in data.train.images[:2048]:
-            file = io.BytesIO()
-            Image.fromarray(pixels).save(file, "JPEG", quality=95)
-            jpegs.append(file.getvalue())
+        rng, jpegs = np.random.default_rng(0), encoded(data)
         mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (data.mean, data.std))
         while True:
             chosen = rng.integers(0, len(jpegs), self.recipe.batch)

@@ -88,14 +88,19 @@ class Loop:
         self.optimiser.step()
 
 
-def plain_batches(data: Dataset, batch: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """From JPEG files in memory, so that no disk is measured."""
-    rng = np.random.default_rng(0)
+def encoded(data: Dataset) -> list[bytes]:
+    """Training images as JPEG files in memory."""
     jpegs = []
     for pixels in data.train.images[:2048]:
         file = io.BytesIO()
         Image.fromarray(pixels).save(file, "JPEG", quality=95)
         jpegs.append(file.getvalue())
+    return jpegs
+
+
+def plain_batches(data: Dataset, batch: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """From JPEG files in memory, so that no disk is measured."""
+    rng, jpegs = np.random.default_rng(0), encoded(data)
     while True:
         chosen = rng.integers(0, len(jpegs), batch)
         yield (

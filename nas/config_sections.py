@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, model_validator
 
-from search_space import FieldError
+from search_space import Architecture, FieldError
 from search_space.errors import suggestion
 from trainers import DATASETS, EarlyStopping, ProxyProtocol, WorkerNeeds
+from trainers.recipe import Recipe, read_recipe
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -149,6 +150,22 @@ class ExecutorConfig(Section):
 ProtocolSection = Annotated[
     ProxyProtocol | None, optional(ProxyProtocol), PlainSerializer(lambda p: p and asdict(p))
 ]
+
+
+def _architecture(given: object) -> Architecture | None:
+    """The contents of an architecture file, or nothing yet."""
+    if given is None or isinstance(given, Architecture):
+        return given
+    if not isinstance(given, dict):
+        raise FieldError("", f"must be the contents of an architecture file, got {given!r}")
+    return Architecture.from_dict(given)
+
+
+ArchitectureSection = Annotated[
+    Architecture | None, PlainValidator(_architecture), PlainSerializer(lambda a: a and a.to_dict())
+]
+
+RecipeSection = Annotated[Recipe, PlainValidator(read_recipe), PlainSerializer(asdict)]
 
 
 def check_data(data: DataConfig | None) -> None:

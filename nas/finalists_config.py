@@ -18,6 +18,7 @@ from nas.config_reading import read_given, validated
 from nas.config_sections import (
     DataConfig,
     ExecutorConfig,
+    RecipeSection,
     RetryConfig,
     Section,
     check_data,
@@ -28,7 +29,6 @@ from nas.scaling_settings import MOST_SEEDS
 from search_space import Architecture, FieldError
 from search_space.fields import check_bool, check_choice, check_int
 from search_space.yaml_io import dump_yaml
-from trainers.recipe import Recipe, read_recipe
 
 Pick = Literal["front", "top"]
 Role = Literal["finalist", "b0", "random"]
@@ -260,7 +260,7 @@ class FinalistsConfig(Section):
     name: str
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     data: DataConfig | None = None
-    recipe: Annotated[Recipe, PlainValidator(read_recipe), PlainSerializer(asdict)]
+    recipe: RecipeSection
     finalists: Annotated[FinalistsSettings, specification(FinalistsSettings), PlainSerializer(asdict)] = (
         FinalistsSettings()
     )

@@ -11,11 +11,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, PlainSerializer, PlainValidator
+from pydantic import Field, PlainSerializer
 
 from nas.config import SearchConfig, load_config
 from nas.config_reading import read_given, validated
 from nas.config_sections import (
+    ArchitectureSection,
     DataConfig,
     ExecutorConfig,
     ProtocolSection,
@@ -25,7 +26,7 @@ from nas.config_sections import (
     optional,
 )
 from nas.scaling_settings import DimensionSettings, GridSettings
-from search_space import Architecture, FieldError, InputError
+from search_space import InputError
 from search_space.yaml_io import dump_yaml
 from trainers import ProxyProtocol
 
@@ -40,14 +41,6 @@ _OF_SEARCHES = (
     "audit",
     "training_seed",
 )
-
-
-def _architecture(given: object) -> Architecture | None:
-    if given is None or isinstance(given, Architecture):
-        return given
-    if not isinstance(given, dict):
-        raise FieldError("", f"must be the contents of an architecture file, got {given!r}")
-    return Architecture.from_dict(given)
 
 
 class ScalingConfig(Section):
@@ -66,9 +59,7 @@ class ScalingConfig(Section):
 
     name: str
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    baseline: Annotated[
-        Architecture | None, PlainValidator(_architecture), PlainSerializer(lambda a: a and a.to_dict())
-    ] = None
+    baseline: ArchitectureSection = None
     data: DataConfig = DataConfig(name="digits")
     protocol: ProtocolSection = ProxyProtocol()
     scaling: Annotated[

@@ -3,33 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, PlainSerializer, PlainValidator
+from pydantic import Field
 
 from nas.config_reading import read_given, validated
-from nas.config_sections import DataConfig, Section, check_data
-from search_space import Architecture, FieldError
+from nas.config_sections import ArchitectureSection, DataConfig, RecipeSection, Section, check_data
 from search_space.yaml_io import dump_yaml
-from trainers.recipe import Recipe, read_recipe
-
-
-def read_architecture(given: object) -> Architecture | None:
-    """The contents of an architecture file, or nothing yet.
-
-    Raises:
-        FieldError: it is no architecture.
-    """
-    if given is None or isinstance(given, Architecture):
-        return given
-    if not isinstance(given, dict):
-        raise FieldError("", f"must be the contents of an architecture file, got {given!r}")
-    return Architecture.from_dict(given)
-
-
-RecipeSection = Annotated[Recipe, PlainValidator(read_recipe), PlainSerializer(asdict)]
+from trainers.recipe import Recipe
 
 
 class CheckpointConfig(Section):
@@ -80,11 +62,7 @@ class TrainConfig(Section):
 
     name: str
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    architecture: Annotated[
-        Architecture | None,
-        PlainValidator(read_architecture),
-        PlainSerializer(lambda a: a and a.to_dict()),
-    ] = None
+    architecture: ArchitectureSection = None
     data: DataConfig = DataConfig(name="digits")
     recipe: RecipeSection = Recipe()
     checkpoints: CheckpointConfig = CheckpointConfig()

@@ -17,7 +17,7 @@ from typing import Any
 
 from results.export import write_whole
 from results.run import RUNS, Run, check_new, run_path
-from search_space import InputError, read_yaml
+from search_space import InputError
 from search_space.errors import suggestion
 
 CHECKPOINTS, METRICS, MODEL, FAILURE = "checkpoints", "metrics.jsonl", "model.safetensors", "failure.json"
@@ -59,10 +59,7 @@ class TrainingRun:
         Raises:
             InputError: the file is missing or broken.
         """
-        data = read_yaml(self.config_path).data
-        if not isinstance(data, dict):
-            raise InputError(f"{self.config_path}: must hold keys and values")
-        return data
+        return Run(self.path).config()
 
     def measurements(self) -> list[dict[str, float]]:
         """What was measured after every epoch: ``accuracy`` and the metrics.
