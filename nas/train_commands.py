@@ -7,11 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nas import console
-from nas.console import print_json, printable
 from nas.options import AddressOption, JsonOption, SetOption
-from nas.train_views import print_training, training_json
-from results.wording import count_of
+from nas.train_session import check_device, resumed_config, run_training
 from search_space import InputError
 
 if TYPE_CHECKING:
@@ -46,39 +43,10 @@ def train(
     Ctrl-C leaves a checkpoint; --resume goes on, also after a crash, and on a CPU ends with the same weights
     to the last bit.
     """
-    from trainers.factory import spin_no_threads
-
-    spin_no_threads()
-    from nas.train_run import train_network
-    from trainers.full_step import NotFiniteError
-    from trainers.parallel import WorkersLostError
-    from trainers.proxy import TrainingDivergedError
-
-    if device not in ("auto", "cpu", "cuda"):
-        raise InputError(f"--device must be auto, cpu or cuda, got {device!r}")
-    settings = _settings(architecture, config, run, overrides or [], resume)
-    try:
-        with console.stdout_to_stderr(), console.TrainProgress() as progress:
-            end = train_network(settings, resume=resume, device=device, address=address, listener=progress)
-    except WorkersLostError as error:
-        console.err.print(f"nas: {printable(error)}", soft_wrap=True)
-        console.err.print(f"go on with: nas train --resume --run {settings.name}", soft_wrap=True)
-        raise typer.Exit(1) from None
-    except TrainingDivergedError as error:
-        console.err.print(f"nas: {printable(error)}", soft_wrap=True)
-        if isinstance(error, NotFiniteError):
-            where = f"runs/{settings.name}/failure.json"
-            console.err.print(f"the training images of that step, by number: {where}", soft_wrap=True)
-        raise typer.Exit(1) from None
-    if end.outcome == "finished" and not progress.began:
-        epochs = count_of(len(end.measurements), "epoch")
-        console.err.print(f"{settings.name} is finished: {epochs}; there is nothing to go on with")
-    if json_output:
-        print_json(training_json(end.run))
-    else:
-        print_training(end.run)
-    if end.outcome == "interrupted":
-        raise typer.Exit(130)
+    check_device(device)
+    run_training(
+        _settings(architecture, config, run, overrides or [], resume), resume, device, address, json_output
+    )
 
 
 def _settings(
@@ -88,16 +56,9 @@ def _settings(
     from nas.checkpoint_lookup import network_origin
     from nas.lookup import find_architecture, load_architecture
     from nas.train_config import load_train_config
-    from results.run import RUNS, run_path
-    from results.training import open_training
 
     if resume and config is None:
-        if run is None:
-            raise InputError("--resume needs --run NAME, or the ARCH and --config that the run was made with")
-        found = open_training(run)
-        settings = load_train_config(found.config_path, overrides)
-        if found.path.resolve() != run_path(settings.name).resolve():
-            raise InputError(f"{run}: is not under {RUNS}/ of this directory; go on with it from its own")
+        settings = resumed_config(run, overrides, "ARCH")
         if architecture is not None and settings.architecture is not None:
             given = load_architecture(architecture)
             if given.key != settings.architecture.key:
@@ -108,6 +69,8 @@ def _settings(
     if config is None:
         raise InputError("nas train needs --config FILE; configs/train_digits.yaml is one")
     settings = load_train_config(config, overrides, name=run)
+    if settings.finetuning is not None and settings.start is None:
+        raise InputError(f"{config}: finetuning: is for nas finetune CHECKPOINT DATA --config {config}")
     network = find_architecture(architecture)
     update = {"architecture": network.architecture, "origin": network_origin(network)}
     return settings.model_copy(update=update)

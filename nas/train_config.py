@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, PlainSerializer
 
 from nas.config_reading import read_given, validated
-from nas.config_sections import ArchitectureSection, DataConfig, RecipeSection, Section, check_data
+from nas.config_sections import ArchitectureSection, DataConfig, RecipeSection, Section, check_data, optional
+from search_space import FieldError
 from search_space.yaml_io import dump_yaml
+from trainers.finetuning import Finetuning
 from trainers.recipe import Recipe
 
 
@@ -45,6 +48,23 @@ class WorkersConfig(Section):
     max_failures: Annotated[int, Field(ge=0, le=1000)] = 3
 
 
+class StartConfig(Section):
+    """The weights that a fine-tuning starts from.
+
+    Attributes:
+        checkpoint: their file; once a checkpoint is there to go on from, it may be gone.
+        weights: SHA-256 of its tensors.
+    """
+
+    checkpoint: str
+    weights: str
+
+
+FinetuningSection = Annotated[
+    Finetuning | None, optional(Finetuning), PlainSerializer(lambda f: f and asdict(f))
+]
+
+
 class TrainConfig(Section):
     """A full training of one network.
 
@@ -53,21 +73,27 @@ class TrainConfig(Section):
         seed: of weights, order, augmentation and dropout.
         architecture: the network; the command line gives it, and a run's configuration keeps it.
         data: on what; images of any size, the network sees its own.
+        subset: training images to learn from, classes in proportion; null is all.
         recipe: how (`trainers.recipe.Recipe`): a recipe's name, or fields of which ``base`` names the recipe
             that has the rest.
         checkpoints: which are left.
         workers: how many processes.
         origin: where the network comes from, in words; the command line gives it.
+        start: the weights that are trained further; the command line gives it (``nas finetune``).
+        finetuning: what of them learns when (`trainers.finetuning.Finetuning`).
     """
 
     name: str
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     architecture: ArchitectureSection = None
     data: DataConfig = DataConfig(name="digits")
+    subset: Annotated[int, Field(ge=2)] | None = None
     recipe: RecipeSection = Recipe()
     checkpoints: CheckpointConfig = CheckpointConfig()
     workers: WorkersConfig = WorkersConfig()
     origin: str = ""
+    start: StartConfig | None = None
+    finetuning: FinetuningSection = None
 
     def to_yaml(self) -> str:
         """The configuration with every default written out; `load_train_config` reads it back."""
@@ -99,3 +125,5 @@ def parse_train_config(data: dict[str, Any]) -> TrainConfig:
 
 def _check(config: TrainConfig) -> None:
     check_data(config.data)
+    if config.start is not None and config.finetuning is None:
+        raise FieldError("finetuning", "is missing, and there is a start")

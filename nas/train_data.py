@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from nas.config_sections import DataConfig
 from search_space import InputError
 from trainers import Dataset, ImageSet, load_dataset, load_test, open_cache, read_facts
+from trainers.device_data import subset_of
 from trainers.digits import load_digits_test
 
 
@@ -22,6 +25,22 @@ def training_data(data: DataConfig, image_size: int) -> Dataset:
         return open_cache(data.cache)
     assert data.name is not None
     return load_dataset(data.name, image_size)
+
+
+def limited(data: Dataset, count: int | None) -> Dataset:
+    """The data with so many training images, classes in proportion; None leaves all.
+
+    Raises:
+        InputError: there are not so many.
+    """
+    if count is None or count == len(data.train):
+        return data
+    if count > len(data.train):
+        raise InputError(
+            f"subset must be at most {len(data.train)}, the training images of {data.name}, got {count}"
+        )
+    chosen = subset_of(data.train.labels, count)
+    return replace(data, train=ImageSet(data.train.images[chosen], data.train.labels[chosen]))
 
 
 def test_images(data: DataConfig, image_size: int) -> ImageSet | None:

@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from nas.config_reading import differences
+from nas.finetuning import started
 from nas.interrupts import Interrupts, handled_interrupts
 from nas.train_config import TrainConfig, load_train_config
-from nas.train_data import test_images, training_data
+from nas.train_data import limited, test_images, training_data
 from results import Run, run_path, write_whole
 from results.tensorboard import CurveLog
 from results.training import TrainingRun, create_training, is_training
 from search_space import InputError, cost
 from trainers import Dataset, ImageSet, Measurement, check_address
+from trainers.finetuning import Start
 
 _LITTLE_WORK = 50_000_000  # multiply-adds of a batch; the measurements are in docs/train.md
 Outcome = Literal["finished", "interrupted"]
@@ -76,8 +78,8 @@ def train_network(
         listener: who is told.
 
     Raises:
-        InputError: the run is there, or is not; it was made with another configuration; data or device
-            cannot be used.
+        InputError: the run is there, or is not; it was made with another configuration; data, device or the
+            weights to start from cannot be used.
         TrainingDivergedError: the loss went away; the run says where (`TrainingRun.failure`).
         WorkersLostError: workers were lost too often.
     """
@@ -91,14 +93,15 @@ def train_network(
             return TrainEnd(run=found, outcome="finished", measurements=measured)
     assert config.architecture is not None
     network = config.recipe.network(config.architecture)
-    data = training_data(config.data, network.image_size)
+    data = limited(training_data(config.data, network.image_size), config.subset)
     test = test_images(config.data, network.image_size)
     _check(config, data, test, device, address)
+    data, start = started(config, data, found)
     run = found or create_training(config.name, config.to_yaml())
     with Run(run.path).lock(), handled_interrupts(_MESSAGES, raises=True) as interrupts:
         write_whole(run.config_path, lambda path: path.write_text(config.to_yaml(), encoding="utf-8"))
         run.write_failure(None)
-        session = _Session(config, run, data, test, device, address, interrupts, listener)
+        session = _Session(config, run, data, test, start, device, address, interrupts, listener)
         return session.train()
 
 
@@ -111,12 +114,14 @@ class _Session:
         run: TrainingRun,
         data: Dataset,
         test: ImageSet | None,
+        start: Start | None,
         device: str,
         address: str | None,
         interrupts: Interrupts,
         listener: TrainListener | None,
     ) -> None:
         self.config, self.run, self.data, self.test = config, run, data, test
+        self.start = start
         self.device, self.address = device, address
         self.interrupts, self.listener = interrupts, listener
         self.log = CurveLog(run.path / "tensorboard")
@@ -178,6 +183,7 @@ class _Session:
         )
         common: dict[str, Any] = {
             "test": self.test,
+            "start": self.start,
             "saving": saving,
             "weights_path": self.run.model_path,
             "on_step": None if self.listener is None else self.listener.on_step,
@@ -309,6 +315,6 @@ def _all_measured(run: TrainingRun, config: TrainConfig) -> tuple[Measurement, .
 
 def _matters(field: str) -> bool:
     """Whether a training depends on a field; where the same images lie, and who does the work, may change."""
-    if field in ("name", "data.cache", "architecture.name", "origin"):
+    if field in ("name", "data.cache", "architecture.name", "origin", "start.checkpoint"):
         return False
     return not field.startswith(("checkpoints.", "workers."))

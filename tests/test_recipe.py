@@ -159,8 +159,8 @@ def test_a_recipe_is_read_from_a_name_or_from_what_differs() -> None:
 @pytest.mark.parametrize(
     ("given", "match"),
     [
-        ("imagnet", "must be imagenet or cifar, got 'imagnet'; did you mean imagenet"),
-        ({"base": "cifar10"}, "base must be imagenet or cifar"),
+        ("imagnet", "must be imagenet or cifar or transfer, got 'imagnet'; did you mean imagenet"),
+        ({"base": "cifar10"}, "base must be imagenet or cifar or transfer"),
         ({"learnin_rate": 1}, "learnin_rate is an unknown key; did you mean learning_rate"),
         ({"epochs": 0}, "epochs must be between 1 and 100000, got 0"),
         ({"epochs": 3}, "warmup_epochs must be at most 3, the epochs, got 5"),

@@ -57,6 +57,7 @@ class CheckpointFacts:
         curve: what was measured after every epoch, by name.
         seconds: of training, in all sessions.
         origin: where the network comes from, in words; empty where that is not known.
+        start: what the training started from and how (`trainers.finetuning.Start`); None are drawn weights.
     """
 
     num_classes: int
@@ -80,6 +81,7 @@ class CheckpointFacts:
     curve: tuple[Mapping[str, float], ...]
     seconds: float
     origin: str
+    start: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +176,7 @@ def read_checkpoint(path: Path | str) -> Checkpoint:
         if version != VERSION:
             raise InputError(f"{path}: is a checkpoint of version {version!r}, this program reads {VERSION}")
         document.setdefault("origin", "")  # which the first of this version did not say
+        document.setdefault("start", None)
         values = {field.name: document[field.name] for field in fields(CheckpointFacts)}
         for name in ("class_names", "mean", "std", "curve"):
             values[name] = tuple(values[name])
@@ -217,6 +220,8 @@ def _check_facts(values: Mapping[str, Any]) -> None:
             continue
         if type(values[name]) not in (int, float) or not math.isfinite(values[name]):
             raise ValueError(f"{name}: {values[name]!r}")
+    if not isinstance(values["start"], Mapping | None):
+        raise ValueError(f"start: {values['start']!r}")
     if values["best_epoch"] is not None and type(values["best_epoch"]) is not int:
         raise ValueError(f"best_epoch: {values['best_epoch']!r}")
     if not all(isinstance(epoch, Mapping) for epoch in values["curve"]):

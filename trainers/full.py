@@ -14,9 +14,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from search_space import Architecture, InputError
+from search_space.network import Network
 from trainers.augmentation import augmenter, cutout
 from trainers.checkpoints import (
     BEST,
@@ -31,6 +32,7 @@ from trainers.checkpoints import (
 from trainers.data import Dataset, ImageSet, check_classes
 from trainers.device_data import DeviceImages
 from trainers.evaluation import Evaluation, evaluate_network
+from trainers.finetuning import Freezing, Start, start_network
 from trainers.full_step import Augment, FullTraining
 from trainers.measurement import Measurement
 from trainers.proxy import DIVERGED, TrainingDivergedError
@@ -99,6 +101,7 @@ def train_fully(
     test: ImageSet | None = None,
     saving: Saving | None = None,
     weights_path: Path | None = None,
+    start: Start | None = None,
     ranks: Ranks = ALONE,
     on_step: OnStep | None = None,
     stop: Callable[[], bool] = lambda: False,
@@ -116,6 +119,7 @@ def train_fully(
         test: images that are measured once, after the last epoch.
         saving: which checkpoints are left; None leaves none.
         weights_path: where to leave the trained network (see `trainers.checkpoints`), if anywhere.
+        start: the weights that are trained further, and what of them learns when; None draws all weights.
         ranks: this process among those of the training; batches are split, and the first one writes.
         on_step: told after every step of the steps done and all there are, and of the learning rate.
         stop: asked after every step; when true, a checkpoint is left and no more comes.
@@ -133,7 +137,7 @@ def train_fully(
         OSError: a checkpoint cannot be written.
     """
     check_full_fit(architecture, recipe, data, test)
-    session = _Session(architecture, recipe, data, seed, device, test, saving, ranks, on_step, stop)
+    session = _Session(architecture, recipe, data, seed, device, test, saving, start, ranks, on_step, stop)
     try:
         for measurement in session.epochs():
             if measurement.final and weights_path is not None:
@@ -147,7 +151,7 @@ def train_fully(
 
 def seeded_network(
     architecture: Architecture, recipe: Recipe, data: Dataset, seed: int, device: str
-) -> nn.Module:
+) -> Network:
     """The network with its first weights; the global generator is left as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would set the GPUs' too
@@ -187,6 +191,7 @@ class _Session:
         device: str,
         test: ImageSet | None,
         saving: Saving | None,
+        start: Start | None,
         ranks: Ranks,
         on_step: OnStep | None,
         stop: Callable[[], bool],
@@ -198,14 +203,18 @@ class _Session:
         train = DeviceImages(data.train, data, device)
         self.validation = DeviceImages(data.validation, data, device)
         size = self.network.image_size
+        model = seeded_network(self.network, recipe, data, seed, device)
+        if start is not None and not (saving and checkpoints_in(saving.folder)):
+            start_network(model, start)
         self.training = FullTraining(
-            seeded_network(self.network, recipe, data, seed, device),
+            model,
             train,
             recipe,
             size,
             seed,
             augment_of(recipe, size, data),
             ranks,
+            None if start is None else Freezing(model, start.finetuning),
         )
         self.facts = CheckpointFacts(
             num_classes=data.num_classes,
@@ -229,6 +238,7 @@ class _Session:
             curve=(),
             seconds=0.0,
             origin="" if saving is None else saving.origin,
+            start=None if start is None else start.described(),
         )
         self._began = self._saved = time.monotonic()
         self._before = 0.0  # seconds of earlier sessions
@@ -411,6 +421,7 @@ class _Session:
                 ("data", facts.data_fingerprint == mine.data_fingerprint),
                 ("seed", facts.seed == mine.seed),
                 ("recipe", facts.recipe == mine.recipe),
+                ("start", facts.start == mine.start),
                 ("version of the trainer", facts.trainer_version == mine.trainer_version),
             )
             if not same

@@ -19,7 +19,8 @@ from torch.nn import functional
 
 from search_space import InputError
 from trainers.device_data import DeviceImages, EpochPlan
-from trainers.optimisation import MovingAverage, create_recipe_optimiser
+from trainers.finetuning import Freezing
+from trainers.optimisation import MovingAverage, create_recipe_optimiser, fill_state
 from trainers.proxy import TrainingDivergedError
 from trainers.ranks import ALONE, Ranks, without_exchange
 from trainers.recipe import Recipe
@@ -81,6 +82,7 @@ class FullTraining:
         seed: of order, augmentation, dropout and stochastic depth.
         augmenter: changes raw images by a policy; None does not.
         ranks: this process among those of the training.
+        freezing: keeps parts of the network as they are; None lets all of it learn.
 
     Attributes:
         model: what is trained.
@@ -99,8 +101,10 @@ class FullTraining:
         seed: int,
         augmenter: Augment | None = None,
         ranks: Ranks = ALONE,
+        freezing: Freezing | None = None,
     ) -> None:
         self.model, self.images, self.recipe, self.ranks = model, images, recipe, ranks
+        self._freezing = freezing
         self._image_size, self._seed, self._augmenter = image_size, seed, augmenter
         device = images.device
         self._plan = EpochPlan.empty(len(images), recipe, device)
@@ -146,7 +150,7 @@ class FullTraining:
             generator = torch.Generator().manual_seed(seed_at(self._seed, self.epoch))
             self._plan.draw(len(self.images), self.recipe, generator)
             self._planned = self.epoch
-        self.model.train()
+        self._to_train()
         self._row.fill_(self.step)
         self._rate.fill_(self.learning_rate)
         self._optimiser.zero_grad(set_to_none=True)
@@ -163,6 +167,15 @@ class FullTraining:
         self.step += 1
         if self.images.device.type == "cpu" or self.step % CHECKED_EVERY == 0 or self.step == self.steps:
             self.check()
+
+    def _to_train(self) -> None:
+        """Put into training mode what learns at this moment."""
+        self.model.train()
+        if self._freezing is None:
+            return
+        if self._freezing.apply(self.epoch + self.step / self.steps):
+            self._wrapped = self.ranks.wrapped(self.model)  # it exchanges the gradients there were when made
+            fill_state(self._optimiser)
 
     def end_epoch(self) -> None:
         """Go to the next epoch, when `step` is `steps`."""

@@ -57,6 +57,19 @@ def create_recipe_optimiser(model: nn.Module, recipe: Recipe, rate: Tensor) -> t
     return torch.optim.SGD(groups, lr=rate, momentum=recipe.momentum, nesterov=nesterov, fused=True)
 
 
+def fill_state(optimiser: torch.optim.Optimizer) -> None:
+    """Give every parameter a momentum, nothing at first, where parameters begin to learn at different steps.
+
+    Fused SGD takes it of all parameters or of none; from zeros the first step is the same.
+    """
+    if not isinstance(optimiser, torch.optim.SGD):
+        return
+    for group in optimiser.param_groups:
+        for parameter in group["params"] if group["momentum"] else []:
+            if optimiser.state[parameter].get("momentum_buffer") is None:
+                optimiser.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+
+
 def _quiet(optimiser: torch.optim.Optimizer) -> torch.optim.Optimizer:
     """Without torch's warning that steps are run that could be captured: the first ones are."""
     optimiser._warned_capturable_if_run_uncaptured = True

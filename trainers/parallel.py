@@ -15,6 +15,7 @@ from search_space import Architecture, FieldError
 from search_space.fields import check_int
 from trainers.data import Dataset, ImageSet
 from trainers.factory import check_address, prepare_environment
+from trainers.finetuning import Start
 from trainers.full import OnStep, Saving, check_full_fit
 from trainers.full_step import check_split
 from trainers.measurement import Measurement
@@ -37,6 +38,7 @@ def train_in_parallel(
     test: ImageSet | None = None,
     saving: Saving | None = None,
     weights_path: Path | None = None,
+    start: Start | None = None,
     address: str | None = None,
     max_failures: int = 3,
     on_step: OnStep | None = None,
@@ -53,6 +55,7 @@ def train_in_parallel(
         workers: processes.
         cpus: processors, and torch threads, of each; None divides those there are.
         gpus: of each, 0 or 1; None takes one where there are any.
+        start: see `train_fully`; it goes to every node.
         test, saving, weights_path: see `train_fully`; every worker must see these folders.
         address: of a cluster to join, see `trainers.factory.check_address`; None is the Ray that this process
             is connected to, or this machine.
@@ -90,6 +93,7 @@ def train_in_parallel(
         gpus=gpus,
         saving=saving,
         weights_path=weights_path,
+        start=start,
         address=address,
         max_failures=max_failures,
         on_step=on_step,

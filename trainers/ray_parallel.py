@@ -34,6 +34,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from search_space import Architecture, InputError
 from trainers.data import Dataset, ImageSet
 from trainers.executor import available_cpus
+from trainers.finetuning import Start
 from trainers.full import OnStep, Saving
 from trainers.measurement import Measurement
 from trainers.parallel import WorkersLostError
@@ -67,6 +68,7 @@ class ParallelTraining:
     gpus: int | None
     saving: Saving | None
     weights_path: Path | None
+    start: Start | None
     address: str | None
     max_failures: int
     on_step: OnStep | None
@@ -138,7 +140,7 @@ class ParallelTraining:
         return Job(
             architecture=self.architecture,
             recipe=self.recipe,
-            shared=(ray.put((self.data, self.test)),),
+            shared=(ray.put((self.data, self.test, self.start)),),
             seed=self.seed,
             saving=saving and replace(saving, folder=saving.folder.absolute()),
             weights_path=weights and weights.absolute(),

@@ -19,6 +19,7 @@ from ray import train
 
 from search_space import Architecture, InputError
 from trainers.data import Dataset, ImageSet
+from trainers.finetuning import Start
 from trainers.full import Saving, train_fully
 from trainers.ranks import Ranks
 from trainers.ray_mailbox import tell
@@ -36,7 +37,7 @@ class Job:
 
     Attributes:
         architecture, recipe, seed, saving, weights_path: see `train_fully`; paths are absolute.
-        shared: holds the reference to the data and the test images, which a node fetches once.
+        shared: holds the reference to the data, the test images and the start, which a node fetches once.
         threads: of torch.
         gpu: whether a worker has one.
         marks: files that it must see.
@@ -75,7 +76,7 @@ def work(config: Mapping[str, Any]) -> None:
 
 def _train(job: Job, ranks: Ranks) -> None:
     device = _prepared(job)
-    data, test = _data(job)
+    data, test, start = _shared(job)
     teller = _Teller(job.mailbox)
     epochs = train_fully(
         job.architecture,
@@ -86,6 +87,7 @@ def _train(job: Job, ranks: Ranks) -> None:
         test=test,
         saving=job.saving,
         weights_path=job.weights_path,
+        start=start,
         ranks=ranks,
         on_step=teller.step if ranks.first else None,
         stop=teller.is_to_stop,
@@ -119,14 +121,14 @@ def _prepared(job: Job) -> str:
     return str(device)
 
 
-def _data(job: Job) -> tuple[Dataset, ImageSet | None]:
+def _shared(job: Job) -> tuple[Dataset, ImageSet | None, Start | None]:
     try:
-        data, test = ray.get(job.shared[0])
+        data, test, start = ray.get(job.shared[0])
     except ray.exceptions.ObjectLostError:
         raise
     except Exception as error:
         raise InputError(f"node {this_node()}: {reason_of(error)}") from None
-    return data, test
+    return data, test, start
 
 
 class _Teller:

@@ -2,7 +2,8 @@
 
 ``imagenet`` is the recipe that EfficientNets were published with (arXiv 1905.11946, section 5, and the
 reference implementation, tensorflow/tpu, models/official/efficientnet: main.py, efficientnet_builder.py and
-utils.py); ``cifar`` is a short one of today for images of 16 to 64 pixels.
+utils.py); ``cifar`` is a short one of today for images of 16 to 64 pixels; ``transfer`` is for networks that
+have learnt already (SGD and a cosine: Kornblith et al. 2019, arXiv 1805.08974).
 """
 
 from __future__ import annotations
@@ -179,6 +180,19 @@ RECIPES: dict[str, Recipe] = {
         crop_area=1.0,
         cutout=8,
         measured_crop=1.0,
+    ),
+    "transfer": Recipe(
+        epochs=20,
+        batch=64,
+        optimiser="sgd",
+        learning_rate=0.05,
+        schedule="cosine",
+        warmup_epochs=1,
+        weight_decay=1e-4,
+        label_smoothing=0.0,
+        bn_momentum=0.1,
+        ema=0.0,
+        crop_area=0.35,
     ),
 }
 
