@@ -46,7 +46,7 @@ def finetune(
     address: AddressOption = None,
     json_output: JsonOption = False,
 ) -> None:
-    """Train a trained network on other data: nas finetune full@best data/flowers --config configs/finetune.yaml
+    """Train a trained network on other data: nas finetune full@best digits --config configs/finetune.yaml
 
     The classifier is new; all of the network learns, or the classifier alone, or one part after the other
     (finetuning.unfreeze: whole, head or staged).
