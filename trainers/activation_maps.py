@@ -6,9 +6,9 @@ a class is the mean over all places of what each place alone gives it, plus the 
     M_c(x, y) = sum_k w_ck A_k(x, y),    logit_c = mean_xy M_c(x, y) + b_c.
 
 M_c is the class activation map: Zhou, Khosla, Lapedriza, Oliva and Torralba, "Learning Deep Features for
-Discriminative Localization", arXiv 1512.04150. Grad-CAM (Selvaraju et al., arXiv 1610.02391) takes the maps of
-any layer, weighs each by the mean of the logit's gradient over it, and keeps the positive part. At the last
-maps that gradient is w_ck / (h w) everywhere, so Grad-CAM there is the positive part of M_c over h w.
+Discriminative Localization", arXiv 1512.04150. Grad-CAM (Selvaraju et al., arXiv 1610.02391) takes the maps
+of any layer, weighs each by the mean of the logit's gradient over it, and keeps the positive part. At the
+last maps that gradient is w_ck / (h w) everywhere, so Grad-CAM there is the positive part of M_c over h w.
 """
 
 from __future__ import annotations
