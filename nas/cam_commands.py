@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nas import console
 from nas.console import out, print_json, print_table, printable
 from nas.late_progress import LateProgress
 from nas.options import JsonOption
@@ -92,7 +93,8 @@ def cam(
     except FieldError as error:
         raise InputError(f"--{_OPTIONS.get(error.path, error.path)} {error.rule}") from None
     if output is not None:
-        save_maps_figure(found, output)
+        with console.err.status("drawing"):
+            save_maps_figure(found, output)
     if json_output:
         print_json(found.to_json())
         return

@@ -16,7 +16,7 @@ from nas.maps import centre_of_mass, concentration
 from search_space import Architecture, Head, InputError, Stage
 from search_space.network import Network
 from tests.bundles import TINY
-from tests.colour_network import architecture, network, squares
+from tests.colour_network import network, squares
 from trainers.activation_maps import class_activation_map, grad_cam, layer_names, layer_place
 
 HEADLESS = replace(TINY, head=Head(channels=0), padding="same")
@@ -105,7 +105,7 @@ def test_a_map_is_the_same_whatever_else_is_in_the_batch() -> None:
 def test_nothing_of_the_network_is_changed() -> None:
     model, images, classes = made(TINY)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    with torch.inference_mode(False), torch.no_grad():  # as callers may have it
+    with torch.no_grad():  # as callers may have it
         grad_cam(model, images, classes, "stem")
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert all(parameter.grad is None for parameter in model.parameters())
@@ -167,11 +167,9 @@ def test_maps_peak_where_the_object_of_their_class_is(red: tuple[int, int], gree
             assert 32 * centre[0] == pytest.approx(column + 4, abs=1.5)
             assert 32 * centre[1] == pytest.approx(row + 4, abs=1.5)
             assert concentration(found) == pytest.approx(1.0)  # 8x8 of 32x32 pixels are less than a fifth
-        assert maps[0, [row // 2 + 2], [column // 2 + 2]] > 0
     blue = class_activation_map(model, images, torch.tensor([2]))
     assert concentration(blue[0].numpy()) is None
     assert centre_of_mass(blue[0].numpy()) is None
-    assert architecture().image_size == 32
 
 
 # --- the numbers -------------------------------------------------------------------------------------------
