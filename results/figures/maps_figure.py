@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
 PIXELS = 256  # a side of the pictures in cells
 MOST_ROWS, MOST_COLUMNS = 24, 8
 COLOURS = "inferno"  # from dark to light: it reads in grey too
-_OVER = 0.66  # how much of a cell is heat, the rest the image in grey
+_OVER = 0.7  # how much of a cell is heat, the rest the image in grey
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
+_BETWEEN = 0.14  # inches from a cell to its neighbour
 _OUTSIDE = 0.45  # brightness of what a crop left out
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
@@ -58,34 +60,33 @@ def maps_figure(rows: Sequence[MapRow], columns: Sequence[tuple[str, str]], capt
 
     Args:
         rows: `MOST_ROWS` at most.
-        columns: two lines above each network's cells; `MOST_COLUMNS` at most.
+        columns: a name and a line below it, above each network's cells; `MOST_COLUMNS` at most.
         caption: below, wrapped at the width of the figure.
     """
-    import textwrap
-
     from matplotlib.figure import Figure
 
-    side = 1.55 if len(rows) > 1 or len(columns) > 1 else 2.4  # inches
+    side = 1.55 if len(rows) > 1 or len(columns) > 1 else 2.4  # inches, as all that follows
+    letters = round(side / 0.068)  # that stand above a cell
+    headers = [(_wrapped(name, round(0.84 * letters)), plain(more, letters)) for name, more in columns]
     words = max(len(cell.words) for row in rows for cell in row.cells)
-    width = (1 + len(columns)) * (side + 0.14) + 0.75
+    width = (1 + len(columns)) * (side + _BETWEEN) + 0.75
     lines = textwrap.wrap(plain(caption, 2000), max(48, round(16.5 * width)))
-    top, gap, foot = 0.42, 0.09 + 0.14 * words, 0.16 + 0.14 * len(lines)
+    top = 0.28 + 0.15 * max(name.count("\n") + 1 for name, _ in headers)
+    gap, foot = 0.09 + 0.14 * words, 0.16 + 0.14 * len(lines)
     height = top + len(rows) * (side + gap) + foot
     figure = Figure(figsize=(width, height))
-    letters = round(side / 0.068)  # that stand above a cell
     for line, row in enumerate(rows):
         bottom = height - top - (line + 1) * (side + gap)
         for column in range(1 + len(columns)):
-            left = 0.1 + column * (side + 0.14)
+            left = 0.1 + column * (side + _BETWEEN)
             axes = figure.add_axes((left / width, bottom / height, side / width, side / height))
             _cell(axes, row, column, letters)
-            if line == 0 and column:
-                middle = (left + side / 2) / width
-                _header(figure, middle, height, columns[column - 1], round(letters * 0.84))
+    for column, (name, more) in enumerate(headers, start=1):
+        middle = (0.1 + column * (side + _BETWEEN) + side / 2) / width
+        _text(figure, (middle, 1 - (top - 0.2) / height), name, size=9, weight="bold")
+        _text(figure, (middle, 1 - (top - 0.02) / height), more, size=7.5, colour="0.35")
     _bar(figure, width, height, top + gap, side)
-    figure.text(
-        0.1 / width, 0.08 / height, "\n".join(lines), fontsize=7, color="0.3", va="bottom", parse_math=False
-    )
+    _text(figure, (0.1 / width, 0.08 / height), "\n".join(lines), "left", size=7, colour="0.3")
     return figure
 
 
@@ -133,24 +134,34 @@ def _cell(axes: Axes, row: MapRow, column: int, letters: int) -> None:
     )
 
 
-def _header(figure: Figure, middle: float, height: float, words: tuple[str, str], letters: int) -> None:
-    """The name of a network, and a line in grey below it."""
-    name, more = (plain(line, letters) for line in words)
-    for text, down, size, weight, colour in (
-        (name, 0.08, 9.0, "bold", "black"),
-        (more, 0.26, 7.5, "normal", "0.35"),
-    ):
-        figure.text(
-            middle,
-            1 - down / height,
-            text,
-            ha="center",
-            va="top",
-            fontsize=size,
-            fontweight=weight,
-            color=colour,
-            parse_math=False,
-        )
+def _wrapped(name: str, letters: int) -> str:
+    """A name on two lines at most, broken at a hyphen where there is one; shortened in the middle."""
+    lines = textwrap.wrap(plain(name), letters)
+    return "\n".join(lines if len(lines) < 3 else textwrap.wrap(plain(name, 2 * letters - 4), letters)[:2])
+
+
+def _text(
+    figure: Figure,
+    place: tuple[float, float],
+    text: str,
+    horizontal: str = "center",
+    *,
+    size: float,
+    weight: str = "normal",
+    colour: str = "black",
+) -> None:
+    """A text at a place of the figure, drawn as it is."""
+    figure.text(
+        *place,
+        text,
+        va="bottom",
+        ha=horizontal,
+        fontsize=size,
+        fontweight=weight,
+        color=colour,
+        linespacing=1.15,
+        parse_math=False,
+    )
 
 
 def _bar(figure: Figure, width: float, height: float, above: float, side: float) -> None:
