@@ -15,7 +15,7 @@ from results.wording import percent
 from search_space import FieldError, InputError
 
 if TYPE_CHECKING:
-    from nas.maps import ActivationMaps
+    from nas.map_facts import ActivationMaps
 
 cam_app = typer.Typer()
 _OPTIONS = {"target": "class"}  # names of fields that are called otherwise here
@@ -72,13 +72,14 @@ def cam(
     from nas.maps_views import check_figure_size, save_maps_figure
     from results import check_figure_path
 
+    _refuse_networks(images)
     if output is not None:
         check_figure_path(output)
         check_figure_size(len(images), 1 + len(compare or []))
         if output.resolve() in {image.resolve() for image in images}:
             raise InputError(f"{output}: is one of the images, which the figure would take the place of")
     try:
-        with LateProgress("maps") as progress:
+        with LateProgress("images read, maps made") as progress:
             found = activation_maps(
                 checkpoint,
                 images,
@@ -101,6 +102,18 @@ def cam(
     _print(found)
     if output is not None:
         out.print(f"wrote {output}", soft_wrap=True)
+
+
+def _refuse_networks(images: list[Path]) -> None:
+    """Refuse networks where images belong: an option takes one value, and ``--compare A B`` names one network.
+
+    Raises:
+        InputError: with how it is typed.
+    """
+    for image in images:
+        if image.suffix == ".safetensors" or ("@" in image.name and not image.exists()):
+            how = f"each further network has a --compare of its own: --compare {image}"
+            raise InputError(f"{image}: is no image; {how}")
 
 
 def _print(found: ActivationMaps) -> None:

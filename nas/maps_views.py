@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from nas.maps import ActivationMaps, ClassMap
+from nas.map_facts import ActivationMaps, ClassMap
 from results import save_figure
 from results.figures import MapCell, MapRow, maps_figure
 from results.figures.maps_figure import MOST_COLUMNS, MOST_ROWS, PIXELS

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from nas.maps import centre_of_mass, concentration
+from nas.map_facts import centre_of_mass, concentration
 from search_space import Architecture, Head, InputError, Stage
 from search_space.network import Network
 from tests.bundles import TINY

@@ -333,6 +333,10 @@ MISTAKES = [
     ),
     (["both.png", "both.png"], "both.png: is no checkpoint; those of nas train are .safetensors files"),
     (["nan.safetensors", "both.png"], "nan.safetensors: its outputs on these images are no finite numbers"),
+    (
+        ["c.safetensors", "both.png", "--compare", "c.safetensors", "mine@best"],
+        "mine@best: is no image; each further network has a --compare of its own: --compare mine@best",
+    ),
     (["c.safetensors"], "Missing argument 'IMAGE"),
 ]
 
@@ -399,7 +403,7 @@ def test_a_class_of_a_thousand_that_is_not_there_is_still_one_short_line(in_tmp:
         only("x.png", prepared=5000)
 
 
-def test_progress_counts_maps(there: Path) -> None:
+def test_progress_counts_images_and_maps(there: Path) -> None:
     told: list[int] = []
 
     def begin(total: int) -> Any:
@@ -408,5 +412,5 @@ def test_progress_counts_maps(there: Path) -> None:
 
     images = ["both.png"] * 20
     public.activation_maps("c.safetensors", images, compare=["c.safetensors"], device="cpu", begin=begin)
-    assert told[0] == 40
-    assert sum(told[1:]) == 40
+    assert told[0] == 60
+    assert sum(told[1:]) == 60
