@@ -105,7 +105,7 @@ def cam(
 
 
 def _refuse_networks(images: list[Path]) -> None:
-    """Refuse networks where images belong: an option takes one value, and ``--compare A B`` names one network.
+    """Refuse networks where images belong: an option has one value, so ``--compare A B`` names one network.
 
     Raises:
         InputError: with how it is typed.
