@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from nas.finalists_run import FinalistsEnd, run_finalists
     from nas.launch import SearchEnd, run_search
     from nas.lookup import load_architecture
+    from nas.map_facts import ActivationMaps
+    from nas.maps import activation_maps
     from nas.scaling import ScaledNetwork, compound_scale, efficientnet_family, scale_dimensions
     from nas.scaling_limits import family_under, largest_phi
     from nas.train_config import TrainConfig, load_train_config
@@ -65,6 +67,8 @@ _HOMES = {
     "nas.finalists_run": ("FinalistsEnd", "run_finalists"),
     "nas.launch": ("SearchEnd", "run_search"),
     "nas.lookup": ("load_architecture",),
+    "nas.map_facts": ("ActivationMaps",),
+    "nas.maps": ("activation_maps",),
     "nas.scaling": ("ScaledNetwork", "compound_scale", "efficientnet_family", "scale_dimensions"),
     "nas.scaling_limits": ("family_under", "largest_phi"),
     "nas.train_config": ("TrainConfig", "load_train_config"),
@@ -89,6 +93,7 @@ _HOMES = {
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
+    "ActivationMaps",
     "Architecture",
     "CallableEvaluator",
     "CheckpointEvaluation",
@@ -121,6 +126,7 @@ __all__ = [
     "TrainEnd",
     "Transferred",
     "Trial",
+    "activation_maps",
     "architecture_of",
     "compound_scale",
     "cost",

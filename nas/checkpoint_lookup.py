@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nas.lookup import IMAGENET, Found
+from nas.lookup import IMAGENET, Found, find_architecture
 from results.training import CHECKPOINTS, TrainingRun, find_training
 from results.wording import count_of
 from search_space import InputError
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from trainers.checkpoints import Checkpoint
 
 _NAMED = 6  # checkpoints that an error lists
+_DESCRIPTIONS = (".yaml", ".yml", ".json")
 
 
 def training_of(path: Path) -> TrainingRun | None:
@@ -130,6 +131,22 @@ def checkpoint_of(found: Found) -> Checkpoint | None:
     with suppress(InputError):  # what is no file of weights is told where the weights are wanted
         return read_checkpoint(found.weights) if is_checkpoint(found.weights) else None
     return None
+
+
+def find_checkpoint(text: str | Path) -> Checkpoint:
+    """The checkpoint of full training that a user names, by its file or as ``NAME@best``.
+
+    Raises:
+        InputError: it is none, and what makes one.
+    """
+    path = Path(text)
+    if path.is_file() and path.suffix not in (".safetensors", *_DESCRIPTIONS):
+        raise InputError(f"{text}: is no checkpoint; those of nas train are .safetensors files")
+    network = find_architecture(text)
+    if (found := checkpoint_of(network)) is not None:
+        return found
+    why = "is no checkpoint of nas train, which says how images are to be normalised and what the classes are"
+    raise InputError(f"{text}: {why} called; nas train {text} --config FILE leaves one")
 
 
 def checkpoint_words(checkpoint: Checkpoint, training: str) -> str:

@@ -19,6 +19,7 @@ import typer
 from nas import console
 from nas.architecture_commands import architecture_app
 from nas.baseline_views import print_comparison
+from nas.cam_commands import cam_app
 from nas.compare_commands import compare_app
 from nas.console import out, print_json
 from nas.data_commands import data_app
@@ -62,6 +63,7 @@ app = typer.Typer(
 app.add_typer(architecture_app)
 app.add_typer(export_app)
 app.add_typer(eval_app)
+app.add_typer(cam_app)
 app.add_typer(compare_app)
 app.add_typer(status_app)
 app.add_typer(pareto_app)

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from nas import console
-from nas.console import ItemProgress, out, print_json, print_table, printable
+from nas.console import out, print_json, print_table, printable
+from nas.late_progress import LateProgress
 from nas.options import JsonOption
 from results.wording import count_of, percent
 from search_space import FieldError, InputError
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
-
     from nas.evaluate import CheckpointEvaluation
 
 eval_app = typer.Typer()
 _PLOTS = (".png", ".svg", ".pdf", ".html")
-_PATIENCE = 2.0  # seconds without a progress bar
 
 
 @eval_app.command(name="eval")
@@ -74,7 +69,7 @@ def evaluate(
     if plot is not None:
         check_figure_path(plot, _PLOTS)
     try:
-        with _LateProgress(f"evaluating {checkpoint}") as progress:
+        with LateProgress(f"evaluating {checkpoint}") as progress:
             found = evaluate_checkpoint(
                 checkpoint,
                 data,
@@ -98,35 +93,6 @@ def evaluate(
         (console.err if json_output or found.trained_on else out).print(printable(note), soft_wrap=True)
     if plot is not None and not json_output:
         out.print(f"wrote {plot}", soft_wrap=True)
-
-
-class _LateProgress:
-    """A progress bar that comes where it takes longer than a moment."""
-
-    def __init__(self, what: str) -> None:
-        self._what, self._stack = printable(what), ExitStack()
-        self._bar: ItemProgress | None = None
-        self._total, self._done, self._began = 0, 0, 0.0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._stack.close()
-
-    def begin(self, images: int) -> Callable[[int], None]:
-        """There are so many images."""
-        self._total, self._began = images, time.monotonic()
-        return self._advance
-
-    def _advance(self, images: int) -> None:
-        self._done += images
-        if self._bar is not None:
-            self._bar.advance(images)
-        elif time.monotonic() - self._began > _PATIENCE and self._done < self._total:
-            self._bar = self._stack.enter_context(ItemProgress())
-            self._bar.begin(self._what, self._total)
-            self._bar.advance(self._done)
 
 
 def _print(found: CheckpointEvaluation, top: int) -> None:

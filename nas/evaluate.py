@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from nas.checkpoint_lookup import checkpoint_of
+from nas.checkpoint_lookup import find_checkpoint
+from nas.devices import chosen_device
 from nas.evaluation_data import EvaluationData, labelled_for, open_part_of
-from nas.lookup import find_architecture
 from search_space import InputError
 from search_space.fields import check_choice, check_float, check_int
 from trainers.cache import PARTS
@@ -20,7 +19,6 @@ from trainers.data import ImageSet, Part
 from trainers.evaluation import Evaluation
 
 Precision = Literal["float32", "bfloat16"]
-_DESCRIPTIONS = (".yaml", ".yml", ".json")
 Begin = Callable[[int], Callable[[int], None]]
 
 
@@ -127,8 +125,8 @@ def evaluate_checkpoint(
             fit into memory; or outputs that are no numbers.
     """
     _check(part, image_size, crop, batch, precision)
-    where = _device(device)
-    found = _checkpoint(checkpoint)
+    where = chosen_device(device)
+    found = find_checkpoint(checkpoint)
     size = found.facts.image_size if image_size is None else image_size
     share = found.facts.measured_crop if crop is None else float(crop)
     opened = open_part_of(data, part, found.facts)
@@ -152,22 +150,6 @@ def evaluate_checkpoint(
     )
 
 
-def _checkpoint(text: str | Path) -> Checkpoint:
-    """The checkpoint that a user names.
-
-    Raises:
-        InputError: it is none, and what makes one.
-    """
-    path = Path(text)
-    if path.is_file() and path.suffix not in (".safetensors", *_DESCRIPTIONS):
-        raise InputError(f"{text}: is no checkpoint; those of nas train are .safetensors files")
-    network = find_architecture(text)
-    if (found := checkpoint_of(network)) is not None:
-        return found
-    why = "is no checkpoint of nas train, which says how images are to be normalised and what the classes are"
-    raise InputError(f"{text}: {why} called; nas train {text} --config FILE leaves one")
-
-
 def _check(part: str | None, image_size: int | None, crop: float | None, batch: int, precision: str) -> None:
     """Refuse options before anything is read.
 
@@ -182,25 +164,6 @@ def _check(part: str | None, image_size: int | None, crop: float | None, batch: 
         check_float("crop", crop, 0.05, 1.0)
     check_int("batch", batch, 1, 1_000_000)
     check_choice("precision", precision, ("float32", "bfloat16"))
-
-
-def _device(given: str | None) -> str:
-    """The device to measure on.
-
-    Raises:
-        InputError: there is none of that name.
-    """
-    import torch
-
-    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if given is None:
-        return "cuda" if there else "cpu"
-    match = re.fullmatch(r"cpu|cuda(?::(\d{1,4}))?", given)
-    if match is None:
-        raise InputError(f"device must be cpu, cuda, or cuda:1 and the like, got {given!r}")
-    if given != "cpu" and int(match[1] or 0) >= there:
-        raise InputError(f"device is {given}, and torch sees {there or 'no'} GPU{'s' * (there > 1)} here")
-    return given
 
 
 def _measured(

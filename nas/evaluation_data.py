@@ -159,16 +159,17 @@ def _places(own: Sequence[str], data: EvaluationData, checkpoint: str | Path) ->
     more = [name for name in own if name not in here]
     parts = []
     if lacking:
-        parts.append(f"{data.name} has {_listed(lacking)}, which the checkpoint does not know")
+        parts.append(f"{data.name} has {listed(lacking)}, which the checkpoint does not know")
     if more:
-        parts.append(f"the checkpoint knows {_listed(more)}, which {data.name} does not have")
+        parts.append(f"the checkpoint knows {listed(more)}, which {data.name} does not have")
     if not parts:
         parts.append("a name stands for two classes")
     numbers = f"{len(own):,} classes are not the {len(theirs):,} of {data.name}"
     raise InputError(f"{checkpoint}: its {numbers}: {'; '.join(parts)}")
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """The first names of classes in quotes, and how many more there are."""
     shown = ", ".join(repr(name if len(name) <= 40 else f"{name[:39]}…") for name in names[:_SHOWN])
     rest = len(names) - _SHOWN
     return f"{shown} and {rest:,} more" if rest > 0 else shown

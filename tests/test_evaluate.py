@@ -17,7 +17,7 @@ from scipy.stats import binomtest
 from sklearn import metrics
 
 import nas as public
-from nas import eval_commands
+from nas import late_progress
 from results import save_figure
 from results.figures.confusion_figure import confusion_figure, confusion_page_figure, confusions, row_shares
 from search_space import FieldError, InputError
@@ -338,7 +338,7 @@ def test_text_lists_the_worst_classes_first(made: Path, tmp_path: Path, capsys) 
 def test_a_bar_comes_where_it_takes_long(made: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
     arguments = ("eval", str(made), "digits", "--batch", "50", "--json", "--device", "cpu")
     assert nas(capsys, *arguments)[2] == ""
-    monkeypatch.setattr(eval_commands, "_PATIENCE", -1.0)
+    monkeypatch.setattr(late_progress, "_PATIENCE", -1.0)
     code, out, err = nas(capsys, *arguments)
     assert code == 0
     assert json.loads(out)["images"] == 297

@@ -100,6 +100,32 @@ def decode(payload: Payload, image_size: int, channels: int = 3) -> npt.NDArray[
     return np.asarray(small).reshape(image_size, image_size, channels)
 
 
+def decode_file(path: Path | str, image_size: int, channels: int = 3) -> npt.NDArray[np.uint8]:
+    """The image of a file that a user names, as `decode` gives it; of an animation the first.
+
+    Raises:
+        InputError: there is no such file, it is no image, is damaged, or has more pixels than Pillow takes
+            for a file that was made to fill the memory.
+    """
+    try:
+        there, folder = Path(path).is_file(), Path(path).is_dir()
+    except (OSError, ValueError):  # a name that no file can have
+        there = folder = False
+    if not there:
+        raise InputError(f"{path}: {'is a folder; name the images in it' if folder else 'no such image'}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # as where data are prepared
+            return decode(str(path), image_size, channels)
+    except Image.DecompressionBombError:
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+        raise InputError(f"{path}: has more than {most:,} pixels; scale it down first") from None
+    except UnidentifiedImageError as error:
+        raise InputError(f"{path}: {_reason(error)}") from None
+    except Exception as error:  # a decoder may raise anything on bad data
+        raise InputError(f"{path}: cannot be read as an image: {_reason(error)}") from None
+
+
 def _eight_bits(image: Image.Image) -> Image.Image:
     """An image of 16 bits a pixel (medical ones, say) by its upper eight; Pillow would clip it to white."""
     if image.mode.startswith("I;16"):

@@ -133,6 +133,11 @@ def central(x: Tensor, image_size: int, crop: float = 1.0) -> Tensor:
     As many pixels are cut off at each edge, so that the centre stays where it was.
     """
     whole = x.shape[-1]
-    margin = min(math.ceil(whole * (1.0 - crop) / 2.0 - 0.5), (whole - 1) // 2)
+    margin = crop_margin(whole, crop)
     part = x[..., margin : whole - margin, margin : whole - margin]
     return resized(part, image_size).contiguous(memory_format=torch.channels_last)
+
+
+def crop_margin(whole: int, crop: float) -> int:
+    """Pixels that a central crop of so large a share cuts off at each edge of `whole` pixels."""
+    return min(math.ceil(whole * (1.0 - crop) / 2.0 - 0.5), (whole - 1) // 2)

@@ -10,6 +10,7 @@ from results.figures.finalists_figure import FinalPoint, finalists_figure
 from results.figures.finalists_page import save_finalists_page
 from results.figures.latency_figure import LatencyPoint, latency_figure
 from results.figures.latency_model_figure import latency_model_figure
+from results.figures.maps_figure import MapCell, MapRow, maps_figure
 from results.figures.objective_figure import RewardCurve, objective_figure
 from results.figures.pareto import pareto_figure
 from results.figures.pareto_page import save_pareto_page
@@ -27,6 +28,8 @@ __all__ = [
     "FinalPoint",
     "GridPoint",
     "LatencyPoint",
+    "MapCell",
+    "MapRow",
     "RewardCurve",
     "ScaledLine",
     "ScaledPoint",
@@ -44,6 +47,7 @@ __all__ = [
     "hypervolume_figure",
     "latency_figure",
     "latency_model_figure",
+    "maps_figure",
     "objective_figure",
     "pareto_figure",
     "policy_figure",
