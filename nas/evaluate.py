@@ -18,6 +18,7 @@ from trainers.cache import PARTS
 from trainers.checkpoints import Checkpoint
 from trainers.data import ImageSet, Part
 from trainers.evaluation import Evaluation
+from trainers.pretrained_sources import SAVED_BY_TORCH
 
 Precision = Literal["float32", "bfloat16"]
 _DESCRIPTIONS = (".yaml", ".yml", ".json")
@@ -159,7 +160,7 @@ def _checkpoint(text: str | Path) -> Checkpoint:
         InputError: it is none, and what makes one.
     """
     path = Path(text)
-    if path.is_file() and path.suffix not in (".safetensors", *_DESCRIPTIONS):
+    if path.is_file() and path.suffix not in (".safetensors", *SAVED_BY_TORCH, *_DESCRIPTIONS):
         raise InputError(f"{text}: is no checkpoint; those of nas train are .safetensors files")
     network = find_architecture(text)
     if (found := checkpoint_of(network)) is not None:

@@ -2,8 +2,9 @@
 
 A state dict has names and shapes. The names say whose it is (`trainers.pretrained_names`), the shapes say
 which of B0 to B7; batch norm's epsilon, the padding and how images are prepared are the source's
-(`trainers.pretrained_sources`). timm's plain networks and its ``tf_`` ones have the same names and shapes and
-are other functions: which it is, is asked, or read in a ``config.json`` or the file's name, and never guessed.
+(`trainers.pretrained_sources`). timm's plain networks and its ``tf_`` ones have the same names and shapes,
+and are other functions: which it is, is asked, or read in a ``config.json`` or the file's name; it is never
+guessed.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from search_space import REFERENCES, Architecture, FieldError, InputError
@@ -21,10 +21,10 @@ from search_space.errors import suggestion
 from search_space.fields import check_int
 from trainers.pretrained_config import HubConfig, read_hub_config
 from trainers.pretrained_files import read_tensors
-from trainers.pretrained_names import NAMINGS, tensor_names
+from trainers.pretrained_mapping import mapped_network
+from trainers.pretrained_names import NAMINGS, width
 from trainers.pretrained_sources import MEMBERS, NORMALISATIONS, SOURCES, Source
 
-_COUNTED = ".num_batches_tracked"  # of batch norm; of no use but for training with a cumulative average
 _TIMMS = re.compile(r"(?<![a-z])(tf_)?efficientnet_b[0-7](?![0-9])")
 
 
@@ -123,11 +123,11 @@ def read_pretrained(
         check_int("image_size", image_size, network.total_stride, 4096)
         preparation = replace(preparation, image_size=image_size)
     network = replace(network, image_size=preparation.image_size)
-    mapped = _mapped(path, its, network, tensors, num_classes)
+    mapped = mapped_network(path, its, network, tensors, num_classes)
     if len(preparation.mean) != mapped.in_channels:
         raise InputError(
-            f"{path}: is of images with {mapped.in_channels} channels, and those of the source are normalised "
-            f"by {len(preparation.mean)}"
+            f"{path}: is of images with {mapped.in_channels} channels, and the source's are normalised by "
+            f"{len(preparation.mean)}"
         )
     return Pretrained(
         source=its,
@@ -155,7 +155,9 @@ def _naming_of(path: Path, tensors: Mapping[str, Tensor]) -> str:
         if naming.holds(tensors):
             return name
     if "stem.0.weight" in tensors and "blocks.0.depthwise.0.weight" in tensors:
-        raise InputError(f"{path}: is named as this program names its own networks; there is nothing to import")
+        raise InputError(
+            f"{path}: is named as this program names its own networks; there is nothing to import"
+        )
     first = ", ".join(list(tensors)[:3])
     raise InputError(
         f"{path}: is named neither as {', '.join(NAMINGS)} name an EfficientNet; it begins with {first}"
@@ -195,9 +197,9 @@ def _network_of(
     """
     naming = source.naming
     size = (
-        _width(tensors, f"{naming.stem[0]}.weight"),
+        width(tensors, f"{naming.stem[0]}.weight"),
         naming.depth(tensors),
-        _width(tensors, naming.modules(REFERENCES["efficientnet_b0"]())["head.0"] + ".weight"),
+        width(tensors, naming.modules(REFERENCES["efficientnet_b0"]())["head.0"] + ".weight"),
     )
     member = None
     for candidate in MEMBERS:
@@ -222,10 +224,6 @@ def _size(architecture: Architecture) -> tuple[int, int, int]:
 def _is_network(given: Architecture, known: Architecture) -> bool:
     """Whether two networks are one, but for what the source decides."""
     return given.blocks() == known.blocks() and _size(given) == _size(known)
-
-
-def _width(tensors: Mapping[str, Tensor], name: str) -> int:
-    return tensors[name].shape[0] if name in tensors and tensors[name].ndim else 0
 
 
 def _preparation(
@@ -263,120 +261,3 @@ def _preparation(
         mean, std = NORMALISATIONS[normalisation]
         found = replace(found, mean=mean, std=std)
     return found, notes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Mapped:
-    """A built network and what became of the file's tensors; see `Pretrained`."""
-
-    model: nn.Module
-    num_classes: int
-    in_channels: int
-    taken: int
-    unused: tuple[str, ...]
-    fresh: tuple[str, ...]
-    notes: tuple[str, ...]
-
-
-def _mapped(
-    path: Path, source: Source, network: Architecture, tensors: Mapping[str, Tensor], num_classes: int | None
-) -> _Mapped:
-    """The network with the file's tensors in it.
-
-    Raises:
-        InputError: a tensor is missing, of another shape, or holds no finite numbers.
-    """
-    naming = source.naming
-    classes, headless = _classes(path, f"{naming.classifier}.weight", tensors, num_classes)
-    stem = tensors[f"{naming.stem[0]}.weight"]
-    channels = stem.shape[1] if stem.ndim == 4 else 3
-    with torch.device("meta"):  # nothing is drawn, nothing is in memory twice
-        model = network.build(classes, channels)
-    wanted = model.state_dict()
-    theirs = tensor_names(network, naming, wanted)
-    fresh = [name for name in wanted if theirs[name] not in tensors]
-    missing = [
-        theirs[name] for name in fresh
-        if not name.endswith(_COUNTED) and not (headless and name.startswith("classifier."))
-    ]  # fmt: skip
-    if missing:
-        raise InputError(
-            f"{path}: lacks {missing[0]}{_and_more(missing)} of {source.network.format(member='b*')}"
-        )
-    depth = naming.depth(tensors)
-    if depth != network.depth:
-        raise InputError(f"{path}: has {depth} blocks, and {network.name} has {network.depth}")
-    state = {}
-    for name, shape in ((name, tensor.shape) for name, tensor in wanted.items()):
-        if name in fresh:
-            state[name] = torch.zeros(shape, dtype=wanted[name].dtype)
-        else:
-            state[name] = _checked(path, theirs[name], tensors[theirs[name]], wanted[name], network.name)
-    model.load_state_dict(state, assign=True)
-    used = set(theirs.values())
-    return _Mapped(
-        model=model.eval(),
-        num_classes=classes,
-        in_channels=channels,
-        taken=len(wanted) - len(fresh),
-        unused=tuple(name for name in tensors if name not in used),
-        fresh=tuple(fresh),
-        notes=_said_of(tensors, fresh, classes if headless else None),
-    )
-
-
-def _classes(
-    path: Path, name: str, tensors: Mapping[str, Tensor], given: int | None
-) -> tuple[int, bool]:
-    """Classes of the network, and whether the file has no classifier."""
-    if name in tensors:
-        there = _width(tensors, name)
-        if given is not None and given != there:
-            raise InputError(f"{path}: has a classifier of {there} classes; --num-classes is for a file without")
-        return there, False
-    if given is None:
-        raise InputError(
-            f"{path}: has no classifier; --num-classes N gives it one of N classes, all zeros, for a training "
-            "to replace"
-        )
-    return given, True
-
-
-def _checked(path: Path, name: str, tensor: Tensor, wanted: Tensor, network: str) -> Tensor:
-    """A tensor of the file as the network takes it.
-
-    Raises:
-        InputError: it has another shape, or holds what is no finite number.
-    """
-    if tensor.shape != wanted.shape:
-        raise InputError(
-            f"{path}: {name} is {tuple(tensor.shape)}, and {tuple(wanted.shape)} in {network}: it is of another network"
-        )
-    if wanted.dtype.is_floating_point and not tensor.dtype.is_floating_point:
-        raise InputError(f"{path}: {name} holds {str(tensor.dtype).removeprefix('torch.')}, and not floats")
-    tensor = tensor.detach().to(wanted.dtype)
-    if not torch.isfinite(tensor).all():
-        raise InputError(f"{path}: {name} holds values that are no finite numbers")
-    return tensor
-
-
-def _said_of(tensors: Mapping[str, Tensor], fresh: list[str], new_classes: int | None) -> tuple[str, ...]:
-    """Notes on tensors that the file does not have as ours has them."""
-    notes = []
-    counted = [name for name in fresh if name.endswith(_COUNTED)]
-    if counted:
-        notes.append(f"num_batches_tracked of {len(counted)} batch norms is not in the file, and was set to 0")
-    if new_classes is not None:
-        notes.append(
-            f"THE FILE HAS NO CLASSIFIER: the new one of {new_classes} classes is all zeros, and says nothing "
-            "before it is trained"
-        )
-    kinds = {tensor.dtype for tensor in tensors.values() if tensor.dtype.is_floating_point} - {torch.float32}
-    if kinds:
-        words = ", ".join(sorted(str(kind).removeprefix("torch.") for kind in kinds))
-        notes.append(f"tensors of {words} became float32")
-    return tuple(notes)
-
-
-def _and_more(names: list[str]) -> str:
-    return f" and {len(names) - 1:,} more tensors" if len(names) > 1 else ""

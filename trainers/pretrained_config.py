@@ -69,7 +69,13 @@ def read_hub_config(weights: Path) -> tuple[HubConfig | None, str]:
         raise InputError(f"{path}: mean and std must be {size[0]} numbers each, one a channel")
     if not all(math.isfinite(value) and value > 0 for value in std) or not 0.05 <= crop <= 1.0:
         raise InputError(f"{path}: std must be above 0, and crop_pct from 0.05 to 1")
-    return HubConfig(architecture=document["architecture"], image_size=side, crop=crop, mean=mean, std=std), ""
+    return HubConfig(
+        architecture=document["architecture"].partition(".")[0],
+        image_size=side,
+        crop=crop,
+        mean=mean,
+        std=std,
+    ), ""
 
 
 def _list(values: dict[str, Any], name: str) -> list[Any]:

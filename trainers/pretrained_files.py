@@ -16,8 +16,8 @@ from torch import Tensor
 
 from search_space import InputError
 from trainers.checkpoints import check_there, readable
+from trainers.pretrained_sources import SAVED_BY_TORCH
 
-SAVED_BY_TORCH = (".pth", ".pt", ".bin", ".tar", ".ckpt")
 ENDINGS = (".safetensors", *SAVED_BY_TORCH)
 # timm's own order (timm/models/_helpers.py, load_state_dict): an average of the weights comes first
 _WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model", "model_state_dict")
@@ -103,8 +103,8 @@ def _unwrapped(path: Path, loaded: Any) -> tuple[dict[str, Tensor], tuple[str, .
             note = f"the tensors lay under {wrapper!r}"
             return tensors, (f"{note}, beside {_listed(others)}" if others else note,)
     raise InputError(
-        f"{path}: holds no tensors by name; it has {_listed([str(name) for name in loaded]) or 'nothing'}, and "
-        f"weights are looked for there or under {', '.join(_WRAPPERS)}"
+        f"{path}: holds no tensors by name, there or under {', '.join(_WRAPPERS)}; it has "
+        f"{_listed([str(name) for name in loaded]) or 'nothing'}"
     )
 
 

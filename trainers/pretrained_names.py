@@ -9,8 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from search_space import Architecture, InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +104,11 @@ def tensor_names(architecture: Architecture, naming: Naming, ours: Iterable[str]
     """
     modules = naming.modules(architecture)
     return {name: f"{modules[module]}.{leaf}" for name in ours for module, _, leaf in [name.rpartition(".")]}
+
+
+def width(tensors: Mapping[str, Tensor], name: str) -> int:
+    """The first side of a tensor; 0 where there is none."""
+    return tensors[name].shape[0] if name in tensors and tensors[name].ndim else 0
 
 
 _TORCHVISION = Naming(

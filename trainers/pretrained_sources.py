@@ -15,6 +15,7 @@ from typing import Literal
 
 from trainers.pretrained_names import NAMINGS, Naming
 
+SAVED_BY_TORCH = (".pth", ".pt", ".bin", ".tar", ".ckpt")  # endings of its files
 MEMBERS = tuple(f"b{number}" for number in range(8))
 SourceName = Literal["torchvision", "timm", "timm_tf", "efficientnet_pytorch"]
 NormalisationName = Literal["imagenet", "inception"]
@@ -98,6 +99,18 @@ _PAPER = _sizes(
     (380, 0.922), (456, 0.934), (528, 0.942), (600, 0.949),
 )  # fmt: skip
 
+# EfficientNet_B0_Weights and so on, DEFAULT: crop_size, crop_size / resize_size
+_TORCHVISION = _sizes(
+    (224, 224 / 256), (240, 240 / 255), (288, 1.0), (300, 300 / 320),
+    (380, 380 / 384), (456, 1.0), (528, 1.0), (600, 1.0),
+)  # fmt: skip
+# ra_in1k, ft_in1k, ra_in1k, ra2_in1k, ra2_in1k, sw_in12k_ft_in1k; of B6 and B7 timm has no weights
+_TIMM = _sizes(
+    (224, 0.875), (224, 0.875), (256, 0.875), (288, 0.875),
+    (320, 0.875), (448, 1.0), (528, 0.942), (600, 0.949),
+)  # fmt: skip
+_LUKEMELAS = {member: (size, 1.0) for member, (size, _) in _PAPER.items()}  # README: Resize(224), no crop
+
 SOURCES: dict[str, Source] = {
     "torchvision": Source(
         name="torchvision",
@@ -106,19 +119,18 @@ SOURCES: dict[str, Source] = {
         naming=NAMINGS["torchvision"],
         padding="symmetric",
         bn_eps=1e-5,  # nn.BatchNorm2d's
-        other_eps=dict.fromkeys(("b5", "b6", "b7"), 1e-3),  # efficientnet_b5: norm_layer=partial(..., eps=0.001)
+        other_eps=dict.fromkeys(
+            ("b5", "b6", "b7"), 1e-3
+        ),  # efficientnet_b5: norm_layer=partial(..., eps=0.001)
         releases=(
             # EfficientNet_B1_Weights: efficientnet_b1_rwightman-bac287d4.pth is the first
             Release(tag="IMAGENET1K_V1", pattern="b1_rwightman", sizes={"b1": (240, 240 / 256)}),
-            Release(  # EfficientNet_B0_Weights and so on, DEFAULT: crop_size, crop_size / resize_size
+            Release(
                 tag="DEFAULT",
-                sizes=_sizes(
-                    (224, 224 / 256), (240, 240 / 255), (288, 1.0), (300, 300 / 320),
-                    (380, 380 / 384), (456, 1.0), (528, 1.0), (600, 1.0),
-                ),
+                sizes=_TORCHVISION,
             ),
         ),
-    ),  # fmt: skip
+    ),
     "timm": Source(
         name="timm",
         title="timm",
@@ -134,15 +146,12 @@ SOURCES: dict[str, Source] = {
                 sizes={"b0": (224, 0.9), "b1": (240, 0.9)},
             ),
             Release(tag="sw_in12k", pattern="sw_in12k(?!_ft)", sizes={"b5": (416, 0.95)}),
-            Release(  # ra_in1k, ft_in1k, ra_in1k, ra2_in1k, ra2_in1k, sw_in12k_ft_in1k; B6 and B7 untrained
+            Release(
                 tag="in1k",
-                sizes=_sizes(
-                    (224, 0.875), (224, 0.875), (256, 0.875), (288, 0.875),
-                    (320, 0.875), (448, 1.0), (528, 0.942), (600, 0.949),
-                ),
+                sizes=_TIMM,
             ),
         ),
-    ),  # fmt: skip
+    ),
     "timm_tf": Source(
         name="timm_tf",
         title="timm",
@@ -168,10 +177,9 @@ SOURCES: dict[str, Source] = {
                 tag="advprop",
                 pattern="^adv-",
                 normalisation="inception",
-                sizes={member: (size, 1.0) for member, (size, _) in _PAPER.items()},
+                sizes=_LUKEMELAS,
             ),
-            # README: Resize(224), of the whole image
-            Release(tag="standard", sizes={member: (size, 1.0) for member, (size, _) in _PAPER.items()}),
+            Release(tag="standard", sizes=_LUKEMELAS),
         ),
     ),
 }
