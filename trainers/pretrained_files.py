@@ -71,7 +71,7 @@ def _loaded(path: Path) -> Any:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
     except Exception as error:  # the reader raises whatever bytes of others lead it to
         text = " ".join(str(error).split())
-        named = re.search(r"(?:Unsupported global: GLOBAL|Unsupported class) (\S+)", text)
+        named = re.search(r"\bGLOBAL (\S+)", text)
         if named:
             fix = "save its state dict alone, where you trust the file"
             raise InputError(

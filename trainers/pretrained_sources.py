@@ -36,13 +36,13 @@ class Release:
 
     Attributes:
         tag: what they are called there.
-        pattern: found in the names of their files; empty for those that are taken where no other is found.
+        pattern: found in the names of their files.
         normalisation: of `NORMALISATIONS`.
         sizes: of the networks that there are such weights of.
     """
 
     tag: str
-    pattern: str = ""
+    pattern: str
     normalisation: NormalisationName = "imagenet"
     sizes: Sizes
 
@@ -79,7 +79,7 @@ class Source:
         """The weights that a file's name speaks of, and whether it does; else the usual ones."""
         there = [release for release in self.releases if member in release.sizes]
         for release in there:
-            if release.pattern and re.search(release.pattern, file_name):
+            if re.search(release.pattern, file_name):
                 return release, True
         return there[-1], False
 
@@ -127,6 +127,7 @@ SOURCES: dict[str, Source] = {
             Release(tag="IMAGENET1K_V1", pattern="b1_rwightman", sizes={"b1": (240, 240 / 256)}),
             Release(
                 tag="DEFAULT",
+                pattern=r"efficientnet_b\d(_rwightman|_lukemelas)?-[0-9a-f]{8}",
                 sizes=_TORCHVISION,
             ),
         ),
@@ -148,6 +149,7 @@ SOURCES: dict[str, Source] = {
             Release(tag="sw_in12k", pattern="sw_in12k(?!_ft)", sizes={"b5": (416, 0.95)}),
             Release(
                 tag="in1k",
+                pattern=r"b\d(_ra2?)?(_320)?-[0-9a-f]{8}|\.(ra2?|ft|sw_in12k_ft)_in1k",
                 sizes=_TIMM,
             ),
         ),
@@ -161,7 +163,11 @@ SOURCES: dict[str, Source] = {
         bn_eps=1e-3,  # and bn_eps BN_EPS_TF_DEFAULT
         releases=(
             Release(tag="ap", pattern=r"b\d[._]ap[_-]", normalisation="inception", sizes=_PAPER),
-            Release(tag="in1k, aa, ra or ns", sizes=_PAPER),
+            Release(
+                tag="in1k, aa, ra or ns",
+                pattern=r"b\d(_(aa|ra|ns))?-[0-9a-f]{8}|\.((aa|ra|ns_jft)_)?in1k",
+                sizes=_PAPER,
+            ),
         ),
     ),
     "efficientnet_pytorch": Source(
@@ -179,7 +185,7 @@ SOURCES: dict[str, Source] = {
                 normalisation="inception",
                 sizes=_LUKEMELAS,
             ),
-            Release(tag="standard", sizes=_LUKEMELAS),
+            Release(tag="standard", pattern=r"^efficientnet-b\d-[0-9a-f]{8}", sizes=_LUKEMELAS),
         ),
     ),
 }
