@@ -74,9 +74,7 @@ def _loaded(path: Path) -> Any:
         named = re.search(r"\bGLOBAL (\S+)", text)
         if named:
             fix = "save its state dict alone, where you trust the file"
-            raise InputError(
-                f"{path}: is refused, as loading it would call {named[1]}, which is no tensor; {fix}"
-            ) from None
+            raise InputError(f"{path}: is refused, as loading it would call {named[1]}; {fix}") from None
         if "TorchScript" in text:
             raise InputError(f"{path}: is a TorchScript program; save its state dict alone") from None
         raise InputError(
