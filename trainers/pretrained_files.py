@@ -6,6 +6,7 @@ texts and containers of them, and nothing else.
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -67,9 +68,10 @@ def _loaded(path: Path) -> Any:
     """
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
     except Exception as error:  # the reader raises whatever bytes of others lead it to
+        # of a file that is cut short the reader seeks what is before the beginning: that is the file's fault
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:
+            raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
         text = " ".join(str(error).split())
         named = re.search(r"\bGLOBAL (\S+)", text)
         if named:
