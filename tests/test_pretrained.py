@@ -242,6 +242,11 @@ def test_the_hubs_config_says_which_network_and_how_images_are_prepared(timms: P
         (0.5,) * 3,
     )
     assert "config.json beside it is of tf_efficientnet_b0; it was passed over" in found.notes
+    config(tmp_path, "tf_efficientnet_b3")
+    with pytest.raises(
+        InputError, match="is of tf_efficientnet_b3, and the file's shapes are of efficientnet_b0"
+    ):
+        read_pretrained(path)
     config(tmp_path, std=[0.0] * 3)
     with pytest.raises(InputError, match="std must be above 0"):
         read_pretrained(path)

@@ -25,6 +25,7 @@ from trainers.pretrained_mapping import mapped_network
 from trainers.pretrained_names import NAMINGS, width
 from trainers.pretrained_sources import MEMBERS, NORMALISATIONS, SOURCES, Source
 
+_BY_CONFIG = "by config.json beside it"
 _TIMMS = re.compile(r"(?<![a-z])(tf_)?efficientnet_b[0-7](?![0-9])")
 
 
@@ -115,6 +116,9 @@ def read_pretrained(
     network, member = _network_of(path, its, tensors, architecture)
     if config is not None and config.architecture != its.network.format(member=member):
         passed_over = f"config.json beside it is of {config.architecture}"
+        if recognised.startswith(_BY_CONFIG):  # then it is no word on these weights
+            shape = f"the file's shapes are of {network.name}"
+            raise InputError(f"{path}: {passed_over}, and {shape}; say --source timm or --source timm_tf")
         config = None
     if passed_over:
         notes += (f"{passed_over}; it was passed over",)
@@ -178,7 +182,7 @@ def _source_of(path: Path, naming: str, given: str | None, config: HubConfig | N
     if len(fitting) == 1:
         return SOURCES[fitting[0]], "by the names of its tensors"
     if config is not None and (match := _TIMMS.fullmatch(config.architecture)):
-        return SOURCES["timm_tf" if match[1] else "timm"], f"by config.json beside it: {config.architecture}"
+        return SOURCES["timm_tf" if match[1] else "timm"], f"{_BY_CONFIG}: {config.architecture}"
     if match := _TIMMS.search(path.name.lower()):
         return SOURCES["timm_tf" if match[1] else "timm"], f"by the file's name: {match[0]}"
     raise InputError(
