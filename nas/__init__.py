@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from nas.evaluate import CheckpointEvaluation, evaluate_checkpoint
     from nas.finalists_config import FinalistsConfig, load_finalists_config
     from nas.finalists_run import FinalistsEnd, run_finalists
+    from nas.importing import Imported, import_weights
     from nas.launch import SearchEnd, run_search
     from nas.lookup import load_architecture
     from nas.map_facts import ActivationMaps
@@ -65,6 +66,7 @@ _HOMES = {
     "nas.evaluate": ("CheckpointEvaluation", "evaluate_checkpoint"),
     "nas.finalists_config": ("FinalistsConfig", "load_finalists_config"),
     "nas.finalists_run": ("FinalistsEnd", "run_finalists"),
+    "nas.importing": ("Imported", "import_weights"),
     "nas.launch": ("SearchEnd", "run_search"),
     "nas.lookup": ("load_architecture",),
     "nas.map_facts": ("ActivationMaps",),
@@ -111,6 +113,7 @@ __all__ = [
     "FieldError",
     "FinalistsConfig",
     "FinalistsEnd",
+    "Imported",
     "InputError",
     "LatencyModel",
     "Limits",
@@ -137,6 +140,7 @@ __all__ = [
     "family_under",
     "front_of",
     "hypervolume",
+    "import_weights",
     "largest_phi",
     "list_runs",
     "load_architecture",

@@ -29,6 +29,7 @@ from nas.export_commands import export_app
 from nas.figure_commands import figure_app
 from nas.finalists_commands import finalists_app
 from nas.finetune_commands import finetune_app
+from nas.import_commands import import_app
 from nas.latency_commands import latency_app
 from nas.objective_commands import objective_app
 from nas.options import AddressOption, JsonOption, ReuseOption, SetOption
@@ -75,6 +76,7 @@ app.add_typer(report_app)
 app.add_typer(scale_app)
 app.add_typer(train_app)
 app.add_typer(finetune_app)
+app.add_typer(import_app)
 app.add_typer(finalists_app)
 app.add_typer(space_app, name="space")
 app.add_typer(data_app, name="data")
