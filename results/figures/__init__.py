@@ -11,6 +11,7 @@ from results.figures.finalists_page import save_finalists_page
 from results.figures.latency_figure import LatencyPoint, latency_figure
 from results.figures.latency_model_figure import latency_model_figure
 from results.figures.objective_figure import RewardCurve, objective_figure
+from results.figures.own_transfer import OwnTransfer, own_transfer_figure
 from results.figures.pareto import pareto_figure
 from results.figures.pareto_page import save_pareto_page
 from results.figures.policy_figure import policy_figure
@@ -27,6 +28,7 @@ __all__ = [
     "FinalPoint",
     "GridPoint",
     "LatencyPoint",
+    "OwnTransfer",
     "RewardCurve",
     "ScaledLine",
     "ScaledPoint",
@@ -45,6 +47,7 @@ __all__ = [
     "latency_figure",
     "latency_model_figure",
     "objective_figure",
+    "own_transfer_figure",
     "pareto_figure",
     "policy_figure",
     "save_confusion_page",
