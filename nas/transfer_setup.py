@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from nas.checkpoint_lookup import checkpoint_of, network_origin
 from nas.config_reading import differences
@@ -168,7 +169,7 @@ def _sets(given: Sequence[str]) -> list[TransferData]:
             counts = dict(facts.counts)
             sizes, fingerprint = (len(facts.class_names), facts.channels), facts.fingerprint
             test, name = facts.test_fingerprint, facts.name
-        part = "test" if counts["test"] else "validation"
+        part: Literal["test", "validation"] = "test" if counts["test"] else "validation"
         found.append(
             TransferData(
                 name=name,
