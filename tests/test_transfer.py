@@ -1,4 +1,4 @@
-"""``nas transfer``: networks on data sets, fine-tuned and from scratch; killed, shared, and what it refuses."""
+"""``nas transfer``: networks on data sets, both ways; killed, shared by processes, and what it refuses."""
 
 import json
 import signal
@@ -18,7 +18,7 @@ from nas.transfer_findings import Score, paired
 from nas.transfer_run import TransferEnd
 from results.training import TrainingRun
 from results.transfer_run import cells_of, open_transfer
-from search_space import InputError, cost
+from search_space import cost
 from tests.bundles import TINY
 from tests.checkpoint_files import cache, checkpoint
 from tests.processes import nas_command, wait_for
@@ -154,7 +154,7 @@ def test_a_diverged_training_is_a_failure_and_the_others_go_on(ready: Path, nas:
         "--set",
         "data={}",
         "--set",
-        "scratch.learning_rate=1e9",
+        "scratch.learning_rate=900",
     )
     words += ("--set", "recipe.epochs=2", "--seeds", "1")
     code, out, err = nas(*words, "--json")
@@ -199,7 +199,7 @@ def test_a_killed_transfer_goes_on_within_the_training_and_two_processes_share_o
     assert sum(told) == 2  # each was trained by one of them
     assert outs[0][0] == outs[1][0]  # and both show the table
     again = nas_command("transfer", "--resume", "--run", "killed", "--device", "cpu")
-    out, err = again.communicate(90)
+    _, err = again.communicate(90)
     assert again.returncode == 0, err
     for start in ("finetuned", "scratch"):
         name = f"trainings/tiny-digits-{start}-0/checkpoints/epoch-0006.safetensors"
@@ -220,7 +220,7 @@ def test_ctrl_c_stops_after_a_checkpoint_and_names_the_command(
 
     monkeypatch.setattr(TransferProgress, "on_step", on_step)
     words = (*WORDS[:2], *WORDS[3:], "--data", "digits", "--set", "data={}", "--seeds", "1")
-    code, out, err = nas(*words)
+    code, out, _ = nas(*words)
     assert code == 130
     assert "go on with: nas transfer --resume --run t" in out
     assert "1 finished, 1 stopped" in out
@@ -270,7 +270,7 @@ MISTAKES: list[tuple[list[str], str]] = [
     ),
     (
         ["one.safetensors", "--data", "noise-16", "--config", "t.yaml", "--set", "data.noise.subset=90"],
-        "one on noise: subset must be at most 60",
+        "tiny on noise: subset must be at most 60",
     ),
     (
         [
@@ -282,7 +282,7 @@ MISTAKES: list[tuple[list[str], str]] = [
             "--set",
             "data.noise.recipe.batch=90",
         ],
-        "one on noise: recipe.batch must be at most 60",
+        "tiny on noise: recipe.batch must be at most 60",
     ),
 ]
 
