@@ -153,7 +153,22 @@ def checkpoint_words(checkpoint: Checkpoint, training: str) -> str:
         f"{count_of(facts.num_classes, 'class', 'classes')}, {count_of(facts.in_channels, 'input channel')}"
     )
     words = f"checkpoint {whose}, {where}: {measured}, {recipe_words(facts.recipe)}, {sizes}"
+    if facts.start is not None:
+        words += f"; {start_words(facts.start)}"
     return f"{words}; the network is {facts.origin}" if facts.origin else words
+
+
+def start_words(start: Mapping[str, Any]) -> str:
+    """What a network was fine-tuned from and how: ``fine-tuned from b0, which had learnt photos: …``.
+
+    Args:
+        start: what a checkpoint, or the configuration of a training, says of it.
+    """
+    how = {"whole": "all of it", "head": "the classifier alone"}.get(str(start.get("unfreeze")))
+    if how is None:
+        how = f"part by part, {start.get('stage_epochs')} epochs apart"
+    network, data = start.get("network") or "a network", start.get("data") or "other data"
+    return f"fine-tuned from {network}, which had learnt {data}: {how}"
 
 
 def network_origin(found: Found) -> str:
@@ -203,4 +218,5 @@ def checkpoint_json(checkpoint: Checkpoint) -> dict[str, Any]:
         "resumable": checkpoint.resumable,
         "seconds": facts.seconds,
         "origin": facts.origin or None,
+        "start": None if facts.start is None else dict(facts.start),
     }

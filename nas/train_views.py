@@ -44,10 +44,20 @@ def training_json(run: TrainingRun) -> dict[str, Any]:
         "train_loss": last.get("train_loss"),
         "seconds": last.get("train_seconds"),
         "images_per_second": last.get("images_per_second"),
+        "subset": config.get("subset"),
+        "start": _start(config),
         "checkpoints": str(run.checkpoints),
         "model": str(run.model_path) if run.model_path.is_file() else None,
         "error": None if failure is None else failure["error"],
     }
+
+
+def _start(config: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What a training started from and what of it learns when; None are drawn weights."""
+    start, finetuning = config.get("start"), config.get("finetuning")
+    if not isinstance(start, dict):
+        return None
+    return {**start, **(finetuning if isinstance(finetuning, dict) else {})}
 
 
 def network_words(config: Mapping[str, Any], data: Dataset) -> list[str]:
@@ -77,6 +87,8 @@ def training_row(run: TrainingRun) -> list[str]:
 
 def print_training(run: TrainingRun) -> None:
     """How a training stands."""
+    from nas.checkpoint_lookup import start_words
+
     facts = training_json(run)
     accuracy = percent(facts["accuracy"])
     if facts["best_epoch"] not in (None, facts["epoch"]):
@@ -84,6 +96,7 @@ def print_training(run: TrainingRun) -> None:
     rows = [
         ("state", facts["state"]),
         ("network", printable(facts["architecture"])),
+        *([] if facts["start"] is None else [("start", printable(start_words(facts["start"])))]),
         ("epoch", f"{facts['epoch']} of {facts['epochs']}"),
         ("validation accuracy", accuracy),
     ]

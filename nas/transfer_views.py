@@ -49,9 +49,9 @@ def transfer_json(end: TransferEnd, *, published: bool = False) -> dict[str, Any
         "networks": [
             {
                 "name": network.name,
-                "checkpoint": network.checkpoint,
-                "weights": network.weights,
-                "learnt": network.learnt,
+                "checkpoint": network.start.checkpoint,
+                "weights": network.start.weights,
+                "learnt": network.start.data,
                 "origin": network.origin or None,
                 "in_channels": network.in_channels,
                 "accuracy": network.accuracy,
