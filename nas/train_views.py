@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from nas.console import duration, out, print_table, printable
 from results.training import TrainingRun
+from results.transfer_run import TRAININGS
 from results.wording import count, percent
 from search_space import Architecture, InputError, cost
 
@@ -85,6 +86,13 @@ def training_row(run: TrainingRun) -> list[str]:
     return [run.name, "training", facts["state"], epochs, percent(facts["best_accuracy"]), "-", "-"]
 
 
+def _resuming(run: TrainingRun) -> str:
+    """The command that goes on with a training, which may be one of a transfer."""
+    if run.path.parent.name == TRAININGS:
+        return f"nas transfer --resume --run {run.path.absolute().parent.parent.name}"
+    return f"nas train --resume --run {run.name}"
+
+
 def print_training(run: TrainingRun) -> None:
     """How a training stands."""
     from nas.checkpoint_lookup import start_words
@@ -109,7 +117,7 @@ def print_training(run: TrainingRun) -> None:
     if facts["error"] is not None:
         out.print(f"gave up: {printable(facts['error'])}", soft_wrap=True)
     elif facts["state"] == "stopped":
-        out.print(f"go on with: nas train --resume --run {run.name}", soft_wrap=True)
+        out.print(f"go on with: {_resuming(run)}", soft_wrap=True)
     elif facts["state"] == "finished":
         model = run.model_path
         out.print(

@@ -168,8 +168,6 @@ def _words(config: TransferConfig, end: TransferEnd) -> list[str]:
     lines += [f"{cell.cell.name} failed: {cell.error}" for cell in failed[:_SHOWN_FAILURES]]
     if len(failed) > _SHOWN_FAILURES:
         lines.append(f"and {len(failed) - _SHOWN_FAILURES} more failed")
-    if any(not cell.over for cell in end.cells):
-        lines.append(f"go on with: nas transfer --resume --run {end.run.name}")
     return lines
 
 

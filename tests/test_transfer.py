@@ -12,13 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import nas as library
+from nas.config_sections import DataConfig
 from nas.repeated import Margin
-from nas.transfer_config import load_transfer_config, recipe_of, subset_for
+from nas.transfer_config import TransferData, load_transfer_config, recipe_of, subset_for
 from nas.transfer_findings import Score, paired
 from nas.transfer_run import TransferEnd
+from nas.transfer_views import published_for
+from results.figures import OwnTransfer, own_transfer_figure
 from results.training import TrainingRun
 from results.transfer_run import cells_of, open_transfer
-from search_space import cost
+from search_space import FieldError, cost
 from tests.bundles import TINY
 from tests.checkpoint_files import cache, checkpoint
 from tests.processes import nas_command, wait_for
@@ -179,6 +182,8 @@ def test_a_killed_transfer_goes_on_within_the_training_and_two_processes_share_o
         "--set",
         "recipe.epochs=6",
         "--set",
+        "finetuning={unfreeze: staged, stage_epochs: 0.9}",
+        "--set",
         "cpus=1",
         "--set",
         "subset=600",
@@ -220,10 +225,12 @@ def test_ctrl_c_stops_after_a_checkpoint_and_names_the_command(
 
     monkeypatch.setattr(TransferProgress, "on_step", on_step)
     words = (*WORDS[:2], *WORDS[3:], "--data", "digits", "--set", "data={}", "--seeds", "1")
-    code, out, _ = nas(*words)
+    code, out, err = nas(*words)
     assert code == 130
-    assert "go on with: nas transfer --resume --run t" in out
+    assert err.strip().splitlines()[-1] == "go on with: nas transfer --resume --run t"
     assert "1 finished, 1 stopped" in out
+    assert "go on with: nas transfer --resume --run t" in nas("status", "t")[1]
+    assert "nas transfer --resume --run t" in nas("status", "runs/t/trainings/tiny-digits-scratch-0")[1]
     assert "leaving a checkpoint" not in out
     code, out, _ = nas("transfer", "--resume", "--run", "t", "--device", "cpu", "--json")
     assert code == 0
@@ -378,3 +385,36 @@ def test_cells_are_all_once_and_seed_after_seed(networks: int, data: int, seeds:
     assert len({cell.name for cell in cells}) == len(cells) == networks * data * seeds * (1 + both)
     assert [cell.seed for cell in cells] == sorted(cell.seed for cell in cells)
     assert replace(cells[0], seed=1).name.endswith("-finetuned-1")
+
+
+def point(**given: object) -> OwnTransfer:
+    facts = {"network": "a", "data": "d", "start": "finetuned", "params": 1e6, "accuracy": 0.99, "seeds": 3}
+    return OwnTransfer(**{**facts, "interval": (0.9, 1.05), **given})  # type: ignore[arg-type]
+
+
+def test_the_figure_has_a_panel_a_data_set_and_a_name_a_network() -> None:
+    points = [point(), point(start="scratch", accuracy=0.8, interval=None), point(network="_b$x", params=3e6)]
+    figure = own_transfer_figure(points, {"d": "d, test part", "e": "e, test part"}, "mine")
+    first, second, *others = figure.axes
+    assert [axes.get_title("left") for axes in (first, second)] == ["d, test part", "e, test part"]
+    assert first.get_xscale() == "log"
+    written = [text.get_text() for text in first.texts]
+    assert sorted(written) == ["_b$x", "a"]
+    assert [text.get_text() for text in second.texts] == ["no training has a result yet"]
+    assert [axes for axes in others if axes.get_visible()] == []
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["fine-tuned", "from scratch"]
+    assert points[0].bar == (pytest.approx(9.0), pytest.approx(1.0))  # Student's may leave 0 to 100
+    with pytest.raises(FieldError, match="params must be above 0"):
+        point(params=0)
+    with pytest.raises(FieldError, match="accuracy must be between 0 and 1"):
+        point(accuracy=1.5)
+
+
+@pytest.mark.parametrize(
+    ("name", "row"), [("cifar-10", "CIFAR-10"), ("CIFAR10", "CIFAR-10"), ("cifar10-32", None)]
+)
+def test_a_published_data_set_is_known_by_its_name(name: str, row: str | None) -> None:
+    facts = {"fingerprint": "f", "num_classes": 10, "in_channels": 3, "train": 9, "part": "test", "images": 9}
+    found = published_for(TransferData(name=name, data=DataConfig(cache="x/data"), **facts))  # type: ignore[arg-type]
+    assert (None if found is None else found.dataset) == row
