@@ -412,9 +412,30 @@ def test_the_figure_has_a_panel_a_data_set_and_a_name_a_network() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "row"), [("cifar-10", "CIFAR-10"), ("CIFAR10", "CIFAR-10"), ("cifar10-32", None)]
+    ("name", "classes", "images", "row"),
+    [
+        ("cifar10-jpeg", 10, 10_000, "CIFAR-10"),
+        ("CIFAR-100", 100, 10_000, "CIFAR-100"),
+        ("cifar100", 10, 10_000, None),
+        ("cifar10", 10, 500, None),  # a part of it does not compare
+        ("flowers", 5, 6149, None),  # others
+        ("oxford_iiit_pets", 37, 3369, "Oxford-IIIT Pets"),
+    ],
 )
-def test_a_published_data_set_is_known_by_its_name(name: str, row: str | None) -> None:
-    facts = {"fingerprint": "f", "num_classes": 10, "in_channels": 3, "train": 9, "part": "test", "images": 9}
-    found = published_for(TransferData(name=name, data=DataConfig(cache="x/data"), **facts))  # type: ignore[arg-type]
+def test_a_published_data_set_is_known_by_name_and_sizes(
+    name: str, classes: int, images: int, row: str | None
+) -> None:
+    data = TransferData(
+        name=name,
+        data=DataConfig(cache="x/data"),
+        fingerprint="f",
+        num_classes=classes,
+        in_channels=3,
+        train=9,
+        part="test",
+        images=images,
+    )
+    found = published_for(data)
     assert (None if found is None else found.dataset) == row
+    folder = data.model_copy(update={"name": "mine", "data": DataConfig(cache=f"x/{name}-32")})
+    assert published_for(folder) == found
