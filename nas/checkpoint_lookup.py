@@ -180,7 +180,22 @@ def checkpoint_words(checkpoint: Checkpoint, training: str) -> str:
         before = " before these steps" if facts.step else ""
         measured = f"validation accuracy {facts.accuracy:.4f}{before} on {facts.data}"
     words = f"checkpoint {whose}, {where}: {measured}, {recipe_words(facts.recipe)}, {sizes}"
+    if facts.start is not None:
+        words += f"; {start_words(facts.start)}"
     return f"{words}; the network is {facts.origin}" if facts.origin else words
+
+
+def start_words(start: Mapping[str, Any]) -> str:
+    """What a network was fine-tuned from and how: ``fine-tuned from b0, which had learnt photos: …``.
+
+    Args:
+        start: what a checkpoint, or the configuration of a training, says of it.
+    """
+    how = {"whole": "all of it", "head": "the classifier alone"}.get(str(start.get("unfreeze")))
+    if how is None:
+        how = f"part by part, {start.get('stage_epochs')} epochs apart"
+    network, data = start.get("network") or "a network", start.get("data") or "other data"
+    return f"fine-tuned from {network}, which had learnt {data}: {how}"
 
 
 def network_origin(found: Found) -> str:
@@ -232,4 +247,5 @@ def checkpoint_json(checkpoint: Checkpoint) -> dict[str, Any]:
         "seconds": facts.seconds,
         "origin": facts.origin or None,
         "imported": facts.imported,
+        "start": None if facts.start is None else dict(facts.start),
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
-from nas.checkpoint_lookup import recipe_words, training_of
+from nas.checkpoint_lookup import recipe_words, start_words, training_of
 from nas.console import duration
 from nas.lookup import Found
 from nas.provenance import facts_of_cache, facts_of_name, search_facts
@@ -31,6 +31,8 @@ def provenance_of_checkpoint(found: Found, checkpoint: Checkpoint) -> Provenance
     run = training_of(checkpoint.path) or found.run
     training = {} if run is None else {"run": run.name}
     training["recipe"] = recipe_words(facts.recipe)
+    if facts.start is not None:
+        training["start"] = start_words(facts.start)
     training["epoch"] = f"{facts.epoch} of {facts.epochs}"
     if facts.step:
         training["epoch"] += f", and {count_of(facts.step, 'step')} of the next"
