@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
+import numpy as np
 
 from search_space import Architecture
 from trainers import Measurement
@@ -43,6 +43,8 @@ class Scripted:
             if act == "raise":
                 raise RuntimeError("CUDA out of memory\n(as if)")
             if act == "break the GPU":
+                import torch  # here, as workers import it for more than a second
+
                 raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
             if act == "nan":
                 yield Measurement(accuracy=float("nan"))
@@ -77,6 +79,18 @@ class Scripted:
         if not self.diary.exists():
             return []
         return [line.split()[1] for line in self.diary.read_text().splitlines() if line.startswith(what)]
+
+
+class Three:
+    """Yields three measurements; the second says that it is the last."""
+
+    fingerprint, num_classes, in_channels = "three", 10, 1
+
+    def epochs(
+        self, architecture: Architecture, seed: int, weights_path: Path | None = None
+    ) -> Iterator[Measurement]:
+        for number in (1, 2, 3):
+            yield Measurement(accuracy=np.float32(number / 4), metrics={"n": number}, final=number == 2)
 
 
 class Timed(Scripted):

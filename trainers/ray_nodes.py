@@ -220,7 +220,8 @@ def versions() -> dict[str, Any]:
 
     from trainers.protocol import TRAINER_VERSION
 
-    return {"trainer": TRAINER_VERSION, "torch": torch.__version__}
+    # a plain string: torch's own kind would have every worker import torch to read it
+    return {"trainer": TRAINER_VERSION, "torch": str(torch.__version__)}
 
 
 @ray.remote(num_cpus=0, max_retries=0)  # type: ignore[untyped-decorator]

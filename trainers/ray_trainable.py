@@ -22,7 +22,8 @@ from ray import tune
 from search_space import Architecture
 from trainers.executor import Candidate, Result, after_failure, describe, finished
 from trainers.measurement import Evaluator, Measurement
-from trainers.ray_nodes import SharedEvaluator, other_version, reason_of, this_node, versions
+from trainers.protocol import TRAINER_VERSION
+from trainers.ray_nodes import SharedEvaluator, other_version, reason_of, this_node
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,14 +82,16 @@ class CandidateTrainable(tune.Trainable):  # type: ignore[misc]
         no_gpu = not ray.get_gpu_ids()
         if no_gpu:
             os.environ["CUDA_VISIBLE_DEVICES"] = ""  # a worker without a GPU share sees no GPU
-        import torch
-
-        torch.set_num_threads(int(config["threads"]))
+        os.environ["OMP_NUM_THREADS"] = str(config["threads"])  # where torch is imported later
         try:
             self._evaluator: Evaluator = ray.get(worker.shared[0])
         except Exception as error:
             raise RuntimeError(f"node {this_node()}: {reason_of(error)}") from None
-        if other := other_version(versions(), worker.versions):  # Ray chooses also nodes not yet asked
+        if "torch" in sys.modules:  # an evaluator without it, such as a table, starts in half the time
+            import torch
+
+            torch.set_num_threads(int(config["threads"]))
+        if other := other_version({"trainer": TRAINER_VERSION}, worker.versions):  # Ray chooses also nodes not yet asked
             raise RuntimeError(f"node {this_node()}: {other}")
         self._memory: tuple[int, int] | None = None
         if worker.memory_bytes is not None and no_gpu:  # CUDA reserves address space that is no memory
