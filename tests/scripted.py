@@ -93,6 +93,26 @@ class Three:
             yield Measurement(accuracy=np.float32(number / 4), metrics={"n": number}, final=number == 2)
 
 
+@dataclass(frozen=True)
+class Hungry:
+    """One network, of the key `greedy`, asks for a GiB; the others ask for little."""
+
+    fingerprint: str = "hungry"
+    num_classes: int = 10
+    in_channels: int = 1
+    greedy: str = ""
+
+    def epochs(
+        self, architecture: Architecture, seed: int, weights_path: Path | None = None
+    ) -> Iterator[Measurement]:
+        size = 2**30 if architecture.key == self.greedy else 2**20
+        memory = np.ones(size, dtype=np.uint8)
+        hidden = os.environ.get("CUDA_VISIBLE_DEVICES") == ""
+        yield Measurement(
+            accuracy=0.5, metrics={"pid": os.getpid(), "hidden": hidden, "bytes": memory.nbytes}
+        )
+
+
 class Timed(Scripted):
     """Says a latency too: the more blocks, the more."""
 

@@ -211,9 +211,9 @@ def test_workers_that_cannot_start_end_the_run_with_the_reason(
     (in_tmp / "only_here.py").write_text("from tests.scripted import Three\nclass Four(Three): pass\n")
     monkeypatch.syspath_prepend(in_tmp)  # after the start of Ray: workers do not have it
     four = importlib.import_module("only_here").Four()
-    monkeypatch.setattr("trainers.ray_searcher.EARLY_DEATHS", 2)  # of 4: each is a start
+    monkeypatch.setattr("trainers.ray_searcher.EARLY_DEATHS", 1)  # of 4: each is a start
     executor = create_executor("ray", scratch=in_tmp / "scratch", workers=1)
     book = Book(2)
-    with pytest.raises(InputError, match=r"3 workers in a row did not start: .*No module named 'only_here"):
+    with pytest.raises(InputError, match=r"2 workers in a row did not start: .*No module named 'only_here"):
         executor.run(four, book.next_candidate, book.record)
     assert all(result.status == "lost" for result in book.results.values())

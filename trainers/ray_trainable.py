@@ -22,8 +22,7 @@ from ray import tune
 from search_space import Architecture
 from trainers.executor import Candidate, Result, after_failure, describe, finished
 from trainers.measurement import Evaluator, Measurement
-from trainers.protocol import TRAINER_VERSION
-from trainers.ray_nodes import SharedEvaluator, other_version, reason_of, this_node
+from trainers.ray_nodes import SharedEvaluator, other_version, reason_of, this_node, versions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +90,7 @@ class CandidateTrainable(tune.Trainable):  # type: ignore[misc]
             import torch
 
             torch.set_num_threads(int(config["threads"]))
-        if other := other_version({"trainer": TRAINER_VERSION}, worker.versions):  # Ray chooses also nodes not yet asked
+        if other := other_version(versions(), worker.versions):  # Ray chooses also nodes not yet asked
             raise RuntimeError(f"node {this_node()}: {other}")
         self._memory: tuple[int, int] | None = None
         if worker.memory_bytes is not None and no_gpu:  # CUDA reserves address space that is no memory
