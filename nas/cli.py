@@ -6,6 +6,7 @@ traceback. Commands that print facts have ``--json``: one document on standard o
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import logging
 import sqlite3
@@ -205,7 +206,7 @@ def main() -> None:
     """The ``nas`` command."""
     debug = "--debug" in sys.argv[1:2]
     try:
-        code = app(standalone_mode=False)
+        code = _command()(standalone_mode=False)
     except (InputError, FieldError) as error:
         code = _mistake(error, debug)
     except UsageError as error:
@@ -221,6 +222,12 @@ def main() -> None:
     except OSError as error:
         code = _mistake(f"{error.filename or 'system'}: {error.strerror or error}", debug)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+@functools.cache
+def _command() -> Any:
+    """All commands, made of their functions' signatures once in a process."""
+    return typer.main.get_command(app)
 
 
 def _mistake(error: object, debug: bool) -> int:
