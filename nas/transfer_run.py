@@ -248,10 +248,11 @@ class _Session:
         from trainers.proxy import TrainingDivergedError
 
         training = self.run.training(cell)
+        there = is_training(training.path)
         try:
             train_network(
                 config,
-                resume=is_training(training.path),
+                resume=there,
                 device=self.device,
                 listener=self.listener,
                 images=self.images.images(config, cell.data),
@@ -262,10 +263,8 @@ class _Session:
             pass
         except torch.OutOfMemoryError as error:
             training.write_failure({"error": str(error).splitlines()[0]})
-        except InUseError:
-            raise
         except InputError:
-            if not (is_training(training.path) and training.state() == "running"):
+            if there or not is_training(training.path):
                 raise
             raise InUseError(f"{training.path}: somebody was faster") from None
 

@@ -139,6 +139,8 @@ def _score(score: Score | None, wanted: int) -> str:
         text += f" [{100 * interval[0]:.2f}, {100 * interval[1]:.2f}]"
     elif interval is not None:
         text += f" ± {50 * (interval[1] - interval[0]):.2f}"
+    else:  # every seed came to the same, which is no measure of the noise
+        text += " (equal)"
     return f"{text} %" if number == wanted else f"{text} % ({number} of {count_of(wanted, 'seed')})"
 
 
