@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from nas.evaluate import CheckpointEvaluation, evaluate_checkpoint
     from nas.finalists_config import FinalistsConfig, load_finalists_config
     from nas.finalists_run import FinalistsEnd, run_finalists
+    from nas.finetuning import finetune_config
     from nas.launch import SearchEnd, run_search
     from nas.lookup import load_architecture
     from nas.map_facts import ActivationMaps
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from nas.scaling_limits import family_under, largest_phi
     from nas.train_config import TrainConfig, load_train_config
     from nas.train_run import TrainEnd, train_network
+    from nas.transfer_run import TransferEnd, transfer, transfer_table
     from nas.tune_searcher import ControllerSearcher, architecture_of
     from nas.weights import Transferred, load_weights, transfer_weights, write_transferred
     from results import Run, Trial, front_of, hypervolume, list_runs, open_run, pareto_front
@@ -65,6 +67,7 @@ _HOMES = {
     "nas.evaluate": ("CheckpointEvaluation", "evaluate_checkpoint"),
     "nas.finalists_config": ("FinalistsConfig", "load_finalists_config"),
     "nas.finalists_run": ("FinalistsEnd", "run_finalists"),
+    "nas.finetuning": ("finetune_config",),
     "nas.launch": ("SearchEnd", "run_search"),
     "nas.lookup": ("load_architecture",),
     "nas.map_facts": ("ActivationMaps",),
@@ -73,6 +76,7 @@ _HOMES = {
     "nas.scaling_limits": ("family_under", "largest_phi"),
     "nas.train_config": ("TrainConfig", "load_train_config"),
     "nas.train_run": ("TrainEnd", "train_network"),
+    "nas.transfer_run": ("TransferEnd", "transfer", "transfer_table"),
     "nas.tune_searcher": ("ControllerSearcher", "architecture_of"),
     "nas.weights": ("Transferred", "load_weights", "transfer_weights", "write_transferred"),
     "results": ("Run", "Trial", "front_of", "hypervolume", "list_runs", "open_run", "pareto_front"),
@@ -124,6 +128,7 @@ __all__ = [
     "SearchSpace",
     "TrainConfig",
     "TrainEnd",
+    "TransferEnd",
     "Transferred",
     "Trial",
     "activation_maps",
@@ -135,6 +140,7 @@ __all__ = [
     "evaluate_checkpoint",
     "export_bundle",
     "family_under",
+    "finetune_config",
     "front_of",
     "hypervolume",
     "largest_phi",
@@ -153,6 +159,8 @@ __all__ = [
     "run_search",
     "scale_dimensions",
     "train_network",
+    "transfer",
+    "transfer_table",
     "transfer_weights",
     "write_transferred",
 ]

@@ -42,6 +42,7 @@ from nas.space_commands import space_app
 from nas.status_commands import status_app
 from nas.status_views import print_target, status_json
 from nas.train_commands import train_app
+from nas.transfer_commands import transfer_app
 from results import (
     check_new,
     drift_of,
@@ -75,6 +76,7 @@ app.add_typer(report_app)
 app.add_typer(scale_app)
 app.add_typer(train_app)
 app.add_typer(finetune_app)
+app.add_typer(transfer_app)
 app.add_typer(finalists_app)
 app.add_typer(space_app, name="space")
 app.add_typer(data_app, name="data")

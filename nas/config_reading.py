@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -166,10 +166,15 @@ def _dotted(location: tuple[int | str, ...]) -> str:
 
 def _fields_at(root: type[Section], location: tuple[int | str, ...]) -> list[str]:
     model: Any = root
+    named = False  # whether the next part is a user's own name
     for part in location:
+        if named:
+            named = False
+            continue
         field = getattr(model, "model_fields", {}).get(part)
         if field is None:
             return []
+        named = get_origin(field.annotation) is dict
         options = (field.annotation, *get_args(field.annotation))  # of a section that may be null too
         model = next((option for option in options if hasattr(option, "model_fields")), None)
     return list(getattr(model, "model_fields", {}))

@@ -139,7 +139,7 @@ def stdout_to_stderr() -> Iterator[None]:
         os.close(saved)
 
 
-class _Bar:
+class ProgressBar:
     """What shows progress: a bar on a terminal, nothing elsewhere."""
 
     _bar: Progress | None = None
@@ -156,7 +156,7 @@ class _Bar:
             self._bar.stop()
 
 
-class SearchProgress(_Bar):
+class SearchProgress(ProgressBar):
     """A progress bar on a terminal; elsewhere a line for every tenth of the search."""
 
     def __init__(self, name: str, budget: int) -> None:
@@ -220,7 +220,7 @@ class SearchProgress(_Bar):
         return f"{text}{failures}{hourly(3600 * rate)}/h; {left} left"
 
 
-class ItemProgress(_Bar):
+class ItemProgress(ProgressBar):
     """Progress over images: a bar on a terminal; elsewhere a line for every tenth of a step."""
 
     def __init__(self) -> None:
@@ -251,7 +251,7 @@ class ItemProgress(_Bar):
             err.print(f"{self._what}: {self._done:,}/{self._total:,}", soft_wrap=True)
 
 
-class ByteProgress(_Bar):
+class ByteProgress(ProgressBar):
     """Progress over bytes, with their rate: a bar on a terminal; elsewhere a line for every tenth."""
 
     def __init__(self) -> None:
@@ -291,7 +291,7 @@ class ByteProgress(_Bar):
         err.print(printable(text), soft_wrap=True)
 
 
-class TrainProgress(_Bar):
+class TrainProgress(ProgressBar):
     """Progress of a full training: a bar over steps on a terminal, and a line an epoch; elsewhere a line for
     every tenth of the epochs, and where that takes long, one every half a minute.
 
@@ -365,7 +365,7 @@ class TrainProgress(_Bar):
         self._told = time.monotonic()
 
 
-class RoundProgress(_Bar):
+class RoundProgress(ProgressBar):
     """Progress of timed rounds. Drawn between them alone: what redraws in the background takes part in what
     is timed."""
 

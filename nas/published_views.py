@@ -46,8 +46,8 @@ def print_published(edition: str = LATEST) -> None:
         rows.append(
             [
                 model.name,
-                _percent(model.accuracy),
-                _percent(model.top5),
+                as_printed(model.accuracy),
+                as_printed(model.top5),
                 count(model.params),
                 _ratio(model.params_ratio),
                 count(model.macs),
@@ -59,7 +59,7 @@ def print_published(edition: str = LATEST) -> None:
     out.print()
     _print_scaled()
     out.print()
-    _print_transfer()
+    print_transfer()
     out.print("MACs are multiply-adds, which the paper calls FLOPS.", soft_wrap=True)
 
 
@@ -70,7 +70,7 @@ def _print_scaled() -> None:
             row.name,
             *("-" if by is None else f"{by:g}" for by in (row.depth, row.width, row.resolution)),
             count(row.macs),
-            _percent(row.accuracy),
+            as_printed(row.accuracy),
             row.table,
         ]
         for row in published_scaled()
@@ -79,7 +79,7 @@ def _print_scaled() -> None:
     print_table(("model", "depth", "width", "resolution", "MACs", "top-1", "table"), rows, title=title)
 
 
-def _print_transfer() -> None:
+def print_transfer() -> None:
     """Table 5: to public models above, to reported ones below."""
     rows = []
     for number, what in enumerate(("public", "reported")):
@@ -108,10 +108,10 @@ def _transfer_row(row: PublishedTransfer, result: TransferResult, what: str) -> 
         row.dataset,
         what,
         result.model,
-        _percent(result.accuracy),
+        as_printed(result.accuracy),
         count(result.params),
         result.own,
-        _percent(result.own_accuracy),
+        as_printed(result.own_accuracy),
         count(result.own_params),
         _ratio(result.ratio),
     ]
@@ -190,10 +190,14 @@ def published_cells(architecture: Architecture, macs: float, edition: str = LATE
     if not facts["same"] and not 1 / _NEAR <= facts["macs"] / macs <= _NEAR:
         return "-", "-", "-"
     name = facts["name"] if facts["same"] else f"~{facts['name']}"
-    return name, count(facts["macs"]), f"{_percent(facts['top1'])} / {_percent(facts['top5'])}"
+    return (
+        name,
+        count(facts["macs"]),
+        f"{as_printed(facts['top1'])} / {as_printed(facts['top5'])}",
+    )
 
 
-def _percent(share: float | None) -> str:
+def as_printed(share: float | None) -> str:
     """With the one decimal that the paper prints."""
     return "-" if share is None else f"{100 * share:.1f} %"
 

@@ -14,19 +14,22 @@ from nas.options import JsonOption, RunArgument
 from nas.ranking_views import print_ranking
 from nas.status_views import print_runs, print_scaled, print_status, print_target, status_json, status_row
 from nas.train_views import print_training, training_json, training_row
+from nas.transfer_views import print_end, transfer_json, transfer_row, transfer_status
 from results import Run, list_runs, open_run, status_of
 from results.training import TrainingRun, find_training, list_trainings
+from results.transfer_run import TransferRun, find_transfer, list_transfers
 from search_space import InputError
 
 status_app = typer.Typer()
 Facts = TypeVar("Facts")
+AnyRun = Run | TrainingRun | TransferRun
 _SHOWN_FAILURES = 5
 
 
 @status_app.command(name="ls")
 def list_all(json_output: JsonOption = False) -> None:
     """List the runs under runs/: nas ls"""
-    runs: list[Run | TrainingRun] = [*list_runs(), *list_trainings()]
+    runs: list[AnyRun] = [*list_runs(), *list_trainings(), *list_transfers()]
     runs.sort(key=lambda run: run.name)
     unreadable: dict[str, str] = {}
     if json_output:
@@ -40,17 +43,19 @@ def list_all(json_output: JsonOption = False) -> None:
         out.print("no runs under runs/; nas search CONFIG makes one")
 
 
-def _document(run: Run | TrainingRun) -> dict[str, Any]:
+def _document(run: AnyRun) -> dict[str, Any]:
+    if isinstance(run, TransferRun):
+        return transfer_status(run)
     return training_json(run) if isinstance(run, TrainingRun) else status_json(run)
 
 
-def _row(run: Run | TrainingRun) -> list[str]:
+def _row(run: AnyRun) -> list[str]:
+    if isinstance(run, TransferRun):
+        return transfer_row(run)
     return training_row(run) if isinstance(run, TrainingRun) else status_row(run)
 
 
-def _readable(
-    run: Run | TrainingRun, facts: Callable[[Run | TrainingRun], Facts], unreadable: dict[str, str]
-) -> Facts | None:
+def _readable(run: AnyRun, facts: Callable[[AnyRun], Facts], unreadable: dict[str, str]) -> Facts | None:
     """The facts of a run; of one that cannot be read None, and why, so that it does not hide the others."""
     try:
         return facts(run)
@@ -78,6 +83,10 @@ def status(
     """
     if every is not None and not watching:
         raise InputError("--every goes with --watch")
+    transfer = find_transfer(run)
+    if transfer is not None:
+        _show_transfer(transfer, watching, json_output)
+        return
     training = find_training(run)
     if training is not None:
         if watching:
@@ -100,6 +109,19 @@ def status(
         print_json(status_json(found))
     else:
         _print_all(found, run)
+
+
+def _show_transfer(run: TransferRun, watching: bool, json_output: bool) -> None:
+    """How a transfer stands, with its table so far."""
+    from nas.transfer_run import transfer_table
+
+    if watching:
+        raise InputError(f"--watch follows searches; nas status {run.name} shows how this transfer stands")
+    end = transfer_table(run)
+    if json_output:
+        print_json(transfer_json(end))
+    else:
+        print_end(end)
 
 
 def _print_all(found: Run, typed: str) -> None:

@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from nas.config_sections import DataConfig
 from search_space import InputError
 from trainers import Dataset, ImageSet, load_dataset, load_test, open_cache, read_facts
 from trainers.device_data import subset_of
 from trainers.digits import load_digits_test
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainImages:
+    """The images of a data set.
+
+    Attributes:
+        data: to learn from, and to validate by.
+        test: that no training sees; None where the source has none.
+    """
+
+    data: Dataset
+    test: ImageSet | None
+
+
+def open_images(data: DataConfig, image_size: int) -> TrainImages:
+    """All images of a data set; see `training_data`."""
+    return TrainImages(data=training_data(data, image_size), test=test_images(data, image_size))
 
 
 def training_data(data: DataConfig, image_size: int) -> Dataset:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from nas.config_reading import differences
 from nas.finetuning import started
 from nas.interrupts import Interrupts, handled_interrupts
 from nas.train_config import TrainConfig, load_train_config
-from nas.train_data import limited, test_images, training_data
-from results import Run, run_path, write_whole
+from nas.train_data import TrainImages, limited, open_images
+from results import RUNS, Run, run_path, write_whole
 from results.tensorboard import CurveLog
 from results.training import TrainingRun, create_training, is_training
 from search_space import InputError, cost
@@ -21,7 +22,7 @@ from trainers.finetuning import Start
 
 _LITTLE_WORK = 50_000_000  # multiply-adds of a batch; the measurements are in docs/train.md
 Outcome = Literal["finished", "interrupted"]
-_MESSAGES = {
+MESSAGES = {
     1: b"\nleaving a checkpoint; Ctrl-C again stops now\n",
     2: b"\nstopping now; the checkpoints that are there stay\n",
 }
@@ -67,6 +68,9 @@ def train_network(
     device: str = "auto",
     address: str | None = None,
     listener: TrainListener | None = None,
+    images: TrainImages | None = None,
+    folder: Path = RUNS,
+    interrupts: Interrupts | None = None,
 ) -> TrainEnd:
     """Train a network fully, in a run of its own.
 
@@ -76,6 +80,9 @@ def train_network(
         device: ``cpu``, ``cuda``, or ``auto``: a GPU when there is one.
         address: of a Ray cluster, for more than one worker.
         listener: who is told.
+        images: of the configuration's data, where they are open already.
+        folder: that the run lies in.
+        interrupts: how often the user asked to stop, where somebody counts that already.
 
     Raises:
         InputError: the run is there, or is not; it was made with another configuration; data, device or the
@@ -87,21 +94,22 @@ def train_network(
         raise InputError("architecture: is missing; nas train ARCH --config FILE")
     found = None
     if resume:
-        found, before = _existing(config)
+        found, before = _existing(config, folder)
         config = config.model_copy(update={"origin": config.origin or before.origin})
         if (measured := _all_measured(found, config)) is not None:
             return TrainEnd(run=found, outcome="finished", measurements=measured)
     assert config.architecture is not None
     network = config.recipe.network(config.architecture)
-    data = limited(training_data(config.data, network.image_size), config.subset)
-    test = test_images(config.data, network.image_size)
-    _check(config, data, test, device, address)
+    images = images or open_images(config.data, network.image_size)
+    data, test = limited(images.data, config.subset), images.test
+    check_training(config, data, test, device, address)
     data, start = started(config, data, found)
-    run = found or create_training(config.name, config.to_yaml())
-    with Run(run.path).lock(), handled_interrupts(_MESSAGES, raises=True) as interrupts:
+    run = found or create_training(config.name, config.to_yaml(), folder)
+    handled = handled_interrupts(MESSAGES, raises=True) if interrupts is None else nullcontext(interrupts)
+    with Run(run.path).lock(), handled as asked:
         write_whole(run.config_path, lambda path: path.write_text(config.to_yaml(), encoding="utf-8"))
         run.write_failure(None)
-        session = _Session(config, run, data, test, start, device, address, interrupts, listener)
+        session = _Session(config, run, data, test, start, device, address, asked, listener)
         return session.train()
 
 
@@ -254,10 +262,14 @@ def threads_of(cpus: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _check(
-    config: TrainConfig, data: Dataset, test: ImageSet | None, device: str, address: str | None
+def check_training(
+    config: TrainConfig, data: Dataset, test: ImageSet | None, device: str, address: str | None = None
 ) -> None:
-    """What can be refused before a run folder is made."""
+    """What can be refused before a run folder is made.
+
+    Raises:
+        InputError, FieldError: data, device or workers cannot be used.
+    """
     from trainers.full import check_full_fit
     from trainers.full_step import check_split
     from trainers.parallel import check_workers
@@ -275,9 +287,9 @@ def _check(
         raise InputError("--address is for several workers, and workers.number is 1")
 
 
-def _existing(config: TrainConfig) -> tuple[TrainingRun, TrainConfig]:
+def _existing(config: TrainConfig, folder: Path) -> tuple[TrainingRun, TrainConfig]:
     """The run to go on with and its configuration, if it was made with the same."""
-    run = TrainingRun(run_path(config.name))
+    run = TrainingRun(run_path(config.name, folder))
     if not run.path.exists():
         raise InputError(f"{run.path}: there is no such training to go on with; leave out --resume")
     if not is_training(run.path):

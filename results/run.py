@@ -277,17 +277,21 @@ class Run:
         """Keep other searches out of the folder; the system releases it when the process dies.
 
         Raises:
-            InputError: another search holds it.
+            InUseError: another search holds it.
         """
         try:
             with FileLock(self.path / "search.lock", timeout=2):
                 yield
         except Timeout:
-            raise InputError(f"{self.path}: another process is at work in this folder") from None
+            raise InUseError(f"{self.path}: another process is at work in this folder") from None
 
 
-def run_path(name: str) -> Path:
-    """The folder of a run by name, which may not leave the runs folder.
+class InUseError(InputError):
+    """Another process is at work in a folder."""
+
+
+def run_path(name: str, folder: Path = RUNS) -> Path:
+    """The folder of a run by name, which may not leave the folder that runs lie in.
 
     Raises:
         InputError: the name is not one plain word.
@@ -296,16 +300,16 @@ def run_path(name: str) -> Path:
         raise InputError(
             f"{name!r} is no name for a run: letters, digits, dots, dashes, underscores; no dot or dash first"
         )
-    return RUNS / name
+    return folder / name
 
 
-def check_new(name: str) -> None:
+def check_new(name: str, folder: Path = RUNS) -> None:
     """Refuse a name for a new run that is none, or that is taken.
 
     Raises:
         InputError: the name is not one plain word, or there is such a folder.
     """
-    path = run_path(name)
+    path = run_path(name, folder)
     if path.exists():
         raise InputError(f"{path}: exists already; --resume continues it, --run NAME makes another")
 
@@ -359,6 +363,10 @@ def open_run(name_or_path: str | Path) -> Run:
             raise InputError(f"{path}: {unreadable(path / 'journal.db', 'it is missing')}")
         if (path / "checkpoints").is_dir():
             raise InputError(f"{path}: holds a training of nas train, no search; nas status {text} shows it")
+        if (path / "trainings").is_dir():
+            raise InputError(
+                f"{path}: holds a transfer of nas transfer, no search; nas status {text} shows it"
+            )
     raise InputError(f"no run {text!r} under {RUNS}/{suggestion(text, _names())}")
 
 

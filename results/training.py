@@ -115,29 +115,39 @@ def is_training(path: Path) -> bool:
     return (path / "config.yaml").is_file() and (path / CHECKPOINTS).is_dir() and not journals
 
 
-def create_training(name: str, config_text: str) -> TrainingRun:
+def create_training(name: str, config_text: str, folder: Path = RUNS) -> TrainingRun:
     """A new folder for a training, made whole or not at all.
+
+    Args:
+        name: of the training.
+        config_text: the resolved configuration, YAML.
+        folder: that it lies in.
 
     Raises:
         InputError: the name is taken, or the folder cannot be written.
     """
-    check_new(name)
-    path = run_path(name)
+    return TrainingRun(create_folder(name, config_text, CHECKPOINTS, folder))
+
+
+def create_folder(name: str, config_text: str, inner: str, folder: Path = RUNS) -> Path:
+    """A new run's folder with its configuration and an empty folder in it; see `create_training`."""
+    check_new(name, folder)
+    path = run_path(name, folder)
     unfinished: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=path.parent))
         unfinished.chmod(0o755)
         (unfinished / "config.yaml").write_text(config_text, encoding="utf-8")
-        (unfinished / CHECKPOINTS).mkdir()
+        (unfinished / inner).mkdir()
         os.rename(unfinished, path)  # noqa: PTH104 -- refuses a folder that is not empty
     except OSError as error:
-        check_new(name)  # somebody was faster
+        check_new(name, folder)  # somebody was faster
         raise InputError(f"{path}: cannot be made: {error.strerror}") from None
     finally:
         if unfinished is not None:
             shutil.rmtree(unfinished, ignore_errors=True)
-    return TrainingRun(path)
+    return path
 
 
 def find_training(name_or_path: str | Path) -> TrainingRun | None:

@@ -12,6 +12,7 @@ from results.figures.latency_figure import LatencyPoint, latency_figure
 from results.figures.latency_model_figure import latency_model_figure
 from results.figures.maps_figure import MapCell, MapRow, maps_figure
 from results.figures.objective_figure import RewardCurve, objective_figure
+from results.figures.own_transfer import OwnTransfer, own_transfer_figure
 from results.figures.pareto import pareto_figure
 from results.figures.pareto_page import save_pareto_page
 from results.figures.policy_figure import policy_figure
@@ -30,6 +31,7 @@ __all__ = [
     "LatencyPoint",
     "MapCell",
     "MapRow",
+    "OwnTransfer",
     "RewardCurve",
     "ScaledLine",
     "ScaledPoint",
@@ -49,6 +51,7 @@ __all__ = [
     "latency_model_figure",
     "maps_figure",
     "objective_figure",
+    "own_transfer_figure",
     "pareto_figure",
     "policy_figure",
     "save_confusion_page",

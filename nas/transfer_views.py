@@ -1,0 +1,229 @@
+"""What the command line shows of a transfer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nas.console import out, print_table, printable
+from nas.published_views import as_printed, print_transfer, published_json
+from results.published import PublishedTransfer, published_transfer
+from results.transfer_run import BEGINS, TransferRun, state_of
+from results.wording import count, count_of
+
+if TYPE_CHECKING:
+    from nas.repeated import Margin
+    from nas.transfer_config import TransferConfig, TransferData
+    from nas.transfer_findings import Score, TransferRow
+    from nas.transfer_run import TransferEnd
+
+_SHOWN_FAILURES = 5
+
+
+def transfer_row(run: TransferRun) -> list[str]:
+    """A transfer in a list of runs, by `nas.status_views.RUN_COLUMNS`."""
+    counts = run.counts()
+    done = counts.get("finished", 0) + counts.get("failed", 0)
+    return [run.name, "transfer", state_of(counts), f"{done}/{sum(counts.values())} trained", "-", "-", "-"]
+
+
+def transfer_status(run: TransferRun) -> dict[str, Any]:
+    """A transfer in a list of runs, for ``--json``."""
+    counts = run.counts()
+    return {
+        "run": run.name,
+        "kind": "transfer",
+        "state": state_of(counts),
+        "counts": counts,
+        "budget": sum(counts.values()),
+    }
+
+
+def transfer_json(end: TransferEnd, *, published: bool = False) -> dict[str, Any]:
+    """The document of ``nas transfer --json`` and ``nas status --json``."""
+    config = config_of(end.run)
+    document = transfer_status(end.run)
+    document |= {
+        "networks": [
+            {
+                "name": network.name,
+                "checkpoint": network.checkpoint,
+                "weights": network.weights,
+                "learnt": network.learnt,
+                "origin": network.origin or None,
+                "in_channels": network.in_channels,
+                "accuracy": network.accuracy,
+            }
+            for network in config.networks
+        ],
+        "data": [one.model_dump(mode="json") for one in config.sets],
+        "cells": [cell.to_json() for cell in end.cells],
+        "table": [row.to_json() for row in end.table],
+    }
+    return document | ({"published": published_json()["transfer"]} if published else {})
+
+
+def config_of(run: TransferRun) -> TransferConfig:
+    """The configuration of a transfer.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    from nas.transfer_config import load_transfer_config
+
+    return load_transfer_config(run.config_path, name=run.name)
+
+
+def print_end(end: TransferEnd, *, published: bool = False) -> None:
+    """The table as far as it is known, what failed, and how to go on."""
+    config = config_of(end.run)
+    counts = end.run.counts()
+    states = ", ".join(f"{number} {state}" for state, number in counts.items())
+    out.print(
+        f"{end.run.name}: {state_of(counts)}; {states}; of {count_of(sum(counts.values()), 'training')}"
+    )
+    for data in config.sets:
+        out.print()
+        _print_set(config, data, [row for row in end.table if row.data == data.name], published)
+    out.print()
+    for line in _words(config, end):
+        out.print(printable(line), soft_wrap=True)
+    if published:
+        out.print()
+        print_transfer()
+
+
+def _print_set(
+    config: TransferConfig, data: TransferData, rows: Sequence[TransferRow], published: bool
+) -> None:
+    """The networks on one data set."""
+    ways = config.scratch is not None
+    cells = []
+    for row in rows:
+        its = [row.network, count(row.params), count(row.macs), _score(row.finetuned, row.wanted)]
+        its += [_score(row.scratch, row.wanted), _margin(row.difference)] if ways else []
+        cells.append(its)
+    near = published_for(data) if published else None
+    if near is not None:
+        cells += [[*its, *["-"] * (2 * ways)] for its in _published_cells(near)]
+    from nas.transfer_config import subset_for
+
+    train = subset_for(config, data) or data.train
+    what = f"{data.name}: {count_of(data.num_classes, 'class', 'classes')}, {train:,} images to train"
+    title = f"{what}, {data.part} accuracy on {data.images:,}"
+    columns = ["network", "params", "MACs", "fine-tuned", *(["from scratch", "difference"] if ways else [])]
+    print_table(columns, cells, title=title)
+
+
+def _published_cells(row: PublishedTransfer) -> list[list[str]]:
+    """Both comparisons of a published data set, as rows."""
+    cells = []
+    for result in (row.public, row.reported):
+        for name, params, accuracy in (
+            (result.model, result.params, result.accuracy),
+            (result.own, result.own_params, result.own_accuracy),
+        ):
+            cells.append([f"published: {name}", count(params), "-", as_printed(accuracy)])
+    return cells
+
+
+def _score(score: Score | None, wanted: int) -> str:
+    """A mean and its interval, and how many seeds it is of where it is not of all."""
+    if score is None:
+        return "-"
+    interval, number = score.interval, len(score.values)
+    text = f"{100 * score.mean:.2f}"
+    if score.over == "images" and interval is not None:
+        text += f" [{100 * interval[0]:.2f}, {100 * interval[1]:.2f}]"
+    elif interval is not None:
+        text += f" ± {50 * (interval[1] - interval[0]):.2f}"
+    return f"{text} %" if number == wanted else f"{text} % ({number} of {count_of(wanted, 'seed')})"
+
+
+def _margin(margin: Margin | None) -> str:
+    if margin is None:
+        return "-"
+    text = f"{100 * margin.value:+.2f}"
+    if margin.low is None or margin.high is None:
+        return text
+    return f"{text} ± {50 * (margin.high - margin.low):.2f}{' *' if margin.certain else ''}"
+
+
+def _words(config: TransferConfig, end: TransferEnd) -> list[str]:
+    """What the figures are, what failed, and what comes next."""
+    if config.seeds > 1:
+        lines = [f"±: 95 % intervals of the mean over {config.seeds} seeds (Student's t)"]
+        if config.scratch is not None:
+            lines[0] += ", of the difference seed by seed; * leaves out 0"
+    else:
+        lines = [
+            "one seed: [ ] are 95 % intervals over the images (Wilson), which say nothing of other seeds"
+        ]
+    for data in config.sets:
+        if data.part == "validation":
+            lines.append(f"{data.name} has no test part: its accuracies are of the validation images")
+    failed = [cell for cell in end.cells if cell.state == "failed"]
+    lines += [f"{cell.cell.name} failed: {cell.error}" for cell in failed[:_SHOWN_FAILURES]]
+    if len(failed) > _SHOWN_FAILURES:
+        lines.append(f"and {len(failed) - _SHOWN_FAILURES} more failed")
+    if any(not cell.over for cell in end.cells):
+        lines.append(f"go on with: nas transfer --resume --run {end.run.name}")
+    return lines
+
+
+def published_for(data: TransferData) -> PublishedTransfer | None:
+    """The row of the published table that is of this data set, if it has one."""
+    from nas.transfer_config import names_of
+
+    its = {_letters(name) for name in names_of(data)}
+    return next((row for row in published_transfer() if _letters(row.dataset) in its), None)
+
+
+def _letters(name: str) -> str:
+    """``cifar10`` of ``CIFAR-10`` and of ``cifar-10``."""
+    return re.sub("[^a-z0-9]", "", name.lower())
+
+
+def save_transfer_figures(end: TransferEnd, path: Path, *, published: bool = False) -> list[Path]:
+    """Write the figure of a transfer; with `published` that of the paper too, where a data set is in it.
+
+    Returns:
+        The files.
+
+    Raises:
+        InputError: one cannot be written.
+    """
+    from results.figures import OwnTransfer, TransferPoint, own_transfer_figure, save_figure, transfer_figure
+
+    config = config_of(end.run)
+    points = [
+        OwnTransfer(
+            network=row.network,
+            data=row.data,
+            start=start,
+            params=row.params,
+            accuracy=score.mean,
+            interval=score.interval,
+            seeds=len(score.values),
+        )
+        for row in end.table
+        for start in BEGINS
+        if (score := row.score(start)) is not None
+    ]
+    titles = {data.name: f"{data.name}, {data.part} part" for data in config.sets}
+    save_figure(own_transfer_figure(points, titles, end.run.name), path)
+    near = {data.name: row.dataset for data in config.sets if (row := published_for(data)) is not None}
+    beside = [
+        TransferPoint(
+            dataset=near[point.data], name=point.network, params=point.params, accuracy=point.accuracy
+        )
+        for point in points
+        if point.start == "finetuned" and point.data in near
+    ]
+    if not (published and beside):
+        return [path]
+    other = path.with_name(f"{path.stem}-published{path.suffix}")
+    save_figure(transfer_figure(beside), other)
+    return [path, other]

@@ -1,0 +1,169 @@
+"""A transfer on disk: ``runs/<name>/`` with a configuration and, in ``trainings/``, a training a cell.
+
+There is no journal in it: what each training measured is the truth (`results.training`).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from results.run import RUNS, Run
+from results.training import TrainingRun, is_training
+from search_space import InputError
+from search_space.errors import suggestion
+
+TRAININGS = "trainings"
+Begin = Literal["finetuned", "scratch"]
+BEGINS: tuple[Begin, ...] = ("finetuned", "scratch")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One training of a transfer.
+
+    Attributes:
+        network, data: by their names in the configuration.
+        start: from the checkpoint's weights, or from drawn ones.
+        seed: of the training.
+    """
+
+    network: str
+    data: str
+    start: Begin
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Of the training's folder."""
+        return f"{self.network}-{self.data}-{self.start}-{self.seed}"
+
+
+@dataclass(frozen=True, slots=True)
+class TransferRun:
+    """A transfer, to read.
+
+    Attributes:
+        path: its folder.
+    """
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.path.name
+
+    @property
+    def config_path(self) -> Path:
+        """The configuration as resolved when the transfer began, with networks and data sets."""
+        return self.path / "config.yaml"
+
+    @property
+    def trainings(self) -> Path:
+        """The folder of the trainings."""
+        return self.path / TRAININGS
+
+    def config(self) -> dict[str, Any]:
+        """The configuration as plain data.
+
+        Raises:
+            InputError: the file is missing or broken.
+        """
+        return Run(self.path).config()
+
+    def training(self, cell: Cell) -> TrainingRun:
+        """The training of a cell; its folder need not be there yet."""
+        return TrainingRun(self.trainings / cell.name)
+
+    def cells(self) -> list[Cell]:
+        """What is to be trained, in order.
+
+        Raises:
+            InputError: the configuration cannot be read, or has no networks.
+        """
+        config = self.config()
+        try:
+            networks = [network["name"] for network in config["networks"]]
+            data = [one["name"] for one in config["sets"]]
+            seeds = int(config["seeds"])
+        except (KeyError, TypeError, ValueError):
+            raise InputError(
+                f"{self.config_path}: networks, sets and seeds of a transfer are missing"
+            ) from None
+        return cells_of(networks, data, seeds, from_scratch=config.get("scratch") is not None)
+
+    def cell_state(self, cell: Cell) -> str:
+        """``waiting`` where it has not begun, else as `TrainingRun.state`."""
+        training = self.training(cell)
+        return training.state() if is_training(training.path) else "waiting"
+
+    def counts(self) -> dict[str, int]:
+        """How many cells are in which state.
+
+        Raises:
+            InputError: see `cells`.
+        """
+        return dict(Counter(self.cell_state(cell) for cell in self.cells()))
+
+
+def cells_of(networks: list[str], data: list[str], seeds: int, *, from_scratch: bool) -> list[Cell]:
+    """All cells, seed after seed, so that a transfer that ends early has one seed of all."""
+    begins = BEGINS if from_scratch else BEGINS[:1]
+    return [
+        Cell(network=network, data=one, start=start, seed=seed)
+        for seed, one, network, start in itertools.product(range(seeds), data, networks, begins)
+    ]
+
+
+def state_of(counts: Mapping[str, int]) -> str:
+    """``running``, ``stopped`` (it can go on), ``failed`` (all is done, and a cell failed) or ``finished``.
+
+    Args:
+        counts: of cells by their states.
+    """
+    if counts.get("running"):
+        return "running"
+    if counts.get("waiting") or counts.get("stopped"):
+        return "stopped"
+    return "failed" if counts.get("failed") else "finished"
+
+
+def is_transfer(path: Path) -> bool:
+    """Whether a folder holds a transfer."""
+    return (path / "config.yaml").is_file() and (path / TRAININGS).is_dir()
+
+
+def find_transfer(name_or_path: str | Path) -> TransferRun | None:
+    """A transfer by its name under ``runs/`` of the current directory, or by its path; None where there is
+    none."""
+    paths = [Path(name_or_path)] if "/" in str(name_or_path) else [RUNS / name_or_path, Path(name_or_path)]
+    return next((TransferRun(path) for path in paths if is_transfer(path)), None)
+
+
+def open_transfer(name_or_path: str | Path) -> TransferRun:
+    """The same, which must be there.
+
+    Raises:
+        InputError: there is none, with the nearest name.
+    """
+    found = find_transfer(name_or_path)
+    if found is None:
+        near = suggestion(str(name_or_path), [run.name for run in list_transfers()])
+        raise InputError(f"no transfer {str(name_or_path)!r} under {RUNS}/{near}")
+    return found
+
+
+def list_transfers() -> list[TransferRun]:
+    """Every transfer under ``runs/`` of the current directory, by name."""
+    if not RUNS.is_dir():
+        return []
+    return [
+        TransferRun(path)
+        for path in sorted(RUNS.iterdir())
+        if not path.name.startswith(".") and is_transfer(path)
+    ]
