@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,18 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from nas.cli import main
 from nas.data_examples import spread
+from tests.test_data_commands import nas
 from trainers import load_test, open_cache
 from trainers.prepare import PrepareOptions, prepare
-
-
-def nas(*words: object, monkeypatch: pytest.MonkeyPatch) -> int:
-    """The exit code of a command in this process."""
-    monkeypatch.setattr(sys, "argv", ["nas", *map(str, words)])
-    with pytest.raises(SystemExit) as end:
-        main()
-    return int(end.value.code or 0)
 
 
 @given(labels=st.lists(st.integers(0, 4), min_size=1, max_size=40), data=st.data())
