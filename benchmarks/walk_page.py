@@ -21,6 +21,7 @@ from PIL import Image
 from search_space import InputError
 
 LARGEST_FIGURE = 200_000  # bytes
+_SCALES = (1.0, 0.85, 0.7, 0.55)  # of a figure that is too large, one after the other
 _END = "<!-- end -->"
 _PRINTED = re.compile(r"(<!-- printed(?:, (\d+) lines)?: (.+?) -->\n).*?" + _END, re.DOTALL)
 _FIGURE = re.compile(r"\]\(images/(walk-([\w-]+)\.png)\)")
@@ -121,20 +122,30 @@ def clock(seconds: float) -> str:
 
 
 def small_png(path: Path) -> Callable[[Path], object]:
-    """What writes a figure as small as the repository takes it: in 256 colours where that is needed.
+    """What writes a figure as small as the repository takes it.
+
+    As it is, where it is small enough; else in 256 colours; where that is too large still, with fewer pixels.
 
     Raises:
-        InputError: it is not there, or too large all the same.
+        InputError: it is not there, is no image, or is too large all the same.
     """
     try:
         contents = path.read_bytes()
+        with Image.open(io.BytesIO(contents)) as opened:
+            image = opened.convert("RGB")
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}; run its step again") from None
-    if len(contents) > LARGEST_FIGURE:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}; run its step again") from None
+    for scale in _SCALES:
+        if len(contents) <= LARGEST_FIGURE:
+            break
+        smaller = image.resize(
+            (round(scale * image.width), round(scale * image.height)), Image.Resampling.LANCZOS
+        )
         target = io.BytesIO()
-        with Image.open(io.BytesIO(contents)) as image:
-            image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(target, "PNG", optimize=True)
+        smaller.quantize(256, dither=Image.Dither.NONE).save(target, "PNG", optimize=True)
         contents = target.getvalue()
     if len(contents) > LARGEST_FIGURE:
-        raise InputError(f"{path}: takes {len(contents):,} bytes in 256 colours, over {LARGEST_FIGURE:,}")
+        raise InputError(
+            f"{path}: takes {len(contents):,} bytes at {_SCALES[-1]:g} of its size, over {LARGEST_FIGURE:,}"
+        )
     return lambda to: to.write_bytes(contents)

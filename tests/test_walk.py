@@ -15,7 +15,7 @@ import pytest
 import typer
 from PIL import Image
 
-from benchmarks import walk
+from benchmarks import walk, walk_page
 from benchmarks.walk_page import (
     LARGEST_FIGURE,
     Step,
@@ -149,7 +149,7 @@ def test_its_configurations_are_read_and_the_grid_has_points_whatever_the_search
     assert search.name == "walk"
     assert load_train_config(CONFIGS / "train.yaml").subset
     assert load_finalists_config(CONFIGS / "finalists.yaml").finalists.seeds == 2
-    assert load_transfer_config(CONFIGS / "transfer.yaml").seeds == 2
+    assert load_transfer_config(CONFIGS / "transfer.yaml").seeds == 3
     settings = load_scaling_config(CONFIGS / "search.yaml").scaling
     assert isinstance(settings, GridSettings)
     space, rng = load_space(search.space), np.random.default_rng(0)
@@ -207,15 +207,23 @@ def test_a_time_is_minutes_and_seconds(seconds: float) -> None:
     assert 60 * int(minutes) + int(rest) == round(seconds)
 
 
-def test_a_large_figure_is_kept_in_256_colours_and_a_small_one_as_it_is(tmp_path: Path) -> None:
+def test_a_large_figure_gets_fewer_colours_then_fewer_pixels_and_a_small_one_stays(
+    tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setattr(walk_page, "LARGEST_FIGURE", 8_000)
     rng, place = np.random.default_rng(0), tmp_path / "out.png"
-    for side, same in [(40, True), (300, False)]:
+    for side, same, kept in [(40, True, 40), (75, False, 75), (90, False, 76)]:
         Image.fromarray(rng.integers(0, 256, (side, side, 3), dtype=np.uint8)).save(tmp_path / "f.png")
         small_png(tmp_path / "f.png")(place)
         assert (place.read_bytes() == (tmp_path / "f.png").read_bytes()) == same
-        assert place.stat().st_size <= LARGEST_FIGURE
-    Image.fromarray(rng.integers(0, 256, (600, 600, 3), dtype=np.uint8)).save(tmp_path / "f.png")
-    with pytest.raises(InputError, match="over 200,000"):
+        assert place.stat().st_size <= 8_000
+        with Image.open(place) as image:
+            assert image.width == kept
+    Image.fromarray(rng.integers(0, 256, (200, 200, 3), dtype=np.uint8)).save(tmp_path / "f.png")
+    with pytest.raises(InputError, match="at 0.55 of its size, over 8,000"):
+        small_png(tmp_path / "f.png")
+    (tmp_path / "f.png").write_text("no image")
+    with pytest.raises(InputError, match="cannot be read.*run its step again"):
         small_png(tmp_path / "f.png")
 
 
