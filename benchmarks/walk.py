@@ -59,7 +59,10 @@ class Walk:
         last = len(self.steps) + 1
         if not 1 <= first <= last:
             raise InputError(f"--from must be from 1 to {last}, which runs nothing more, got {first}")
-        there = json.loads(self.notes.read_text(encoding="utf-8")) if self.notes.is_file() else []
+        try:
+            there = json.loads(self.notes.read_text(encoding="utf-8")) if self.notes.is_file() else []
+        except ValueError as error:
+            raise InputError(f"{self.notes}: is damaged: {error}; give another --folder") from None
         if first == 1 and there:
             raise InputError(
                 f"{self.folder}: holds a walk; --from N goes on with it, or give another --folder"
@@ -73,7 +76,8 @@ class Walk:
         for name in set(self.runs()) - before:  # of a step that failed, or is done again
             shutil.rmtree(self.folder / "runs" / name)
         self.folder.mkdir(parents=True, exist_ok=True)
-        shutil.copytree(ROOT / "configs", self.folder / "configs", dirs_exist_ok=True)
+        if self.folder != ROOT:
+            shutil.copytree(ROOT / "configs", self.folder / "configs", dirs_exist_ok=True)
 
     def runs(self) -> list[str]:
         """The runs that there are."""
@@ -216,8 +220,10 @@ def main() -> None:
         print(f"{clock(sum(walk.seconds())):>6}  all")
         if given.write:
             write_page(walk, where)
-    except InputError as error:
+    except (InputError, OSError) as error:
         parser.exit(2, f"walk: {error}\n")
+    except KeyboardInterrupt:
+        parser.exit(130, "walk: interrupted\n")
 
 
 if __name__ == "__main__":
