@@ -156,13 +156,37 @@ def prepare(
 
 
 @data_app.command()
-def show(cache: CacheArgument, json_output: JsonOption = False) -> None:
-    """What a prepared data set holds: nas data show data/photos-64"""
+def show(
+    cache: CacheArgument,
+    images: Annotated[
+        int | None,
+        typer.Option("--images", min=1, help="Write so many images: one of each class, then a second."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The folder for --images.", show_default=False)
+    ] = None,
+    json_output: JsonOption = False,
+) -> None:
+    """What a prepared data set holds: nas data show data/photos-64
+
+    nas data show data/photos-64 --images 6 -o images/ writes PNG files of the part that no training sees.
+    """
+    if (images is None) != (output is None):
+        raise InputError("--images and -o go together: --images 6 -o FOLDER writes six images")
     facts = read_facts(cache)
+    written: list[Path] = []
+    if images is not None and output is not None:
+        from nas.data_examples import write_examples
+
+        written = write_examples(cache, images, output)
     if json_output:
-        print_json(_facts_json(cache, facts))
-    else:
+        listed = {"images": [str(path) for path in written]} if written else {}
+        print_json({**_facts_json(cache, facts), **listed})
+        return
+    if not written:
         _print_facts(cache, facts)
+    for path in written:
+        out.print(f"wrote {path}", soft_wrap=True)
 
 
 @data_app.command(name="verify")
