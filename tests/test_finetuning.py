@@ -183,7 +183,7 @@ def two_processes(folder: Path, rank: int) -> None:
 def test_two_processes_agree_on_parts_that_begin_late(tmp_path: Path) -> None:
     """Each time a part begins, its gradients are exchanged too."""
     both = [Forked(two_processes, tmp_path, rank) for rank in range(2)]
-    outs = [process.communicate(90) for process in both]
+    outs = [process.communicate(240) for process in both]
     assert [process.returncode for process in both] == [0, 0], outs
     (one, moved, learning), (other, *_) = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
     assert moved == learning

@@ -198,13 +198,13 @@ def test_a_killed_transfer_goes_on_within_the_training_and_two_processes_share_o
     killed.kill()
     killed.communicate(20)
     assert not (its.parent / "model.safetensors").exists()
-    outs = [process.communicate(90) for process in (whole, other)]
+    outs = [process.communicate(240) for process in (whole, other)]
     assert [whole.returncode, other.returncode] == [0, 0], outs
     told = [sum("test accuracy" in line for line in err.splitlines()) for _, err in outs]
     assert sum(told) == 2  # each was trained by one of them
     assert outs[0][0] == outs[1][0]  # and both show the table
     again = nas_command("transfer", "--resume", "--run", "killed", "--device", "cpu")
-    _, err = again.communicate(90)
+    _, err = again.communicate(240)
     assert again.returncode == 0, err
     for start in ("finetuned", "scratch"):
         name = f"trainings/tiny-digits-{start}-0/checkpoints/epoch-0006.safetensors"
