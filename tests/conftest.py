@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -24,6 +25,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """In parallel, what waits most of its time comes first, and not all of it in one process."""
     if hasattr(config, "workerinput"):
         items[:] = shared_out(items, int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: that is not looked through at every collection of garbage."""
+    gc.collect()
+    gc.freeze()
 
 
 def shared_out(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
