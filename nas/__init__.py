@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from nas.finalists_config import FinalistsConfig, load_finalists_config
     from nas.finalists_run import FinalistsEnd, run_finalists
     from nas.finetuning import finetune_config
+    from nas.importing import Imported, import_weights
     from nas.launch import SearchEnd, run_search
     from nas.lookup import load_architecture
     from nas.map_facts import ActivationMaps
@@ -67,6 +68,7 @@ _HOMES = {
     "nas.evaluate": ("CheckpointEvaluation", "evaluate_checkpoint"),
     "nas.finalists_config": ("FinalistsConfig", "load_finalists_config"),
     "nas.finalists_run": ("FinalistsEnd", "run_finalists"),
+    "nas.importing": ("Imported", "import_weights"),
     "nas.finetuning": ("finetune_config",),
     "nas.launch": ("SearchEnd", "run_search"),
     "nas.lookup": ("load_architecture",),
@@ -115,6 +117,7 @@ __all__ = [
     "FieldError",
     "FinalistsConfig",
     "FinalistsEnd",
+    "Imported",
     "InputError",
     "LatencyModel",
     "Limits",
@@ -143,6 +146,7 @@ __all__ = [
     "finetune_config",
     "front_of",
     "hypervolume",
+    "import_weights",
     "largest_phi",
     "list_runs",
     "load_architecture",

@@ -226,20 +226,19 @@ def tau_b(x: Array, y: Array, counts: Array) -> Array:
     """Kendall's tau-b of many weightings of one sample.
 
     Args:
-        x, y: (n,), NaN where unknown.
+        x, y: (n,), or (R, n) where they differ from weighting to weighting; NaN where unknown.
         counts: (R, n), how often each network is in a resample.
 
     Returns:
         (R,), NaN where all x or all y of a resample are equal.
     """
-    signs_x, signs_y = _signs(x), _signs(y)
-    unknown = np.isnan(x) | np.isnan(y)
-    for signs in (signs_x, signs_y):
-        signs[unknown] = 0.0
-        signs[:, unknown] = 0.0
+    known = ~(np.isnan(x) | np.isnan(y))
+    both = known[..., :, None] & known[..., None, :]
+    signs_x, signs_y = (np.where(both, _signs(values), 0.0) for values in (x, y))  # (n, n) or (R, n, n)
 
     def total(matrix: Array) -> Array:
-        return ((counts @ matrix) * counts).sum(axis=1)
+        summed = counts @ matrix if matrix.ndim == 2 else (counts[:, None] @ matrix)[:, 0]  # (R, n)
+        return (summed * counts).sum(axis=1)
 
     untied = np.sqrt(total(signs_x**2) * total(signs_y**2))
     with np.errstate(invalid="ignore"):
@@ -247,7 +246,7 @@ def tau_b(x: Array, y: Array, counts: Array) -> Array:
 
 
 def _signs(x: Array) -> Array:
-    return np.sign(x[:, None] - x[None, :])  # (n, n)
+    return np.sign(x[..., :, None] - x[..., None, :])  # (n, n) or (R, n, n)
 
 
 def spearman(x: Array, y: Array) -> Array:

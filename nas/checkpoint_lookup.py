@@ -4,6 +4,7 @@ of a training."""
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -14,6 +15,7 @@ from nas.lookup import IMAGENET, Found, find_architecture
 from results.training import CHECKPOINTS, TrainingRun, find_training
 from results.wording import count_of
 from search_space import InputError
+from trainers.pretrained_sources import SAVED_BY_TORCH
 
 if TYPE_CHECKING:
     from trainers.checkpoints import Checkpoint
@@ -82,6 +84,12 @@ def _of_epoch(training: TrainingRun, name: str, epoch: int, latest: list[Path]) 
     raise InputError(f"{name} has kept no checkpoint of epoch {epoch}; {there}")
 
 
+def import_hint(path: Path | str) -> str:
+    """What to do with weights that are not of this program."""
+    file, made = shlex.quote(str(path)), shlex.quote(f"{Path(path).stem}-imported.safetensors")
+    return f"those of timm, torchvision or EfficientNet-PyTorch: nas import {file} -o {made}"
+
+
 def found_in_file(path: Path) -> Found:
     """The network whose weights a file holds: of a training, of a search, or exported.
 
@@ -94,7 +102,7 @@ def found_in_file(path: Path) -> Found:
     checkpoint = read_checkpoint(path) if is_checkpoint(path) else None
     network = checkpoint.architecture if checkpoint is not None else named_architecture(path)
     if network is None:
-        raise InputError(f"{path}: does not say of which architecture its weights are")
+        raise InputError(f"{path}: does not say of which architecture its weights are; {import_hint(path)}")
     shapes = tensor_shapes(path)
     if not describes(network, shapes):
         raise InputError(f"{path}: its tensors are not of the architecture that it names, {network.name}")
@@ -140,7 +148,7 @@ def find_checkpoint(text: str | Path) -> Checkpoint:
         InputError: it is none, and what makes one.
     """
     path = Path(text)
-    if path.is_file() and path.suffix not in (".safetensors", *_DESCRIPTIONS):
+    if path.is_file() and path.suffix not in (".safetensors", *SAVED_BY_TORCH, *_DESCRIPTIONS):
         raise InputError(f"{text}: is no checkpoint; those of nas train are .safetensors files")
     network = find_architecture(text)
     if (found := checkpoint_of(network)) is not None:
@@ -157,6 +165,11 @@ def checkpoint_words(checkpoint: Checkpoint, training: str) -> str:
         training: name of the training; empty where it is not known.
     """
     facts = checkpoint.facts
+    sizes = (
+        f"{count_of(facts.num_classes, 'class', 'classes')}, {count_of(facts.in_channels, 'input channel')}"
+    )
+    if facts.imported:
+        return f"{facts.origin}: imported, and not trained or measured here, {sizes}"
     whose = f"of the training {training}" if training else "of a training"
     where = f"epoch {facts.epoch} of {facts.epochs}"
     if facts.step:
@@ -166,11 +179,23 @@ def checkpoint_words(checkpoint: Checkpoint, training: str) -> str:
     else:
         before = " before these steps" if facts.step else ""
         measured = f"validation accuracy {facts.accuracy:.4f}{before} on {facts.data}"
-    sizes = (
-        f"{count_of(facts.num_classes, 'class', 'classes')}, {count_of(facts.in_channels, 'input channel')}"
-    )
     words = f"checkpoint {whose}, {where}: {measured}, {recipe_words(facts.recipe)}, {sizes}"
+    if facts.start is not None:
+        words += f"; {start_words(facts.start)}"
     return f"{words}; the network is {facts.origin}" if facts.origin else words
+
+
+def start_words(start: Mapping[str, Any]) -> str:
+    """What a network was fine-tuned from and how: ``fine-tuned from b0, which had learnt photos: …``.
+
+    Args:
+        start: what a checkpoint, or the configuration of a training, says of it.
+    """
+    how = {"whole": "all of it", "head": "the classifier alone"}.get(str(start.get("unfreeze")))
+    if how is None:
+        how = f"part by part, {start.get('stage_epochs')} epochs apart"
+    network, data = start.get("network") or "a network", start.get("data") or "other data"
+    return f"fine-tuned from {network}, which had learnt {data}: {how}"
 
 
 def network_origin(found: Found) -> str:
@@ -179,7 +204,8 @@ def network_origin(found: Found) -> str:
     Of a checkpoint it is what that says of its network, since its weights are not taken over.
     """
     if found.checkpoint is not None and found.checkpoint.facts.origin:
-        return found.checkpoint.facts.origin
+        facts = found.checkpoint.facts
+        return f"the architecture of {facts.origin}" if facts.imported else facts.origin
     if found.run is None or found.kind != "search":
         return found.origin
     with found.run.journal() as journal:
@@ -220,4 +246,6 @@ def checkpoint_json(checkpoint: Checkpoint) -> dict[str, Any]:
         "resumable": checkpoint.resumable,
         "seconds": facts.seconds,
         "origin": facts.origin or None,
+        "imported": facts.imported,
+        "start": None if facts.start is None else dict(facts.start),
     }

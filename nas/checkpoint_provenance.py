@@ -5,11 +5,12 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
-from nas.checkpoint_lookup import recipe_words, training_of
+from nas.checkpoint_lookup import recipe_words, start_words, training_of
 from nas.console import duration
 from nas.lookup import Found
 from nas.provenance import facts_of_cache, facts_of_name, search_facts
 from results import Run
+from results.exporting.agreement import sha256_of
 from results.exporting.provenance import DataFacts, Provenance
 from results.training import TrainingRun
 from results.wording import count_of
@@ -24,9 +25,14 @@ def provenance_of_checkpoint(found: Found, checkpoint: Checkpoint) -> Provenance
     Mean, deviation and classes are the checkpoint's own. Counts and preparation are told where the data are
     there still and have the fingerprint of those that were trained on.
     """
-    facts, run = checkpoint.facts, training_of(checkpoint.path) or found.run
+    facts = checkpoint.facts
+    if facts.imported:
+        return _imported(checkpoint)
+    run = training_of(checkpoint.path) or found.run
     training = {} if run is None else {"run": run.name}
     training["recipe"] = recipe_words(facts.recipe)
+    if facts.start is not None:
+        training["start"] = start_words(facts.start)
     training["epoch"] = f"{facts.epoch} of {facts.epochs}"
     if facts.step:
         training["epoch"] += f", and {count_of(facts.step, 'step')} of the next"
@@ -42,6 +48,25 @@ def provenance_of_checkpoint(found: Found, checkpoint: Checkpoint) -> Provenance
         protocol=dict(facts.recipe),
         training=training,
         search=_search(found, facts),
+    )
+
+
+def _imported(checkpoint: Checkpoint) -> Provenance:
+    """What is known of weights that were trained elsewhere."""
+    facts = checkpoint.facts
+    return Provenance(
+        weights="given",
+        weights_file=(checkpoint.path.name, sha256_of(checkpoint.path)),
+        weights_origin=facts.origin,
+        data=DataFacts(
+            name=facts.data,
+            why_unknown="the weights were trained elsewhere",
+            confirmed=True,  # by the file itself
+            mean=facts.mean,
+            std=facts.std,
+            class_names=facts.class_names,
+            licence="not known here; that of the source",
+        ),
     )
 
 

@@ -6,6 +6,7 @@ traceback. Commands that print facts have ``--json``: one document on standard o
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import logging
 import sqlite3
@@ -29,6 +30,7 @@ from nas.export_commands import export_app
 from nas.figure_commands import figure_app
 from nas.finalists_commands import finalists_app
 from nas.finetune_commands import finetune_app
+from nas.import_commands import import_app
 from nas.latency_commands import latency_app
 from nas.objective_commands import objective_app
 from nas.options import AddressOption, JsonOption, ReuseOption, SetOption
@@ -76,6 +78,7 @@ app.add_typer(report_app)
 app.add_typer(scale_app)
 app.add_typer(train_app)
 app.add_typer(finetune_app)
+app.add_typer(import_app)
 app.add_typer(transfer_app)
 app.add_typer(finalists_app)
 app.add_typer(space_app, name="space")
@@ -203,7 +206,7 @@ def main() -> None:
     """The ``nas`` command."""
     debug = "--debug" in sys.argv[1:2]
     try:
-        code = app(standalone_mode=False)
+        code = _command()(standalone_mode=False)
     except (InputError, FieldError) as error:
         code = _mistake(error, debug)
     except UsageError as error:
@@ -219,6 +222,12 @@ def main() -> None:
     except OSError as error:
         code = _mistake(f"{error.filename or 'system'}: {error.strerror or error}", debug)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+@functools.cache
+def _command() -> Any:
+    """All commands, made of their functions' signatures once in a process."""
+    return typer.main.get_command(app)
 
 
 def _mistake(error: object, debug: bool) -> int:

@@ -99,6 +99,20 @@ def prepare(
     name: Annotated[
         str | None, typer.Option("--name", help="Of the data set; the source's by default.")
     ] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            "--classes",
+            help="Only these classes: cat,dog or a text file with one name a line.",
+            show_default=False,
+        ),
+    ] = None,
+    without_classes: Annotated[
+        str | None,
+        typer.Option(
+            "--without-classes", help="All classes but these, named the same way.", show_default=False
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a cache that is there.")] = False,
     json_output: JsonOption = False,
 ) -> None:
@@ -117,6 +131,8 @@ def prepare(
             workers=workers,
             max_corrupt=max_corrupt,
             name=name,
+            classes=_names("--classes", classes),
+            without_classes=_names("--without-classes", without_classes),
         )
     except FieldError as error:
         raise InputError(f"--{error.path.replace('_', '-')} {error.rule}") from None
@@ -202,6 +218,23 @@ def _amount(given: str) -> float | int:
     raise InputError(f"--validation must be a share such as 0.1 or a number such as 50000, got {given!r}")
 
 
+def _names(option: str, given: str | None) -> tuple[str, ...] | None:
+    """``cat,dog``, or the lines of the file that is named."""
+    if given is None:
+        return None
+    path, names = Path(given), given.split(",")
+    try:
+        if len(names) == 1 and path.is_file():
+            names = path.read_text(encoding="utf-8-sig").split("\n")
+        elif path.suffix == ".txt":
+            raise InputError(f"{option} {given}: no such file; one class name a line is expected in it")
+    except UnicodeDecodeError:
+        raise InputError(f"{option} {given}: is no text; one class name a line is expected in it") from None
+    except OSError as error:
+        raise InputError(f"{option} {given}: cannot be read: {error.strerror}") from None
+    return tuple(name.strip() for name in names if name.strip())
+
+
 @contextmanager
 def _terminable() -> Iterator[None]:
     """Let SIGTERM end the body as an exception does, so that it tidies up."""
@@ -225,13 +258,12 @@ def _bytes(path: Path) -> int:
 
 def _print_facts(path: Path, facts: CacheFacts) -> None:
     colour = "RGB" if facts.channels == 3 else "grey"
-    shown = facts.class_names[:8]
-    more = ", …" if len(facts.class_names) > len(shown) else ""
     rows = [
         ("name", facts.name),
         ("images", f"{facts.image_size}x{facts.image_size} {colour}"),
         ("resized", facts.resized),
-        ("classes", f"{len(facts.class_names)}: {', '.join(shown)}{more}"),
+        ("classes", f"{facts.number_of_classes}: {_some(facts.class_names)}"),
+        *([("left out", _some(facts.left_out))] if facts.left_out else []),
         ("train", f"{facts.counts['train']:,}"),
         ("validation", f"{facts.counts['validation']:,}: {facts.held_out['validation']}"),
         ("test", f"{facts.counts['test']:,}: {facts.held_out['test']}"),
@@ -248,6 +280,10 @@ def _print_facts(path: Path, facts: CacheFacts) -> None:
         )
     for note in facts.notes:
         out.print(note, soft_wrap=True)
+
+
+def _some(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:8]) + ", …" * (len(names) > 8)
 
 
 def _numbers(values: tuple[float, ...]) -> str:

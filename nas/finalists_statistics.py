@@ -22,6 +22,7 @@ from nas.repeated import CONFIDENCE, Margin
 from results.wording import count_of
 
 FEW = 5  # networks below which a bootstrap of ranks gives no interval worth printing
+_CELLS = 10**6  # pairs of networks that are compared at a time, over all resamples
 NARROW = 0.02  # proxy accuracies within this are called close together
 
 
@@ -159,7 +160,9 @@ def rank_agreement(proxy: Sequence[float | None], final: Sequence[Sequence[float
     rows = np.vstack([np.arange(n), drawn])  # (1 + R, n): the sample, then its resamples
     y = np.round(np.vstack([exact, means]), 12)  # (1 + R, n) of each network; ties are no matter of rounding
     counts = np.stack([np.bincount(row, minlength=n) for row in rows]).astype(np.float64)
-    taus = np.array([tau_b(x, its, often[None])[0] for its, often in zip(y, counts, strict=True)])
+    step = max(1, _CELLS // n**2)
+    parts = [slice(start, start + step) for start in range(0, len(y), step)]
+    taus = np.concatenate([tau_b(x, y[part], counts[part]) for part in parts])
     rhos = spearman(x[rows], np.take_along_axis(y, rows, axis=1))
     rho, tau = estimate(rhos), estimate(taus)
     if n < FEW:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nas.options import AddressOption, JsonOption, SetOption
-from nas.train_session import check_device, resumed_config, run_training
+from nas.train_session import begin_training, resumed_config, run_training
 from search_space import InputError
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def finetune(
     The classifier is new; all of the network learns, or the classifier alone, or one part after the other
     (finetuning.unfreeze: whole, head or staged).
     """
-    check_device(device)
+    begin_training(device)
     given = list(overrides or [])
     if image_size is not None:
         given.append(f"recipe.image_size={image_size}")

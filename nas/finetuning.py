@@ -8,14 +8,14 @@ from pathlib import Path
 
 from nas.checkpoint_lookup import checkpoint_of, network_origin
 from nas.config_sections import DataConfig
-from nas.lookup import find_architecture
+from nas.lookup import Found, find_architecture
 from nas.train_config import StartConfig, TrainConfig, load_train_config
 from results.training import TrainingRun
 from search_space import InputError
 from search_space.errors import suggestion
 from trainers import DATASETS, Dataset
 from trainers.cache import FACTS_FILE
-from trainers.checkpoints import checkpoints_in, read_checkpoint
+from trainers.checkpoints import Checkpoint, checkpoints_in, read_checkpoint
 from trainers.finetuning import FACTS, Finetuning, Start, digest_of, normalised_as, start_from
 
 
@@ -41,21 +41,48 @@ def finetune_config(
     """
     settings = load_train_config(config, overrides, name)
     found = find_architecture(checkpoint)
-    source = checkpoint_of(found)
-    if source is None:
-        raise InputError(
-            f"{checkpoint}: is no checkpoint to fine-tune; nas train leaves one, and nas import makes one of "
-            "published weights"
-        )
-    path = str(source.path.resolve())
+    source = source_of(checkpoint, found)
     return settings.model_copy(
         update={
             "architecture": source.architecture,
             "data": data_section(data),
             "origin": network_origin(found),
-            "start": StartConfig(checkpoint=path, weights=digest_of(source.tensors())),
+            "start": start_section(source),
             "finetuning": settings.finetuning or Finetuning(),
         }
+    )
+
+
+def source_of(text: str | Path, found: Found) -> Checkpoint:
+    """The checkpoint of a network that is to be fine-tuned.
+
+    Args:
+        text: what the user calls it.
+        found: what that stands for.
+
+    Raises:
+        InputError: it is a description, or weights of another kind.
+    """
+    source = checkpoint_of(found)
+    if source is None:
+        raise InputError(
+            f"{text}: is no checkpoint to fine-tune; nas train leaves one, and nas import makes one of "
+            "published weights"
+        )
+    return source
+
+
+def start_section(source: Checkpoint) -> StartConfig:
+    """What a configuration says of the weights that a training starts from.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    return StartConfig(
+        checkpoint=str(source.path.resolve()),
+        weights=digest_of(source.tensors()),
+        network=source.architecture.name,
+        data=source.facts.data,
     )
 
 

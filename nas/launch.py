@@ -41,6 +41,7 @@ from trainers import (
     open_cache,
     read_facts,
 )
+from trainers.class_choice import as_options
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +78,7 @@ def load_data(data: DataConfig, image_size: int) -> Dataset:
         raise InputError(
             f"data.cache: {path} holds {facts.image_size}-pixel images, the networks take {image_size}-pixel "
             f"ones: nas data prepare {facts.source['path']} --image-size {image_size} -o {other} "
-            f"--validation {facts.held_out['asked']} --channels {facts.channels}"
+            f"--validation {facts.held_out['asked']} --channels {facts.channels}{as_options(facts)}"
         )
     return open_cache(data.cache)
 

@@ -13,6 +13,7 @@ from results.run import OF_GIVEN, Kind
 from results.training import find_training
 from results.wording import count_of
 from search_space import Architecture, InputError
+from trainers.pretrained_sources import SAVED_BY_TORCH
 
 if TYPE_CHECKING:
     from trainers.checkpoints import Checkpoint
@@ -166,11 +167,16 @@ def find_architecture(text: str | Path) -> Found:
     Raises:
         InputError: nothing of that name.
     """
-    from nas.checkpoint_lookup import found_in_file, found_in_training
+    from nas.checkpoint_lookup import found_in_file, found_in_training, import_hint
 
     run_name, at, reference = str(text).rpartition("@")
     if str(text).endswith(".safetensors"):
         return found_in_file(Path(text))
+    if str(text).endswith(SAVED_BY_TORCH):
+        from trainers.checkpoints import check_there
+
+        check_there(text)
+        raise InputError(f"{text}: is no checkpoint, which is a .safetensors file; {import_hint(text)}")
     if not at or Path(text).is_file():
         try:
             return Found(architecture=search_space.load_architecture(text))

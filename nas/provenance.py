@@ -154,6 +154,7 @@ def facts_of_cache(path: Path, image_size: int) -> DataFacts:
     facts = read_facts(path)
     facts = read_facts(sized_cache(path, facts, image_size))
     parts = (f"{part}: {words}" for part, words in facts.held_out.items() if part in facts.counts)
+    chosen = [f"classes: {facts.number_of_classes} of the source"] if facts.left_out else []
     return DataFacts(
         name=facts.name,
         fingerprint=facts.fingerprint,
@@ -161,7 +162,7 @@ def facts_of_cache(path: Path, image_size: int) -> DataFacts:
         std=facts.std,
         class_names=facts.class_names,
         counts={part: number for part, number in facts.counts.items() if number},
-        prepared=(facts.resized, *parts),
+        prepared=(facts.resized, *parts, *chosen),
         crop="centre square" if facts.resized == RESIZED else None,
         licence=_UNKNOWN_LICENCE,
     )

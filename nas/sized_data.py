@@ -23,6 +23,7 @@ from trainers import (
     open_cache,
     read_facts,
 )
+from trainers.class_choice import as_options
 from trainers.digits import load_digits_test
 from trainers.prepare import PrepareOptions, PrepareProgress, prepare
 from trainers.proxy import ProxyEvaluator, check_fit
@@ -130,7 +131,11 @@ def _prepare(given: CacheFacts, place: Path, size: int, progress: PrepareProgres
     if not 8 <= size <= 1024:
         raise InputError(f"data.cache: images of {size} pixels cannot be prepared, only of 8 to 1024")
     options = PrepareOptions(
-        image_size=size, channels=given.channels, validation=given.held_out["asked"], name=given.name
+        image_size=size,
+        channels=given.channels,
+        validation=given.held_out["asked"],
+        name=given.name,
+        classes=given.class_names if given.left_out else None,
     )
     try:
         prepare(given.source["path"], place, options, progress=progress)
@@ -138,5 +143,5 @@ def _prepare(given: CacheFacts, place: Path, size: int, progress: PrepareProgres
         raise InputError(
             f"data.cache: {place} is wanted for networks at {size} pixels: {error}; or nas data prepare "
             f"SOURCE --image-size {size} -o {place} --validation {given.held_out['asked']} "
-            f"--channels {given.channels}"
+            f"--channels {given.channels}{as_options(given)}"
         ) from None

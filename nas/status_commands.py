@@ -17,7 +17,7 @@ from nas.train_views import print_training, training_json, training_row
 from nas.transfer_views import print_end, transfer_json, transfer_row, transfer_status
 from results import Run, list_runs, open_run, status_of
 from results.training import TrainingRun, find_training, list_trainings
-from results.transfer_run import TransferRun, find_transfer, list_transfers
+from results.transfer_run import TransferRun, find_transfer, list_transfers, state_of
 from search_space import InputError
 
 status_app = typer.Typer()
@@ -120,8 +120,10 @@ def _show_transfer(run: TransferRun, watching: bool, json_output: bool) -> None:
     end = transfer_table(run)
     if json_output:
         print_json(transfer_json(end))
-    else:
-        print_end(end)
+        return
+    print_end(end)
+    if state_of(run.counts()) == "stopped":
+        out.print(f"go on with: nas transfer --resume --run {run.name}", soft_wrap=True)
 
 
 def _print_all(found: Run, typed: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nas.options import AddressOption, JsonOption, SetOption
-from nas.train_session import check_device, resumed_config, run_training
+from nas.train_session import begin_training, resumed_config, run_training
 from search_space import InputError
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def train(
     Ctrl-C leaves a checkpoint; --resume goes on, also after a crash, and on a CPU ends with the same weights
     to the last bit.
     """
-    check_device(device)
+    begin_training(device)
     run_training(
         _settings(architecture, config, run, overrides or [], resume), resume, device, address, json_output
     )

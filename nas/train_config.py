@@ -54,10 +54,13 @@ class StartConfig(Section):
     Attributes:
         checkpoint: their file; once a checkpoint is there to go on from, it may be gone.
         weights: SHA-256 of its tensors.
+        network, data: names of the network and of what it had learnt.
     """
 
     checkpoint: str
     weights: str
+    network: str = ""
+    data: str = ""
 
 
 FinetuningSection = Annotated[

@@ -327,6 +327,6 @@ def _all_measured(run: TrainingRun, config: TrainConfig) -> tuple[Measurement, .
 
 def _matters(field: str) -> bool:
     """Whether a training depends on a field; where the same images lie, and who does the work, may change."""
-    if field in ("name", "data.cache", "architecture.name", "origin", "start.checkpoint"):
+    if field in ("name", "data.cache", "architecture.name", "origin"):
         return False
-    return not field.startswith(("checkpoints.", "workers."))
+    return not field.startswith(("checkpoints.", "workers.", "start.")) or field == "start.weights"

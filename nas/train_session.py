@@ -16,14 +16,17 @@ if TYPE_CHECKING:
     from nas.train_config import TrainConfig
 
 
-def check_device(device: str) -> None:
-    """Refuse what is no device.
+def begin_training(device: str) -> None:
+    """What comes before anything that imports torch: refuse what is no device, and let idle threads sleep.
 
     Raises:
         InputError: with those there are.
     """
     if device not in ("auto", "cpu", "cuda"):
         raise InputError(f"--device must be auto, cpu or cuda, got {device!r}")
+    from trainers.factory import spin_no_threads
+
+    spin_no_threads()
 
 
 def resumed_config(run: str | None, overrides: list[str], needed: str) -> TrainConfig:
@@ -61,9 +64,6 @@ def run_training(
         InputError: see `nas.train_run.train_network`.
         Exit: 1 where workers were lost or the loss went away, 130 where the user stopped it.
     """
-    from trainers.factory import spin_no_threads
-
-    spin_no_threads()
     from nas.train_run import train_network
     from trainers.full_step import NotFiniteError
     from trainers.parallel import WorkersLostError

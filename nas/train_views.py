@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from nas.console import duration, out, print_table, printable
 from results.training import TrainingRun
+from results.transfer_run import TRAININGS
 from results.wording import count, percent
 from search_space import Architecture, InputError, cost
 
@@ -44,10 +45,20 @@ def training_json(run: TrainingRun) -> dict[str, Any]:
         "train_loss": last.get("train_loss"),
         "seconds": last.get("train_seconds"),
         "images_per_second": last.get("images_per_second"),
+        "subset": config.get("subset"),
+        "start": _start(config),
         "checkpoints": str(run.checkpoints),
         "model": str(run.model_path) if run.model_path.is_file() else None,
         "error": None if failure is None else failure["error"],
     }
+
+
+def _start(config: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What a training started from and what of it learns when; None are drawn weights."""
+    start, finetuning = config.get("start"), config.get("finetuning")
+    if not isinstance(start, dict):
+        return None
+    return {**start, **(finetuning if isinstance(finetuning, dict) else {})}
 
 
 def network_words(config: Mapping[str, Any], data: Dataset) -> list[str]:
@@ -75,8 +86,17 @@ def training_row(run: TrainingRun) -> list[str]:
     return [run.name, "training", facts["state"], epochs, percent(facts["best_accuracy"]), "-", "-"]
 
 
+def _resuming(run: TrainingRun) -> str:
+    """The command that goes on with a training, which may be one of a transfer."""
+    if run.path.parent.name == TRAININGS:
+        return f"nas transfer --resume --run {run.path.absolute().parent.parent.name}"
+    return f"nas train --resume --run {run.name}"
+
+
 def print_training(run: TrainingRun) -> None:
     """How a training stands."""
+    from nas.checkpoint_lookup import start_words
+
     facts = training_json(run)
     accuracy = percent(facts["accuracy"])
     if facts["best_epoch"] not in (None, facts["epoch"]):
@@ -84,6 +104,7 @@ def print_training(run: TrainingRun) -> None:
     rows = [
         ("state", facts["state"]),
         ("network", printable(facts["architecture"])),
+        *([] if facts["start"] is None else [("start", printable(start_words(facts["start"])))]),
         ("epoch", f"{facts['epoch']} of {facts['epochs']}"),
         ("validation accuracy", accuracy),
     ]
@@ -96,7 +117,7 @@ def print_training(run: TrainingRun) -> None:
     if facts["error"] is not None:
         out.print(f"gave up: {printable(facts['error'])}", soft_wrap=True)
     elif facts["state"] == "stopped":
-        out.print(f"go on with: nas train --resume --run {run.name}", soft_wrap=True)
+        out.print(f"go on with: {_resuming(run)}", soft_wrap=True)
     elif facts["state"] == "finished":
         model = run.model_path
         out.print(

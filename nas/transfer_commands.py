@@ -10,7 +10,7 @@ import typer
 from nas import console
 from nas.console import out, print_json
 from nas.options import JsonOption, PlotOption, SetOption
-from nas.train_session import check_device
+from nas.train_session import begin_training
 from results import check_figure_path
 from results.transfer_run import find_transfer
 from search_space import InputError
@@ -59,13 +59,10 @@ def transfer(
     Every network is fine-tuned on every data set and, at equal budget, trained from scratch. Interrupted or
     killed, the same command goes on; started several times at once, it shares the work.
     """
-    check_device(device)
+    begin_training(device)
     if plot is not None:
         check_figure_path(plot)
     given = [*(overrides or []), *([] if seeds is None else [f"seeds={seeds}"])]
-    from trainers.factory import spin_no_threads
-
-    spin_no_threads()
     settings = _settings(checkpoints or [], data or [], config, run, given, resume, scratch)
     from nas.transfer_progress import TransferProgress
     from nas.transfer_run import run_transfer
@@ -81,6 +78,7 @@ def transfer(
         for path in save_transfer_figures(end, plot, published=published):
             (console.err if json_output else out).print(f"wrote {path}", soft_wrap=True)
     if end.outcome == "interrupted":
+        console.err.print(f"go on with: nas transfer --resume --run {end.run.name}", soft_wrap=True)
         raise typer.Exit(130)
     if end.outcome == "failed":
         raise typer.Exit(1)
@@ -99,10 +97,11 @@ def _settings(
     from nas.transfer_run import resumed_transfer
     from nas.transfer_setup import transfer_config
 
-    if resume and not checkpoints and config is None:
+    if resume and not checkpoints and not data and config is None:
         if run is None:
             raise InputError("--resume needs --run NAME")
-        return resumed_transfer(run, overrides)
+        found = resumed_transfer(run, overrides)
+        return found if scratch else found.model_copy(update={"scratch": None})
     if not checkpoints or not data:
         raise InputError(
             "nas transfer needs trained networks and data: nas transfer CHECKPOINT... --data DATA --config "

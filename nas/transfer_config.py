@@ -16,7 +16,7 @@ from pydantic import Field, PlainSerializer
 from nas.config_reading import read_given, validated
 from nas.config_sections import ArchitectureSection, DataConfig, RecipeSection, Section, specification
 from nas.scaling_settings import MOST_SEEDS
-from nas.train_config import CheckpointConfig
+from nas.train_config import CheckpointConfig, StartConfig
 from results.transfer_run import Begin
 from search_space import FieldError, InputError
 from search_space.errors import suggestion
@@ -47,21 +47,17 @@ class TransferNetwork(Section):
 
     Attributes:
         name: in the table, and of its trainings.
-        checkpoint: the file of its weights.
-        weights: SHA-256 of its tensors.
+        start: its weights.
         architecture: of it.
         origin: where the network comes from, in words.
-        learnt: name of the data set that it has learnt.
         in_channels: of its images.
         accuracy: on that data set's validation images, 0 to 1; None where it was not measured.
     """
 
     name: str
-    checkpoint: str
-    weights: str
+    start: StartConfig
     architecture: ArchitectureSection
     origin: str = ""
-    learnt: str = ""
     in_channels: int
     accuracy: float | None = None
 

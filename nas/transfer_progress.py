@@ -41,9 +41,11 @@ class TransferProgress(ProgressBar):
     def on_transfer(self, run: TransferRun, done: int, total: int) -> None:
         """The transfer begins, or goes on after so many cells."""
         self._done, self._total, self._began = done, total, time.monotonic()
-        begins = (
-            f"goes on after {done} of {count_of(total, 'training')}" if done else f"begins: {total} trainings"
-        )
+        begins = f"goes on after {done} of {total} trainings" if done else f"begins: {total} trainings"
+        if done == total:
+            begins = f"is finished: {count_of(total, 'training')}; there is nothing to go on with"
+            err.print(f"{run.name} {begins}", soft_wrap=True)
+            return
         err.print(f"{run.name} {begins}; in another terminal: nas status {run.name}", soft_wrap=True)
         if self._bar is not None:
             self._bar.update(self._task, completed=done, total=total)
@@ -68,9 +70,9 @@ class TransferProgress(ProgressBar):
     def on_epoch(self, measurement: Measurement) -> None:
         """An epoch was measured: the line at the end says the last."""
 
-    def on_result(self, result: CellResult) -> None:
+    def on_result(self, result: CellResult, done: int) -> None:
         """A training has come to an end here."""
-        self._done, self._here = self._done + 1, self._here + 1
+        self._done, self._here = done, self._here + 1
         if result.error:
             text = f"failed: {printable(result.error)}"
         elif result.test_accuracy is not None:

@@ -15,7 +15,7 @@ from typing import Literal, Protocol
 from nas.interrupts import Interrupts, handled_interrupts
 from nas.train_config import TrainConfig
 from nas.train_data import limited
-from nas.train_run import MESSAGES, TrainListener, check_training, train_network
+from nas.train_run import MESSAGES, TrainListener, check_training, device_of, train_network
 from nas.transfer_config import TransferConfig, load_transfer_config
 from nas.transfer_findings import CellResult, TransferRow, result_of, rows_of
 from nas.transfer_setup import OpenData, cells_for, joined, training_config, transfer_config
@@ -38,8 +38,8 @@ class TransferListener(TrainListener, Protocol):
     def on_cell(self, cell: Cell) -> None:
         """This one is trained now."""
 
-    def on_result(self, result: CellResult) -> None:
-        """One has come to an end here."""
+    def on_result(self, result: CellResult, done: int) -> None:
+        """One has come to an end here; so many of all have, other processes' too."""
 
     def on_wait(self, cells: Sequence[Cell]) -> None:
         """All that is left is trained by other processes."""
@@ -158,6 +158,7 @@ def _begun(config: TransferConfig) -> TransferRun:
 
 def _check(config: TransferConfig, images: OpenData, device: str) -> None:
     """Refuse before the first training what the last one would be refused for."""
+    device_of(device)
     for cell in cells_for(config):
         if cell.seed:
             continue
@@ -190,11 +191,11 @@ class _Session:
     ) -> None:
         self.config, self.run, self.images, self.device = config, run, images, device
         self.listener, self.interrupts = listener, interrupts
+        self._cells = cells_for(config)
 
     def train(self) -> bool:
         """Train all that nobody else trains, until nothing is left; false where the user stopped it."""
-        left = self._left()
-        total = len(cells_for(self.config))
+        left, total = self._left(), len(self._cells)
         if self.listener is not None:
             self.listener.on_transfer(self.run, total - len(left), total)
         waiting = False
@@ -219,7 +220,7 @@ class _Session:
 
     def _left(self) -> list[Cell]:
         """The cells without a result."""
-        return [cell for cell in cells_for(self.config) if not self._result(cell).over]
+        return [cell for cell in self._cells if not self._result(cell).over]
 
     def _result(self, cell: Cell) -> CellResult:
         return result_of(self.run, cell, training_config(self.config, cell).recipe.epochs)
@@ -238,7 +239,7 @@ class _Session:
             return False
         result = self._result(cell)
         if self.listener is not None and result.over:
-            self.listener.on_result(result)
+            self.listener.on_result(result, len(self._cells) - len(self._left()))
         return True
 
     def _train_training(self, config: TrainConfig, cell: Cell) -> None:
@@ -247,10 +248,11 @@ class _Session:
         from trainers.proxy import TrainingDivergedError
 
         training = self.run.training(cell)
+        there = is_training(training.path)
         try:
             train_network(
                 config,
-                resume=is_training(training.path),
+                resume=there,
                 device=self.device,
                 listener=self.listener,
                 images=self.images.images(config, cell.data),
@@ -261,10 +263,8 @@ class _Session:
             pass
         except torch.OutOfMemoryError as error:
             training.write_failure({"error": str(error).splitlines()[0]})
-        except InUseError:
-            raise
         except InputError:
-            if not (is_training(training.path) and training.state() == "running"):
+            if there or not is_training(training.path):
                 raise
             raise InUseError(f"{training.path}: somebody was faster") from None
 

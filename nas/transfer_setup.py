@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
-from nas.checkpoint_lookup import checkpoint_of, network_origin
+from nas.checkpoint_lookup import network_origin
 from nas.config_reading import differences
-from nas.finetuning import data_section
-from nas.lookup import Found, find_architecture
-from nas.train_config import StartConfig, TrainConfig, WorkersConfig
+from nas.finetuning import data_section, source_of, start_section
+from nas.lookup import find_architecture
+from nas.train_config import TrainConfig, WorkersConfig
 from nas.train_data import TrainImages, open_images
 from nas.transfer_config import (
     TransferConfig,
@@ -25,9 +26,7 @@ from results.run import run_path
 from results.transfer_run import Cell, TransferRun, cells_of, is_transfer
 from search_space import InputError
 from trainers import read_facts
-from trainers.checkpoints import Checkpoint
 from trainers.digits import ORIGINAL_SIDE
-from trainers.finetuning import digest_of
 
 _LONGEST = 40  # letters of a name in the names of trainings
 
@@ -80,7 +79,7 @@ def cells_for(config: TransferConfig) -> list[Cell]:
 def _networks(given: Sequence[str]) -> list[TransferNetwork]:
     """The networks of a command line, each with a name of its own."""
     found = [(text, find_architecture(text)) for text in given]
-    sources = [_source(text, network) for text, network in found]
+    sources = [source_of(text, network) for text, network in found]
     names = _distinct([source.architecture.name for source in sources], given, "checkpoint")
     networks = []
     for (_, network), source, name in zip(found, sources, names, strict=True):
@@ -88,31 +87,14 @@ def _networks(given: Sequence[str]) -> list[TransferNetwork]:
         networks.append(
             TransferNetwork(
                 name=name,
-                checkpoint=str(source.path.resolve()),
-                weights=digest_of(source.tensors()),
+                start=start_section(source),
                 architecture=source.architecture,
                 origin=network_origin(network),
-                learnt=facts.data,
                 in_channels=facts.in_channels,
                 accuracy=facts.accuracy,
             )
         )
     return networks
-
-
-def _source(text: str, found: Found) -> Checkpoint:
-    """The checkpoint that a network lies in.
-
-    Raises:
-        InputError: it is a description, or weights of another kind.
-    """
-    source = checkpoint_of(found)
-    if source is None:
-        raise InputError(
-            f"{text}: is no checkpoint to fine-tune; nas train leaves one, and nas import makes one of "
-            "published weights"
-        )
-    return source
 
 
 def _distinct(names: Sequence[str], given: Sequence[str], what: str) -> list[str]:
@@ -168,7 +150,7 @@ def _sets(given: Sequence[str]) -> list[TransferData]:
             counts = dict(facts.counts)
             sizes, fingerprint = (len(facts.class_names), facts.channels), facts.fingerprint
             test, name = facts.test_fingerprint, facts.name
-        part = "test" if counts["test"] else "validation"
+        part: Literal["test", "validation"] = "test" if counts["test"] else "validation"
         found.append(
             TransferData(
                 name=name,
@@ -237,7 +219,7 @@ def training_config(config: TransferConfig, cell: Cell) -> TrainConfig:
         checkpoints=config.checkpoints,
         workers=WorkersConfig(cpus=config.cpus),
         origin=network.origin,
-        start=StartConfig(checkpoint=network.checkpoint, weights=network.weights) if learns else None,
+        start=network.start if learns else None,
         finetuning=config.finetuning if learns else None,
     )
 
@@ -265,8 +247,10 @@ def joined(config: TransferConfig) -> TransferConfig:
 
 def _compared(config: TransferConfig) -> TransferConfig:
     """A configuration without what results do not depend on."""
-    place = {"checkpoint": "", "origin": ""}
-    networks = [network.model_copy(update=place) for network in config.networks]
+    networks = [
+        one.model_copy(update={"origin": "", "start": one.start.model_copy(update={"checkpoint": ""})})
+        for one in config.networks
+    ]
     sets = [
         one.model_copy(update={"data": one.data.model_copy(update={"cache": None})}) for one in config.sets
     ]

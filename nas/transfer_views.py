@@ -49,9 +49,9 @@ def transfer_json(end: TransferEnd, *, published: bool = False) -> dict[str, Any
         "networks": [
             {
                 "name": network.name,
-                "checkpoint": network.checkpoint,
-                "weights": network.weights,
-                "learnt": network.learnt,
+                "checkpoint": network.start.checkpoint,
+                "weights": network.start.weights,
+                "learnt": network.start.data,
                 "origin": network.origin or None,
                 "in_channels": network.in_channels,
                 "accuracy": network.accuracy,
@@ -88,7 +88,7 @@ def print_end(end: TransferEnd, *, published: bool = False) -> None:
         out.print()
         _print_set(config, data, [row for row in end.table if row.data == data.name], published)
     out.print()
-    for line in _words(config, end):
+    for line in _words(config, end, published):
         out.print(printable(line), soft_wrap=True)
     if published:
         out.print()
@@ -139,6 +139,8 @@ def _score(score: Score | None, wanted: int) -> str:
         text += f" [{100 * interval[0]:.2f}, {100 * interval[1]:.2f}]"
     elif interval is not None:
         text += f" ± {50 * (interval[1] - interval[0]):.2f}"
+    else:  # every seed came to the same, which is no measure of the noise
+        text += " (equal)"
     return f"{text} %" if number == wanted else f"{text} % ({number} of {count_of(wanted, 'seed')})"
 
 
@@ -151,7 +153,7 @@ def _margin(margin: Margin | None) -> str:
     return f"{text} ± {50 * (margin.high - margin.low):.2f}{' *' if margin.certain else ''}"
 
 
-def _words(config: TransferConfig, end: TransferEnd) -> list[str]:
+def _words(config: TransferConfig, end: TransferEnd, published: bool) -> list[str]:
     """What the figures are, what failed, and what comes next."""
     if config.seeds > 1:
         lines = [f"±: 95 % intervals of the mean over {config.seeds} seeds (Student's t)"]
@@ -164,26 +166,29 @@ def _words(config: TransferConfig, end: TransferEnd) -> list[str]:
     for data in config.sets:
         if data.part == "validation":
             lines.append(f"{data.name} has no test part: its accuracies are of the validation images")
+    if published and any(published_for(data) is not None for data in config.sets):
+        lines.append("published: pretrained on ImageNet, fine-tuned on all images and long; no equal budget")
     failed = [cell for cell in end.cells if cell.state == "failed"]
     lines += [f"{cell.cell.name} failed: {cell.error}" for cell in failed[:_SHOWN_FAILURES]]
     if len(failed) > _SHOWN_FAILURES:
         lines.append(f"and {len(failed) - _SHOWN_FAILURES} more failed")
-    if any(not cell.over for cell in end.cells):
-        lines.append(f"go on with: nas transfer --resume --run {end.run.name}")
     return lines
 
 
 def published_for(data: TransferData) -> PublishedTransfer | None:
-    """The row of the published table that is of this data set, if it has one."""
+    """The row of the published table that is of this data set, if it has one.
+
+    Known by its name (``CIFAR-10``, ``cifar10-jpeg``), its classes and the images of its test part.
+    """
     from nas.transfer_config import names_of
 
-    its = {_letters(name) for name in names_of(data)}
-    return next((row for row in published_transfer() if _letters(row.dataset) in its), None)
-
-
-def _letters(name: str) -> str:
-    """``cifar10`` of ``CIFAR-10`` and of ``cifar-10``."""
-    return re.sub("[^a-z0-9]", "", name.lower())
+    for row in published_transfer():
+        words = "[-_ ]?".join(re.findall("[a-z]+|[0-9]+", row.dataset.lower()))
+        named = any(re.match(f"{words}(?![0-9])", name.lower()) for name in names_of(data))
+        sizes = (data.num_classes, data.part, data.images)
+        if named and sizes == (row.classes, "test", row.test_images):
+            return row
+    return None
 
 
 def save_transfer_figures(end: TransferEnd, path: Path, *, published: bool = False) -> list[Path]:

@@ -6,6 +6,8 @@ two equal keys. Each of these has cost somebody a run, so all three are handled 
 
 from __future__ import annotations
 
+import copy
+import functools
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,13 +113,9 @@ def parse_yaml(text: str, source: str) -> Document:
     Raises:
         InputError: one line with source, line and what is wrong.
     """
-    lines: dict[str, int] = {}
     try:
-        loader = _StrictLoader(text)
-        node = loader.get_single_node()
-        data = loader.construct_document(node) if node is not None else None
-        if node is not None:
-            _collect_lines(node, "", lines)
+        data, lines = _parsed(text)
+        data = copy.deepcopy(data)  # the caller may change it
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f":{mark.line + 1}" if mark else ""
@@ -126,7 +124,20 @@ def parse_yaml(text: str, source: str) -> Document:
         raise InputError(f"{source}: {' '.join(str(error).split())}") from None
     except RecursionError:
         raise InputError(f"{source}: is nested too deeply, or refers to itself") from None
-    return Document(data, lines, source)
+    return Document(data, dict(lines), source)
+
+
+@functools.lru_cache(maxsize=32)
+def _parsed(text: str) -> tuple[Any, dict[str, int]]:
+    """The data and the lines of a document; a run's configuration is asked for again and again."""
+    lines: dict[str, int] = {}
+    loader = _StrictLoader(text)
+    node = loader.get_single_node()
+    if node is None:
+        return None, lines
+    data = loader.construct_document(node)
+    _collect_lines(node, "", lines)
+    return data, lines
 
 
 def read_yaml(path: Path | str) -> Document:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
+import numpy as np
 
 from search_space import Architecture
 from trainers import Measurement
@@ -43,6 +43,8 @@ class Scripted:
             if act == "raise":
                 raise RuntimeError("CUDA out of memory\n(as if)")
             if act == "break the GPU":
+                import torch  # here, as workers import it for more than a second
+
                 raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
             if act == "nan":
                 yield Measurement(accuracy=float("nan"))
@@ -77,6 +79,38 @@ class Scripted:
         if not self.diary.exists():
             return []
         return [line.split()[1] for line in self.diary.read_text().splitlines() if line.startswith(what)]
+
+
+class Three:
+    """Yields three measurements; the second says that it is the last."""
+
+    fingerprint, num_classes, in_channels = "three", 10, 1
+
+    def epochs(
+        self, architecture: Architecture, seed: int, weights_path: Path | None = None
+    ) -> Iterator[Measurement]:
+        for number in (1, 2, 3):
+            yield Measurement(accuracy=np.float32(number / 4), metrics={"n": number}, final=number == 2)
+
+
+@dataclass(frozen=True)
+class Hungry:
+    """One network, of the key `greedy`, asks for a GiB; the others ask for little."""
+
+    fingerprint: str = "hungry"
+    num_classes: int = 10
+    in_channels: int = 1
+    greedy: str = ""
+
+    def epochs(
+        self, architecture: Architecture, seed: int, weights_path: Path | None = None
+    ) -> Iterator[Measurement]:
+        size = 2**30 if architecture.key == self.greedy else 2**20
+        memory = np.ones(size, dtype=np.uint8)
+        hidden = os.environ.get("CUDA_VISIBLE_DEVICES") == ""
+        yield Measurement(
+            accuracy=0.5, metrics={"pid": os.getpid(), "hidden": hidden, "bytes": memory.nbytes}
+        )
 
 
 class Timed(Scripted):

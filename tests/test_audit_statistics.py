@@ -43,6 +43,9 @@ def test_tau_b_is_scipys_for_a_sample_and_for_its_resamples(pairs, data) -> None
     ours = tau_b(x, y, counts)
     theirs = [kendalltau(x, y).statistic, kendalltau(x[drawn], y[drawn]).statistic]
     np.testing.assert_allclose(ours, theirs, atol=1e-12)
+    rows = np.vstack([y, np.where(y == 2, np.nan, y[::-1])])  # another y of each weighting
+    each = [tau_b(x, row, often[None])[0] for row, often in zip(rows, counts, strict=True)]
+    np.testing.assert_array_equal(tau_b(x, rows, counts), each)
 
 
 def test_tau_leaves_out_what_failed() -> None:

@@ -9,18 +9,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from nas import InputError, open_run, run_search
 from search_space import FieldError
+from tests.scripted import Hungry
 from tests.searching import Scripted, config
 from tests.test_executors import Book
-from trainers import Measurement, WorkerNeeds, create_executor
+from trainers import WorkerNeeds, create_executor
 from trainers.prepare import PrepareOptions, prepare
 
 ROOT = Path(__file__).parent.parent
@@ -299,24 +298,6 @@ def listening(session: str) -> list[str]:
             if target.startswith("socket:[") and target[8:-1] in inodes:
                 found.append(inodes[target[8:-1]])
     return found
-
-
-@dataclass(frozen=True)
-class Hungry:
-    """The second candidate asks for a GiB; the others for little."""
-
-    fingerprint: str = "hungry"
-    num_classes: int = 10
-    in_channels: int = 1
-    greedy: str = ""
-
-    def epochs(self, architecture, seed, weights_path=None) -> Iterator[Measurement]:
-        size = 2**30 if architecture.key == self.greedy else 2**20
-        memory = np.ones(size, dtype=np.uint8)
-        hidden = os.environ.get("CUDA_VISIBLE_DEVICES") == ""
-        yield Measurement(
-            accuracy=0.5, metrics={"pid": os.getpid(), "hidden": hidden, "bytes": memory.nbytes}
-        )
 
 
 def test_a_ray_that_does_not_start_is_one_line(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from nas import InputError, load_config, load_space
 from nas.finalists_config import load_finalists_config
 from nas.scaling_config import load_scaling_config
 from nas.train_config import load_train_config
+from nas.transfer_config import load_transfer_config
 from search_space import read_yaml
 from trainers import ProxyProtocol
 
@@ -19,6 +20,9 @@ SHIPPED = sorted(CONFIGS.glob("*.yaml"))
 def test_every_shipped_configuration_is_valid(path: Path) -> None:
     if "finalists" in read_yaml(path).data:
         assert load_finalists_config(path, [], "a").recipe.epochs > 0
+        return
+    if "scratch" in read_yaml(path).data:
+        assert load_transfer_config(path).name == path.stem
         return
     if "recipe" in read_yaml(path).data:
         assert load_train_config(path).name == path.stem

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from search_space import FieldError, InputError, load_space
-from tests.searching import Scripted
+from tests.scripted import Scripted, Three
 from trainers import Candidate, Executor, InlineExecutor, Measurement, Result, create_executor
 
 
@@ -86,16 +86,6 @@ def test_an_error_of_the_search_ends_the_run_and_is_raised(executor: Executor, i
 
     with pytest.raises(OSError, match="No space left"):
         executor.run(Scripted(in_tmp / "diary"), book.next_candidate, full)
-
-
-class Three:
-    """Yields three measurements; the second says that it is the last."""
-
-    fingerprint, num_classes, in_channels = "three", 10, 1
-
-    def epochs(self, architecture, seed, weights_path=None):
-        for number in (1, 2, 3):
-            yield Measurement(accuracy=np.float32(number / 4), metrics={"n": number}, final=number == 2)
 
 
 def test_a_final_measurement_ends_a_candidate_and_numpys_numbers_are_numbers(executor: Executor) -> None:
@@ -218,12 +208,12 @@ def test_a_broken_gpu_ends_a_run_in_one_process_instead_of_failing_all_that_foll
 def test_workers_that_cannot_start_end_the_run_with_the_reason(
     in_tmp: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (in_tmp / "only_here.py").write_text("from tests.test_executors import Three\nclass Four(Three): pass\n")
+    (in_tmp / "only_here.py").write_text("from tests.scripted import Three\nclass Four(Three): pass\n")
     monkeypatch.syspath_prepend(in_tmp)  # after the start of Ray: workers do not have it
     four = importlib.import_module("only_here").Four()
-    monkeypatch.setattr("trainers.ray_searcher.EARLY_DEATHS", 2)  # of 4: each is a start
+    monkeypatch.setattr("trainers.ray_searcher.EARLY_DEATHS", 1)  # of 4: each is a start
     executor = create_executor("ray", scratch=in_tmp / "scratch", workers=1)
     book = Book(2)
-    with pytest.raises(InputError, match=r"3 workers in a row did not start: .*No module named 'only_here"):
+    with pytest.raises(InputError, match=r"2 workers in a row did not start: .*No module named 'only_here"):
         executor.run(four, book.next_candidate, book.record)
     assert all(result.status == "lost" for result in book.results.values())

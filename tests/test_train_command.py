@@ -176,7 +176,8 @@ def test_a_network_that_is_small_takes_one_thread(ready: Path) -> None:
 def test_threads_that_wait_sleep_before_torch_is_imported() -> None:
     program = (
         "import os, sys, typer.testing, nas.cli as cli\n"
-        "for words in (['train', 'no'], ['eval', 'no', 'digits'], ['finalists', 'no', '--config', 'no']):\n"
+        "for words in (['train', 'no'], ['finetune', 'no', 'no'], ['transfer', 'no'],\n"
+        "              ['eval', 'no', 'digits'], ['finalists', 'no', '--config', 'no']):\n"
         "    os.environ.pop('OMP_WAIT_POLICY', None)\n"
         "    assert words[0] != 'train' or 'torch' not in sys.modules\n"
         "    typer.testing.CliRunner().invoke(cli.app, words)\n"

@@ -47,6 +47,7 @@ class CacheFacts:
         held_out: ``validation`` as asked for, ``seed``, and in words what either part is.
         problems: images that could not be read and are left out.
         notes: what else of the source is left out.
+        left_out: classes of the source that were not wanted.
     """
 
     name: str
@@ -63,6 +64,13 @@ class CacheFacts:
     held_out: Mapping[str, Any]
     problems: int
     notes: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def number_of_classes(self) -> str:
+        """``40``, or ``30 of 40`` where classes of the source were left out."""
+        number = len(self.class_names)
+        return f"{number} of {number + len(self.left_out)}" if self.left_out else str(number)
 
     def to_json(self) -> dict[str, Any]:
         """The document that ``cache.json`` holds."""
@@ -137,8 +145,9 @@ def read_facts(path: Path | str) -> CacheFacts:
             f"{file}: has version {document.get('version')!r}, this program reads {VERSION}; prepare it again"
         )
     try:
+        document = {"left_out": (), **document}  # which caches of before it was possible do not say
         values = {field.name: document[field.name] for field in fields(CacheFacts)}
-        for name in ("class_names", "mean", "std", "notes"):
+        for name in ("class_names", "mean", "std", "notes", "left_out"):
             values[name] = tuple(values[name])
         facts = CacheFacts(**values)
         sizes = [facts.image_size, facts.channels, *(facts.counts[part] for part in PARTS)]

@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from search_space import Architecture, InputError
 
 VERSION = 1
+IMPORTED = 0  # instead of the trainer's version
 RESUME = "resume/"
 BEST = "best.safetensors"
 _NAME = re.compile(r"epoch-(\d{4,})(?:-step-(\d{5,}))?\.safetensors")
@@ -47,7 +48,8 @@ class CheckpointFacts:
         data: name of the data set.
         data_fingerprint: of its training and validation images.
         recipe: the fields of the `Recipe`.
-        trainer_version: of full training's code; what it trains changed with the number.
+        trainer_version: of full training's code; what it trains changed with the number. `IMPORTED` where
+            the weights were trained elsewhere.
         seed: of the training.
         epoch: whole epochs that are done.
         step: steps of the next epoch that are done.
@@ -82,6 +84,11 @@ class CheckpointFacts:
     seconds: float
     origin: str
     start: Mapping[str, Any] | None = None
+
+    @property
+    def imported(self) -> bool:
+        """Whether the weights were trained elsewhere: then recipe, seed and epochs say nothing."""
+        return self.trainer_version == IMPORTED
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -187,9 +188,11 @@ def after_failure(error: Exception) -> bool:
     A kernel that fails leaves the whole process without its GPU, and every later call fails too, in words
     that differ by library; to be out of memory does not. So the GPU is asked.
     """
+    traceback.clear_frames(error.__traceback__)  # they hold the candidate's tensors
+    if "torch" not in sys.modules:
+        return False
     import torch
 
-    traceback.clear_frames(error.__traceback__)  # they hold the candidate's tensors
     if not torch.cuda.is_initialized():
         return isinstance(error, torch.AcceleratorError)
     try:

@@ -121,8 +121,8 @@ def start_from(checkpoint: Checkpoint, in_channels: int, finetuning: Finetuning)
     """The start of a fine-tuning.
 
     A network of another number of image channels gets the weights of its first convolution by the sum over
-    the source's channels (timm's ``adapt_input_conv``): what it says to a grey image is what the source says
-    to the same image in three equal channels.
+    the source's channels (timm's ``adapt_input_conv``): what it says to a normalised grey image is what the
+    source says to it in three equal channels.
 
     Args:
         checkpoint: whose weights.

@@ -33,6 +33,7 @@ from trainers.cache import (
     is_cache,
     read_facts,
 )
+from trainers.class_choice import with_classes
 from trainers.data import SPLIT_SEED, ImageSet, classes_in_words, empty_classes
 from trainers.decoding import RESIZED, Target, Task, decode_all
 from trainers.executor import available_cpus
@@ -53,6 +54,8 @@ class PrepareOptions:
         workers: processes; None is one a processor.
         max_corrupt: share of a part's images that may be unreadable.
         name: of the data set; None takes the source's.
+        classes: only these of the source, in any order; None takes all.
+        without_classes: all but these; None leaves none out.
     """
 
     image_size: int
@@ -61,6 +64,8 @@ class PrepareOptions:
     workers: int | None = None
     max_corrupt: float = 0.01
     name: str | None = None
+    classes: tuple[str, ...] | None = None
+    without_classes: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if not 8 <= self.image_size <= 1024:
@@ -75,6 +80,31 @@ class PrepareOptions:
             raise FieldError("workers", f"must be between 1 and 1024, got {self.workers}")
         if not 0 <= self.max_corrupt <= 1:
             raise FieldError("max_corrupt", f"must be between 0 and 1, got {self.max_corrupt}")
+        if self.classes is not None and self.without_classes is not None:
+            raise FieldError("without_classes", "cannot be combined with classes")
+        for field in ("classes", "without_classes"):
+            _check_names(field, getattr(self, field))
+
+    def of(self, source: ImageSource) -> ImageSource:
+        """The classes of a source that are wanted.
+
+        Raises:
+            InputError: see `trainers.class_choice.with_classes`.
+        """
+        names = self.classes if self.without_classes is None else self.without_classes
+        if names is None:
+            return source
+        return with_classes(source, names, without=self.classes is None)
+
+
+def _check_names(field: str, names: Sequence[str] | None) -> None:
+    if names is None:
+        return
+    if not names:
+        raise FieldError(field, "must name a class or more, got none")
+    twice = [name for name, number in Counter(names).items() if number > 1]
+    if twice:
+        raise FieldError(field, f"must name each class once, got {classes_in_words(twice)} more than once")
 
 
 class PrepareProgress(Protocol):
@@ -118,14 +148,15 @@ def prepare(
     check_place(place, is_cache, "a prepared data set", force)
     if Path(source).is_dir() and place.is_relative_to(Path(source).resolve()):
         raise InputError(f"{cache}: lies in the source {source}; put it elsewhere")
-    opened = open_source(Path(source))
+    whole = open_source(Path(source))
+    opened = options.of(whole)
+    left_out = tuple(name for name in whole.class_names if name not in opened.class_names)
     train, validation = split(opened, options.validation)
     parts = {"train": train, "validation": validation, "test": opened.test}
     try:
         with new_folder(place) as folder:
-            _fill(
-                folder, opened, {name: entries for name, entries in parts.items() if entries}, options, told
-            )
+            filled = {name: entries for name, entries in parts.items() if entries}
+            _fill(folder, opened, filled, options, told, left_out)
             facts = read_facts(folder)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
@@ -156,7 +187,7 @@ def split(source: ImageSource, validation: float | int) -> tuple[list[Entry], li
         raise InputError(
             f"{source.path}: {classes_in_words([name for name, _ in few])} must have two training images or "
             f"more, of which one is held out to validate, got {', '.join(str(k) for _, k in few[:3])}; add "
-            "images or leave the class out"
+            "images or leave the class out (--without-classes)"
         )
     wanted = round(total * validation) if isinstance(validation, float) else validation
     if isinstance(validation, float):
@@ -200,6 +231,7 @@ def _fill(
     parts: dict[str, Sequence[Entry]],
     options: PrepareOptions,
     progress: PrepareProgress,
+    left_out: tuple[str, ...],
 ) -> None:
     """Write a cache's files."""
     paths = {name: folder / f"{name}-images.npy" for name in parts}
@@ -240,6 +272,7 @@ def _fill(
         },
         "problems": len(failed),
         "notes": source.notes,
+        "left_out": left_out,
     }
     progress.begin("fingerprint", sum(map(len, whole.values())))
     searched = {name: images for name, images in whole.items() if name != "test"}
@@ -353,7 +386,7 @@ def _check_classes(source: ImageSource, part: str, labels: npt.NDArray[np.int64]
         have = "has" if len(empty) == 1 else "have"
         raise InputError(
             f"{source.path}: {classes_in_words(empty)} {have} no readable image in the {part} part; "
-            f"mend or add images, or leave the class out of all parts"
+            f"mend or add images, or leave the class out (--without-classes)"
         )
 
 

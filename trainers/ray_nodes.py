@@ -7,6 +7,7 @@ they are there when its workers start. What is not yet asked, or was refused, ha
 
 from __future__ import annotations
 
+import importlib.metadata
 import logging
 import socket
 import time
@@ -19,6 +20,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from search_space import InputError
 from trainers.executor import Notice
+from trainers.protocol import TRAINER_VERSION
 from trainers.worker_needs import WorkerNeeds
 
 logger = logging.getLogger(__name__)
@@ -216,11 +218,8 @@ class Nodes:
 
 def versions() -> dict[str, Any]:
     """What here is to be the same on all nodes."""
-    import torch
-
-    from trainers.protocol import TRAINER_VERSION
-
-    return {"trainer": TRAINER_VERSION, "torch": torch.__version__}
+    # as installed: torch.__version__ is no plain string, and whoever unpickles it imports torch
+    return {"trainer": TRAINER_VERSION, "torch": importlib.metadata.version("torch")}
 
 
 @ray.remote(num_cpus=0, max_retries=0)  # type: ignore[untyped-decorator]

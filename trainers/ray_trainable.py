@@ -81,13 +81,15 @@ class CandidateTrainable(tune.Trainable):  # type: ignore[misc]
         no_gpu = not ray.get_gpu_ids()
         if no_gpu:
             os.environ["CUDA_VISIBLE_DEVICES"] = ""  # a worker without a GPU share sees no GPU
-        import torch
-
-        torch.set_num_threads(int(config["threads"]))
+        os.environ["OMP_NUM_THREADS"] = str(config["threads"])  # where torch is imported later
         try:
             self._evaluator: Evaluator = ray.get(worker.shared[0])
         except Exception as error:
             raise RuntimeError(f"node {this_node()}: {reason_of(error)}") from None
+        if "torch" in sys.modules:  # an evaluator without it, such as a table, starts in half the time
+            import torch
+
+            torch.set_num_threads(int(config["threads"]))
         if other := other_version(versions(), worker.versions):  # Ray chooses also nodes not yet asked
             raise RuntimeError(f"node {this_node()}: {other}")
         self._memory: tuple[int, int] | None = None

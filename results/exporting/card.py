@@ -104,6 +104,8 @@ def _summary(facts: CardFacts) -> str:
             f"The weights were given by the user as the file {code(name)} (SHA-256 {code(digest)}). How they "
             "were trained is not known here."
         )
+        if known.weights_origin:
+            lines.append(f"The file says that they are {code(known.weights_origin)}.")
     return "\n".join(lines)
 
 
@@ -189,11 +191,12 @@ def _inputs(facts: CardFacts) -> str:
         if facts.provenance.weights != "untrained":
             what = f"not known here{why}. Use what the weights were trained with, or the outputs are wrong"
         return "\n".join([*lines, f"Normalisation: {what}."])
+    whose = "the training images" if facts.provenance.weights == "trained" else "the weights' source"
     mean, std = (", ".join(f"{value:.8g}" for value in values) for values in (data.mean, data.std))
     lines.append(
         "Normalisation: pixels of 0 to 255 are divided by 255, then the mean is taken off and the rest is "
         "divided by the deviation, channel by channel. No file does this by itself. The constants are those "
-        "of the training images:"
+        f"of {whose}:"
     )
     lines += ["", f"- mean: {mean}", f"- deviation: {std}"]
     return "\n".join(lines if data.confirmed else [*lines, "", UNCONFIRMED])

@@ -48,6 +48,7 @@ class Provenance:
         weights: ``trained`` by the run, ``given`` as a file, or ``untrained``.
         seed: of the initialisation of untrained weights.
         weights_file: of given ones the name of the file, and its SHA-256.
+        weights_origin: of given ones where they come from, in words, as far as the file says so.
         accuracy: that the run measured with these very weights, 0 to 1; None where nothing is known of them.
         trainings: that its mean is of, each with another seed; the weights are of the last.
         trained_at: side of the images that they were trained with, pixels, where it is another than the
@@ -63,6 +64,7 @@ class Provenance:
     weights: Weights = "untrained"
     seed: int = 0
     weights_file: tuple[str, str] | None = None
+    weights_origin: str = ""
     accuracy: float | None = None
     trainings: int = 1
     trained_at: int | None = None

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _COLUMNS = 4
 _SPAN = 1.0  # percentage points: an axis shows as much, however near the points are
 _LOOKS = {"finetuned": ("fine-tuned", RED, "o", 6.5), "scratch": ("from scratch", BLUE, "s", 5.5)}
+_APART = {"finetuned": 0.0, "scratch": 4.5}  # typographic points to the right, so that bars can be told apart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +113,7 @@ def _measure(points: Sequence[OwnTransfer]) -> str:
 def _panel(axes: Axes, points: Sequence[OwnTransfer], unit: float) -> None:
     """Everything but the names."""
     from matplotlib.ticker import MaxNLocator
+    from matplotlib.transforms import ScaledTranslation
 
     axes.grid(alpha=0.22)
     axes.set_axisbelow(True)
@@ -126,7 +128,10 @@ def _panel(axes: Axes, points: Sequence[OwnTransfer], unit: float) -> None:
         if not its:
             continue
         x, y = [point.params / unit for point in its], [100 * point.accuracy for point in its]
-        axes.plot(x, y, color=colour, linewidth=1.1, alpha=0.45, zorder=3)
+        figure = axes.get_figure(root=True)
+        assert figure is not None
+        aside = axes.transData + ScaledTranslation(_APART[start] / 72, 0.0, figure.dpi_scale_trans)
+        axes.plot(x, y, color=colour, linewidth=1.1, alpha=0.45, zorder=3, transform=aside)
         axes.errorbar(
             x,
             y,
@@ -139,6 +144,7 @@ def _panel(axes: Axes, points: Sequence[OwnTransfer], unit: float) -> None:
             ecolor=colour,
             elinewidth=1.3,
             capsize=2.5,
+            transform=aside,
             zorder=5,
         )
     low = min(100 * point.accuracy - point.bar[0] for point in points)
@@ -167,9 +173,9 @@ def _taken(axes: Axes, points: Sequence[OwnTransfer], unit: float) -> list[Bbox]
 
     boxes = []
     for point in points:
-        x, y = point.params / unit, 100 * point.accuracy
+        x, y, aside = point.params / unit, 100 * point.accuracy, _APART[point.start]
         ends = axes.transData.transform([(x, y - point.bar[0]), (x, y + point.bar[1])])
-        boxes.append(Bbox([ends[0] - (4, 4), ends[1] + (4, 4)]))
+        boxes.append(Bbox([ends[0] + (aside - 4, -4), ends[1] + (aside + 4, 4)]))
     return boxes
 
 
