@@ -18,6 +18,7 @@ import json
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -120,18 +121,27 @@ class Walk:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
         environment = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), "COLUMNS": COLUMNS}
         process = subprocess.Popen(
-            ["sh", "-c", command], cwd=self.folder, env=environment, stdout=subprocess.PIPE, text=True
+            ["sh", "-c", f"exec {command}"],
+            cwd=self.folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         assert process.stdout is not None
         lines = []
-        while True:
-            try:
-                for line in process.stdout:
-                    print(line, end="", flush=True)
-                    lines.append(line)
-                return process.wait(), "".join(lines)
-            except KeyboardInterrupt:  # the command has it too, and ends by itself
-                continue
+        try:
+            while True:
+                try:
+                    for line in process.stdout:
+                        print(line, end="", flush=True)
+                        lines.append(line)
+                    return process.wait(), "".join(lines)
+                except KeyboardInterrupt:  # the command has it too, and ends by itself
+                    continue
+        finally:
+            if process.poll() is None:  # this process is to end: the command must not go on alone
+                process.terminate()
+                process.wait()
 
     def _in_place_of(self, words: list[str]) -> str | None:
         """Link what is there already instead of fetching or preparing it; None: the command is to run."""
@@ -227,4 +237,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # which ends the command too
     main()
