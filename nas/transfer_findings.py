@@ -269,6 +269,6 @@ def paired(one: dict[int, float], other: dict[int, float]) -> Margin | None:
         return None
     # rounded, since equal differences of counts are not equal floats: 151/297 - 150/297, 271/297 - 270/297
     its = Mean(values=tuple(round(one[seed] - other[seed], 12) for seed in seeds))
-    if its.error is None or its.equal:
+    if its.equal or its.error is None:
         return Margin(value=its.value, low=None, high=None)
     return Margin(value=its.value, low=its.value - its.error, high=its.value + its.error)

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -134,8 +135,11 @@ def test_a_recipe_without_a_base_is_transfers(ready: Path, text: str, typed: lis
     assert of_transfer == of_finetune
     assert of_transfer.epochs == epochs
     assert of_transfer.learning_rate == RECIPES["transfer"].learning_rate
-    if "base" not in text:
-        assert load_train_config("b.yaml", typed).recipe.learning_rate == RECIPES["imagenet"].learning_rate
+
+
+def test_nas_train_without_a_base_is_still_imagenets(in_tmp: Path) -> None:
+    Path("b.yaml").write_text("recipe: {epochs: 30}\n")
+    assert load_train_config("b.yaml").recipe == replace(RECIPES["imagenet"], epochs=30)
 
 
 def test_another_base_is_kept_and_a_typo_is_told_by_its_place(ready: Path) -> None:
