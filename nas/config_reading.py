@@ -55,6 +55,13 @@ class Given:
             values.pop("name", None)
         self.resolve("data", "cache")
 
+    def base_recipe(self, base: str) -> None:
+        """The section ``recipe``: where it names no base this is it; where every field is said it changes
+        nothing."""
+        recipe = self.data.setdefault("recipe", {})
+        if isinstance(recipe, dict):
+            recipe.setdefault("base", base)
+
 
 def read_given(path: Path | str, overrides: Sequence[str] | None, name: str | None) -> Given:
     """Read a configuration file, and put in its place what was typed.

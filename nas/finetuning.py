@@ -33,13 +33,13 @@ def finetune_config(
             ``NAME@last`` or ``NAME@12`` of a training.
         data: a folder of ``nas data prepare``, or a name of `trainers.DATASETS`; it takes the place of the
             configuration's.
-        config: a YAML file, as of ``nas train``.
+        config: a YAML file, as of ``nas train``; a recipe that names no ``base`` is ``transfer``.
         overrides, name: see `load_train_config`.
 
     Raises:
         InputError: one line.
     """
-    settings = load_train_config(config, overrides, name)
+    settings = load_train_config(config, overrides, name, base="transfer")
     found = find_architecture(checkpoint)
     source = source_of(checkpoint, found)
     return settings.model_copy(

@@ -122,7 +122,7 @@ def _show_transfer(run: TransferRun, watching: bool, json_output: bool) -> None:
         print_json(transfer_json(end))
         return
     print_end(end)
-    if state_of(run.counts()) == "stopped":
+    if state_of(end.counts) == "stopped":
         out.print(f"go on with: nas transfer --resume --run {run.name}", soft_wrap=True)
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, PlainSerializer
 
-from nas.config_reading import read_given, validated
+from nas.config_reading import differences, read_given, validated
 from nas.config_sections import ArchitectureSection, DataConfig, RecipeSection, Section, check_data, optional
 from search_space import FieldError
 from search_space.yaml_io import dump_yaml
@@ -104,7 +104,10 @@ class TrainConfig(Section):
 
 
 def load_train_config(
-    path: Path | str, overrides: Sequence[str] | None = None, name: str | None = None
+    path: Path | str,
+    overrides: Sequence[str] | None = None,
+    name: str | None = None,
+    base: str | None = None,
 ) -> TrainConfig:
     """Read a configuration.
 
@@ -112,18 +115,33 @@ def load_train_config(
         path: a YAML file.
         overrides: ``key=value`` with dotted keys (``recipe.epochs=60``); values are YAML.
         name: of the run; else the file's, or the file's stem.
+        base: of the recipe where the file names none; None is `read_recipe`'s.
 
     Raises:
         InputError: one line with file, line and field.
     """
     given = read_given(path, overrides, name)
     given.resolve_data()
+    if base is not None:
+        given.base_recipe(base)
     return validated(TrainConfig, given.data, _check, given.document, given.overridden)
 
 
 def parse_train_config(data: dict[str, Any]) -> TrainConfig:
     """A configuration from plain data; errors as in `load_train_config`."""
     return validated(TrainConfig, data, _check)
+
+
+def changed_fields(config: TrainConfig, before: TrainConfig) -> list[str]:
+    """The fields that two configurations do not share and that a training depends on, as dotted paths."""
+    return [field for field in differences(config, before) if _matters(field)]
+
+
+def _matters(field: str) -> bool:
+    """Whether a training depends on a field; where the same images lie, and who does the work, may change."""
+    if field in ("name", "data.cache", "architecture.name", "origin"):
+        return False
+    return not field.startswith(("checkpoints.", "workers.", "start.")) or field == "start.weights"
 
 
 def _check(config: TrainConfig) -> None:

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from nas.config_reading import differences
 from nas.finetuning import started
 from nas.interrupts import Interrupts, handled_interrupts
-from nas.train_config import TrainConfig, load_train_config
+from nas.train_config import TrainConfig, changed_fields, load_train_config
 from nas.train_data import TrainImages, limited, open_images
 from results import RUNS, Run, run_path, write_whole
 from results.tensorboard import CurveLog
 from results.training import TrainingRun, create_training, is_training
 from search_space import InputError, cost
-from trainers import Dataset, ImageSet, Measurement, check_address
+from trainers import Dataset, ImageSet, Measurement, check_address, read_facts
+from trainers.cache import FACTS_FILE
 from trainers.finetuning import Start
 
 _LITTLE_WORK = 50_000_000  # multiply-adds of a batch; the measurements are in docs/train.md
@@ -88,6 +88,7 @@ def train_network(
         InputError: the run is there, or is not; it was made with another configuration; data, device or the
             weights to start from cannot be used.
         TrainingDivergedError: the loss went away; the run says where (`TrainingRun.failure`).
+        torch.OutOfMemoryError: the run says so too, and that another session may try again.
         WorkersLostError: workers were lost too often.
     """
     if config.architecture is None:
@@ -97,6 +98,7 @@ def train_network(
         found, before = _existing(config, folder)
         config = config.model_copy(update={"origin": config.origin or before.origin})
         if (measured := _all_measured(found, config)) is not None:
+            _refuse_other_images(found, config)
             return TrainEnd(run=found, outcome="finished", measurements=measured)
     assert config.architecture is not None
     network = config.recipe.network(config.architecture)
@@ -136,6 +138,8 @@ class _Session:
 
     def train(self) -> TrainEnd:
         """Train to the end, or until the user stops it."""
+        import torch
+
         from trainers.full_step import NotFiniteError
         from trainers.proxy import TrainingDivergedError
 
@@ -160,6 +164,9 @@ class _Session:
                     "indices": error.indices,
                 }
             self.run.write_failure(where)
+            raise
+        except torch.OutOfMemoryError as error:
+            self.run.write_failure({"error": str(error).partition("\n")[0], "again": True})
             raise
         finished = bool(measured) and measured[-1].final
         if len(measured) >= before:  # else it ended before it read them
@@ -295,7 +302,7 @@ def _existing(config: TrainConfig, folder: Path) -> tuple[TrainingRun, TrainConf
     if not is_training(run.path):
         raise InputError(f"{run.path}: holds no training of nas train; choose another name with --run NAME")
     before = load_train_config(run.config_path)
-    changed = [field for field in differences(config, before) if _matters(field)]
+    changed = changed_fields(config, before)
     if changed:
         hint = "choose another name with --run NAME"
         if "recipe.epochs" in changed:
@@ -325,8 +332,19 @@ def _all_measured(run: TrainingRun, config: TrainConfig) -> tuple[Measurement, .
     return tuple(measured)
 
 
-def _matters(field: str) -> bool:
-    """Whether a training depends on a field; where the same images lie, and who does the work, may change."""
-    if field in ("name", "data.cache", "architecture.name", "origin"):
-        return False
-    return not field.startswith(("checkpoints.", "workers.", "start.")) or field == "start.weights"
+def _refuse_other_images(run: TrainingRun, config: TrainConfig) -> None:
+    """Refuse a finished training as one on a cache of other images; a cache that is gone is not needed.
+
+    Raises:
+        InputError: they are others, or the cache or the network cannot be read.
+    """
+    from trainers.checkpoints import read_checkpoint
+
+    cache = config.data.cache
+    if cache is None or not (Path(cache) / FACTS_FILE).is_file():
+        return
+    if read_facts(cache).fingerprint != read_checkpoint(run.model_path).facts.data_fingerprint:
+        raise InputError(
+            f"{run.path}: was trained on other images than those of {cache}; choose another name with "
+            "--run NAME"
+        )

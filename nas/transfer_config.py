@@ -24,7 +24,7 @@ from search_space.yaml_io import dump_yaml
 from trainers.finetuning import Finetuning
 from trainers.recipe import RECIPES, Recipe, read_recipe
 
-EQUAL = ("epochs", "batch", "image_size")  # of both ways: the budget
+EQUAL = ("epochs", "batch", "image_size", "measured_crop")  # the budget and the measurement of both ways
 Subset = Annotated[int, Field(ge=2)]
 
 
@@ -146,6 +146,7 @@ def load_transfer_config(
         InputError: one line with file, line and field.
     """
     given = read_given(path, overrides, name)
+    given.base_recipe("transfer")
     return validated(TransferConfig, given.data, _check, given.document, given.overridden)
 
 
@@ -164,7 +165,8 @@ def _refuse_budget(given: Mapping[str, Any], place: str) -> None:
     for key in given:
         if key in (*EQUAL, "base"):
             raise FieldError(
-                f"{place}.{key}", "must not be said: both ways have the same budget, which the recipe says"
+                f"{place}.{key}",
+                "must not be said: both ways have the same budget and measurement, which the recipe says",
             )
 
 

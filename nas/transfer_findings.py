@@ -10,10 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import Any, Literal
 
 from nas.finalists_statistics import Mean
 from nas.repeated import Margin
+from nas.train_config import TrainConfig, changed_fields, load_train_config
 from nas.transfer_config import TransferConfig, TransferData, recipe_of
 from results.transfer_run import BEGINS, Begin, Cell, TransferRun
 from search_space import InputError, cost
@@ -31,6 +34,7 @@ class CellResult:
             of the former where there are no test images.
         seconds: of training, all sessions; None before the first epoch.
         error: why it failed; empty where it did not.
+        again: whether it failed for want of memory, so that the next session tries again.
     """
 
     cell: Cell
@@ -39,6 +43,7 @@ class CellResult:
     validation_accuracy: float | None = None
     seconds: float | None = None
     error: str = ""
+    again: bool = False
 
     @property
     def over(self) -> bool:
@@ -65,15 +70,15 @@ class CellResult:
         }
 
 
-def result_of(run: TransferRun, cell: Cell, epochs: int) -> CellResult:
+def result_of(run: TransferRun, cell: Cell, config: TrainConfig) -> CellResult:
     """What came of a cell, by its training.
 
     Args:
         run: which has it.
         cell: which.
-        epochs: of its recipe.
+        config: as the transfer trains it; what was trained otherwise is a failure, and no number.
     """
-    state, training = run.cell_state(cell), run.training(cell)
+    state, training = run.cell_state(cell, config.recipe.epochs), run.training(cell)
     if state == "waiting":
         return CellResult(cell=cell, state=state)
     rows: list[dict[str, float]] = []
@@ -81,12 +86,14 @@ def result_of(run: TransferRun, cell: Cell, epochs: int) -> CellResult:
         rows = training.measurements()
     seconds = rows[-1].get("train_seconds") if rows else None
     if state == "failed":
-        error = str((training.failure() or {}).get("error", "nobody knows why"))
-        return CellResult(cell=cell, state=state, seconds=seconds, error=error)
-    if state == "finished" and len(rows) != epochs:  # killed before it wrote what it had measured
-        state = "stopped"
+        why = training.failure() or {}
+        error, again = str(why.get("error", "nobody knows why")), bool(why.get("again"))
+        return CellResult(cell=cell, state=state, seconds=seconds, error=error, again=again)
     if state != "finished":
         return CellResult(cell=cell, state=state, seconds=seconds)
+    other = _trained_otherwise(training.config_path, config)
+    if other:
+        return CellResult(cell=cell, state="failed", seconds=seconds, error=other)
     return CellResult(
         cell=cell,
         state=state,
@@ -94,6 +101,26 @@ def result_of(run: TransferRun, cell: Cell, epochs: int) -> CellResult:
         validation_accuracy=rows[-1]["accuracy"],
         seconds=seconds,
     )
+
+
+def _trained_otherwise(path: Path, config: TrainConfig) -> str:
+    """In what a finished training's configuration is not the transfer's; empty where it is."""
+    try:
+        changed = changed_fields(config, _trained_as(path, path.stat().st_mtime_ns))
+    except OSError as error:
+        return f"{path}: cannot be read: {error.strerror}"
+    except InputError as error:
+        return str(error)
+    if not changed:
+        return ""
+    what = f"was trained with another configuration: {', '.join(changed)}"
+    return f"{what}; remove {path.parent} to train it again"
+
+
+@lru_cache(maxsize=4096)
+def _trained_as(path: Path, changed: int) -> TrainConfig:
+    """A training's configuration; kept by when it changed, since all cells are looked at again and again."""
+    return load_train_config(path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +176,7 @@ class TransferRow:
         part: of the data that accuracies are of.
         finetuned, scratch: None before any training has a result, or where it is not asked for.
         difference: fine-tuned minus scratch, over the seeds that both have; None where there is none.
+        pairs: the seeds that both have.
         params, macs: of the network with this number of classes and channels, at the recipe's image size.
         failed: trainings that failed.
         wanted: trainings a way.
@@ -160,6 +188,7 @@ class TransferRow:
     finetuned: Score | None
     scratch: Score | None
     difference: Margin | None
+    pairs: int
     params: int
     macs: int
     failed: int
@@ -178,6 +207,7 @@ class TransferRow:
             "part": self.part,
             **{start: None if score is None else score.to_json() for start, score in scores.items()},
             "difference": None if self.difference is None else self.difference.to_json(),
+            "pairs": self.pairs,
             "params": self.params,
             "macs": self.macs,
             "failed": self.failed,
@@ -216,6 +246,7 @@ def _row(
         finetuned=scores.get("finetuned"),
         scratch=scores.get("scratch"),
         difference=paired(known["finetuned"], known["scratch"]),
+        pairs=len(known["finetuned"].keys() & known["scratch"].keys()),
         params=params,
         macs=macs,
         failed=sum(result.state == "failed" for result in its),
@@ -236,7 +267,8 @@ def paired(one: dict[int, float], other: dict[int, float]) -> Margin | None:
     seeds = sorted(one.keys() & other.keys())
     if not seeds:
         return None
-    its = Mean(values=tuple(one[seed] - other[seed] for seed in seeds))
-    if its.error is None or its.equal:
+    # rounded, since equal differences of counts are not equal floats: 151/297 - 150/297, 271/297 - 270/297
+    its = Mean(values=tuple(round(one[seed] - other[seed], 12) for seed in seeds))
+    if its.equal or its.error is None:
         return Margin(value=its.value, low=None, high=None)
     return Margin(value=its.value, low=its.value - its.error, high=its.value + its.error)

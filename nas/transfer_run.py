@@ -7,6 +7,7 @@ share the work: a cell that another one trains is left to it, and taken over whe
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,6 +61,11 @@ class TransferEnd:
     outcome: Outcome
     cells: tuple[CellResult, ...]
     table: tuple[TransferRow, ...]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many cells are in which state."""
+        return dict(Counter(cell.state for cell in self.cells))
 
 
 def transfer(
@@ -192,6 +198,7 @@ class _Session:
         self.config, self.run, self.images, self.device = config, run, images, device
         self.listener, self.interrupts = listener, interrupts
         self._cells = cells_for(config)
+        self._tried: set[Cell] = set()  # in this session, which tries again what failed for want of memory
 
     def train(self) -> bool:
         """Train all that nobody else trains, until nothing is left; false where the user stopped it."""
@@ -220,16 +227,21 @@ class _Session:
 
     def _left(self) -> list[Cell]:
         """The cells without a result."""
-        return [cell for cell in self._cells if not self._result(cell).over]
+        return [cell for cell in self._cells if not self._over(self._result(cell))]
 
     def _result(self, cell: Cell) -> CellResult:
-        return result_of(self.run, cell, training_config(self.config, cell).recipe.epochs)
+        return result_of(self.run, cell, training_config(self.config, cell))
+
+    def _over(self, result: CellResult) -> bool:
+        """Whether nothing is left to do for this session."""
+        return result.over and (not result.again or result.cell in self._tried)
 
     def _train(self, cell: Cell) -> bool:
         """Train one, unless another process has done so or does so now; whether anything was done."""
         before = self._result(cell)
-        if before.over or before.state == "running":
+        if self._over(before) or before.state == "running":
             return False
+        self._tried.add(cell)
         config = training_config(self.config, cell)
         if self.listener is not None:
             self.listener.on_cell(cell)
@@ -259,10 +271,8 @@ class _Session:
                 folder=self.run.trainings,
                 interrupts=self.interrupts,
             )
-        except TrainingDivergedError:  # the training says so itself
+        except (TrainingDivergedError, torch.OutOfMemoryError):  # the training says so itself
             pass
-        except torch.OutOfMemoryError as error:
-            training.write_failure({"error": str(error).splitlines()[0]})
         except InputError:
             if there or not is_training(training.path):
                 raise
@@ -271,9 +281,7 @@ class _Session:
 
 def cell_results(config: TransferConfig, run: TransferRun) -> tuple[CellResult, ...]:
     """What came of every cell so far."""
-    return tuple(
-        result_of(run, cell, training_config(config, cell).recipe.epochs) for cell in cells_for(config)
-    )
+    return tuple(result_of(run, cell, training_config(config, cell)) for cell in cells_for(config))
 
 
 def transfer_table(run: str | Path | TransferRun) -> TransferEnd:
@@ -286,6 +294,7 @@ def transfer_table(run: str | Path | TransferRun) -> TransferEnd:
         InputError: there is none, or it cannot be read.
     """
     found = run if isinstance(run, TransferRun) else open_transfer(run)
+    found.cells()  # refuses a configuration without networks
     config = load_transfer_config(found.config_path, name=found.name)
     cells = cell_results(config, found)
     over = all(cell.over for cell in cells)

@@ -14,7 +14,6 @@ from results.transfer_run import BEGINS, TransferRun, state_of
 from results.wording import count, count_of
 
 if TYPE_CHECKING:
-    from nas.repeated import Margin
     from nas.transfer_config import TransferConfig, TransferData
     from nas.transfer_findings import Score, TransferRow
     from nas.transfer_run import TransferEnd
@@ -31,9 +30,12 @@ def transfer_row(run: TransferRun) -> list[str]:
 
 def transfer_status(run: TransferRun) -> dict[str, Any]:
     """A transfer in a list of runs, for ``--json``."""
-    counts = run.counts()
+    return _status(run.name, run.counts())
+
+
+def _status(name: str, counts: dict[str, int]) -> dict[str, Any]:
     return {
-        "run": run.name,
+        "run": name,
         "kind": "transfer",
         "state": state_of(counts),
         "counts": counts,
@@ -44,7 +46,7 @@ def transfer_status(run: TransferRun) -> dict[str, Any]:
 def transfer_json(end: TransferEnd, *, published: bool = False) -> dict[str, Any]:
     """The document of ``nas transfer --json`` and ``nas status --json``."""
     config = config_of(end.run)
-    document = transfer_status(end.run)
+    document = _status(end.run.name, end.counts)
     document |= {
         "networks": [
             {
@@ -79,7 +81,7 @@ def config_of(run: TransferRun) -> TransferConfig:
 def print_end(end: TransferEnd, *, published: bool = False) -> None:
     """The table as far as it is known, what failed, and how to go on."""
     config = config_of(end.run)
-    counts = end.run.counts()
+    counts = end.counts
     states = ", ".join(f"{number} {state}" for state, number in counts.items())
     out.print(
         f"{end.run.name}: {state_of(counts)}; {states}; of {count_of(sum(counts.values()), 'training')}"
@@ -103,7 +105,7 @@ def _print_set(
     cells = []
     for row in rows:
         its = [row.network, count(row.params), count(row.macs), _score(row.finetuned, row.wanted)]
-        its += [_score(row.scratch, row.wanted), _margin(row.difference)] if ways else []
+        its += [_score(row.scratch, row.wanted), _margin(row)] if ways else []
         cells.append(its)
     near = published_for(data) if published else None
     if near is not None:
@@ -144,25 +146,34 @@ def _score(score: Score | None, wanted: int) -> str:
     return f"{text} %" if number == wanted else f"{text} % ({number} of {count_of(wanted, 'seed')})"
 
 
-def _margin(margin: Margin | None) -> str:
+def _margin(row: TransferRow) -> str:
+    """A difference and its interval, and how many seeds it is of where it is not of all."""
+    margin = row.difference
     if margin is None:
         return "-"
     text = f"{100 * margin.value:+.2f}"
-    if margin.low is None or margin.high is None:
-        return text
-    return f"{text} ± {50 * (margin.high - margin.low):.2f}{' *' if margin.certain else ''}"
+    if margin.low is not None and margin.high is not None:
+        text += f" ± {50 * (margin.high - margin.low):.2f}{' *' if margin.certain else ''}"
+    elif row.pairs > 1:
+        text += " (equal)"
+    return text if row.pairs == row.wanted else f"{text} ({row.pairs} of {count_of(row.wanted, 'seed')})"
 
 
 def _words(config: TransferConfig, end: TransferEnd, published: bool) -> list[str]:
     """What the figures are, what failed, and what comes next."""
+    lines = []
     if config.seeds > 1:
-        lines = [f"±: 95 % intervals of the mean over {config.seeds} seeds (Student's t)"]
+        lines.append(f"±: 95 % intervals of the mean over {config.seeds} seeds (Student's t)")
         if config.scratch is not None:
             lines[0] += ", of the difference seed by seed; * leaves out 0"
-    else:
-        lines = [
-            "one seed: [ ] are 95 % intervals over the images (Wilson), which say nothing of other seeds"
-        ]
+    shown = [score for row in end.table for start in BEGINS if (score := row.score(start)) is not None]
+    if any(score.over == "images" for score in shown):
+        lines.append(
+            "[ ]: of one seed, 95 % intervals over the images (Wilson), which say nothing of other seeds"
+        )
+    differences = [row.difference for row in end.table if row.difference is not None and row.pairs > 1]
+    if any(score.interval is None for score in shown) or any(d.low is None for d in differences):
+        lines.append("(equal): the same for all seeds, which is no measure of their noise")
     for data in config.sets:
         if data.part == "validation":
             lines.append(f"{data.name} has no test part: its accuracies are of the validation images")

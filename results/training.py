@@ -87,12 +87,15 @@ class TrainingRun:
         return found if isinstance(found, dict) else {"error": f"{path}: is damaged"}
 
     def state(self) -> str:
-        """``running``, ``finished``, ``failed`` or ``stopped`` (it can go on)."""
+        """``running``, ``finished``, ``failed`` or ``stopped`` (it can go on).
+
+        A failure counts where there is no trained network: one that is there was trained to the end.
+        """
         if Run(self.path).is_running():
             return "running"
-        if self.failure() is not None:
-            return "failed"
-        return "finished" if self.model_path.is_file() else "stopped"
+        if self.model_path.is_file():
+            return "finished"
+        return "stopped" if self.failure() is None else "failed"
 
     def write_measurements(self, measurements: Sequence[Mapping[str, float]]) -> None:
         """Replace what was measured; see `write_whole`."""
@@ -110,9 +113,13 @@ class TrainingRun:
 
 
 def is_training(path: Path) -> bool:
-    """Whether a folder holds a full training: checkpoints, and no journal of a search."""
-    journals = any((path / name).exists() for name in ("journal.db", "history.jsonl"))
-    return (path / "config.yaml").is_file() and (path / CHECKPOINTS).is_dir() and not journals
+    """Whether a folder holds a full training: checkpoints, or what is left without them of one that has
+    finished; and no journal of a search."""
+    if not (path / "config.yaml").is_file():
+        return False
+    if any((path / name).exists() for name in ("journal.db", "history.jsonl")):
+        return False
+    return (path / CHECKPOINTS).is_dir() or all((path / name).is_file() for name in (METRICS, MODEL))
 
 
 def create_training(name: str, config_text: str, folder: Path = RUNS) -> TrainingRun:

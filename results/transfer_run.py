@@ -97,13 +97,29 @@ class TransferRun:
             ) from None
         return cells_of(networks, data, seeds, from_scratch=config.get("scratch") is not None)
 
-    def cell_state(self, cell: Cell) -> str:
-        """``waiting`` where it has not begun, else as `TrainingRun.state`."""
+    def cell_state(self, cell: Cell, epochs: int | None = None) -> str:
+        """``waiting`` where it has not begun, else as `TrainingRun.state`.
+
+        One that was killed between its network and its last measurement is ``stopped``.
+
+        Args:
+            cell: which.
+            epochs: of its recipe; None reads them in its configuration.
+        """
         training = self.training(cell)
-        return training.state() if is_training(training.path) else "waiting"
+        if not is_training(training.path):
+            return "waiting"
+        state = training.state()
+        if state != "finished":
+            return state
+        try:
+            wanted = training.config()["recipe"]["epochs"] if epochs is None else epochs
+            return state if len(training.measurements()) == wanted else "stopped"
+        except (InputError, KeyError, TypeError):  # damaged: a session writes it anew, or says what is wrong
+            return "stopped"
 
     def counts(self) -> dict[str, int]:
-        """How many cells are in which state.
+        """How many cells are in which state; by their folders alone, without comparing configurations.
 
         Raises:
             InputError: see `cells`.

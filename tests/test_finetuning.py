@@ -249,6 +249,25 @@ def test_grey_images_of_a_colour_network_are_those_in_three_equal_channels(tmp_p
         )
 
 
+def test_grey_images_of_a_network_with_imagenets_statistics_are_exact_up_to_a_constant(
+    tmp_path: Path,
+) -> None:
+    statistics = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+    path = checkpoint(tmp_path / "c.safetensors", in_channels=3, **statistics)
+    source, grey = read_checkpoint(path).network(), features_of(path, 1)
+    assert isinstance(source, Network)
+    normalised = normalised_as(data(), read_checkpoint(path))
+    pixels = torch.rand(4, 1, 16, 16)
+    means, stds = (torch.tensor(values)[None, :, None, None] for values in statistics.values())
+    with torch.no_grad():
+        of_colour = source.stem[0]((pixels - means) / stds)  # type: ignore[index]
+        of_grey = grey.stem[0]((pixels - normalised.mean[0]) / normalised.std[0])  # type: ignore[index]
+        constant = ((normalised.mean[0] - means) / stds).expand(1, 3, 16, 16)
+        expected = source.stem[0](constant)  # type: ignore[index]
+    assert expected.abs().max() > 0.01  # else the plain sum of the weights would do
+    assert torch.allclose(of_colour - of_grey, expected.expand_as(of_grey), atol=1e-5)
+
+
 def test_colour_images_of_a_grey_network_are_their_mean(tmp_path: Path) -> None:
     path = checkpoint(tmp_path / "g.safetensors")
     source, colour = read_checkpoint(path).network(), features_of(path, 3)

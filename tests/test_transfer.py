@@ -264,6 +264,10 @@ MISTAKES: list[tuple[list[str], str]] = [
         "scratch.epochs must not be said: both ways have the same budget",
     ),
     (
+        ["one.safetensors", "--data", "noise-16", "--config", "t.yaml", "--set", "scratch.measured_crop=0.8"],
+        "scratch.measured_crop must not be said: both ways have the same budget and measurement",
+    ),
+    (
         ["one.safetensors", "--data", "noise-16", "--config", "t.yaml", "--set", "scratch.learning_rat=1"],
         "did you mean learning_rate?",
     ),

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from search_space import InputError
 from search_space.fields import as_floats, check_choice, check_float
 from search_space.network import Network
-from trainers.checkpoints import Checkpoint
+from trainers.checkpoints import Checkpoint, CheckpointFacts
 from trainers.data import Dataset
 
 Unfreeze = Literal["whole", "staged", "head"]
@@ -120,9 +120,15 @@ class Start:
 def start_from(checkpoint: Checkpoint, in_channels: int, finetuning: Finetuning) -> Start:
     """The start of a fine-tuning.
 
-    A network of another number of image channels gets the weights of its first convolution by the sum over
-    the source's channels (timm's ``adapt_input_conv``): what it says to a normalised grey image is what the
-    source says to it in three equal channels.
+    A network of another number of image channels gets other weights of its first convolution.
+
+    Grey images v, normalised by m and s (`normalised_as`), of a colour network with weights w_c: it saw
+    (v - m_c) / s_c in channel c, and the new weights are the sum over c of w_c s / s_c. With one m_c and s_c
+    that is timm's ``adapt_input_conv``, and the answer is the source's to v in all channels. Else it differs
+    by the answer of w_c to (m - m_c) / s_c, the same for every image. The batch norm that follows takes that
+    away while it normalises by the batch (but for the border, where the convolution sees zeros), and not
+    where it normalises by the source's statistics: in evaluation until these have followed, and in a stem
+    that does not learn. A grey network sees colour images by their mean over channels, exactly.
 
     Args:
         checkpoint: whose weights.
@@ -148,7 +154,10 @@ def _of_channels(weight: Tensor, in_channels: int, checkpoint: Checkpoint) -> Te
     if weight.shape[1] == in_channels:
         return weight
     if in_channels == 1:
-        return weight.sum(1, keepdim=True)
+        facts = checkpoint.facts
+        _, std = _grey(facts)
+        scale = torch.tensor([std / its for its in facts.std], dtype=weight.dtype)  # (channels,)
+        return (weight * scale[None, :, None, None]).sum(1, keepdim=True)
     if weight.shape[1] == 1:
         return weight.expand(-1, in_channels, -1, -1) / in_channels
     raise InputError(
@@ -194,5 +203,11 @@ def normalised_as(data: Dataset, checkpoint: Checkpoint) -> Dataset:
     facts, channels = checkpoint.facts, data.in_channels
     if len(facts.mean) == channels:
         return replace(data, mean=facts.mean, std=facts.std)
-    mean, std = (sum(values) / len(values) for values in (facts.mean, facts.std))
+    mean, std = _grey(facts)
     return replace(data, mean=(mean,) * channels, std=(std,) * channels)
+
+
+def _grey(facts: CheckpointFacts) -> tuple[float, float]:
+    """Mean and deviation over a checkpoint's channels."""
+    mean, std = (sum(values) / len(values) for values in (facts.mean, facts.std))
+    return mean, std
