@@ -160,7 +160,7 @@ def test_the_crop_moves_the_map_and_the_map_knows(there: Path) -> None:
     Image.fromarray(squares({"red": (8, 8)})).save("inner.png")
     found = only("inner.png", "cropped.safetensors")
     assert (found.margin, found.image_size) == (0.25, 32)
-    assert found.centre == pytest.approx((0.25, 0.25), abs=0.02)  # of the crop: the upper left quarter
+    assert found.centre == pytest.approx((0.25, 0.25), abs=0.03)  # of the crop: the upper left quarter
     assert only("inner.png").centre == pytest.approx((12 / 32, 12 / 32), abs=0.03)
 
 

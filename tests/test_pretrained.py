@@ -27,6 +27,7 @@ from search_space import REFERENCES, Architecture, Head, InputError, Stage, Stem
 from tests.pretrained_states import FIXTURES, TOLERANCE, config, linked, state_of, timm_file
 from tests.timm_stub import HAVE_TIMM, WITHOUT_TIMM, importable_timm
 from trainers.pretrained import Pretrained, read_pretrained
+from trainers.pretrained_config import read_hub_config
 from trainers.pretrained_files import read_tensors
 from trainers.pretrained_names import NAMINGS, tensor_names
 from trainers.pretrained_sources import MEMBERS, NORMALISATIONS, SOURCES
@@ -226,12 +227,16 @@ def test_a_config_that_contradicts_the_files_name_decides_nothing(
     config(tmp_path, of)
     with pytest.raises(InputError, match="and its own name says .*; say --source timm or --source timm_tf$"):
         read_pretrained(path)
-    assert read_pretrained(path, source="timm").source.name == "timm"
-    agreeing = linked(timms, tmp_path / f"{of.partition('.')[0]}-0af12548.safetensors")
-    assert read_pretrained(agreeing).recognised == f"by config.json beside it: {of.partition('.')[0]}"
 
 
-@pytest.mark.parametrize("source", [None, "timm"])
+def test_a_config_that_agrees_with_the_files_name_decides(timms: Path, tmp_path: Path) -> None:
+    path = linked(timms, tmp_path / "tf_efficientnet_b0.ns_jft_in1k.safetensors")
+    config(tmp_path, "tf_efficientnet_b0.ns_jft_in1k")
+    assert read_pretrained(path).recognised == "by config.json beside it: tf_efficientnet_b0"
+    config(tmp_path, "efficientnet_b0")
+    assert read_pretrained(path, source="timm").recognised == "given, and its tensors are named so"
+
+
 @pytest.mark.parametrize(
     "document",
     [
@@ -242,15 +247,20 @@ def test_a_config_that_contradicts_the_files_name_decides_nothing(
         ["efficientnet_b0"],
     ],
 )
-def test_a_config_of_no_efficientnet_is_passed_over(
-    timms: Path, tmp_path: Path, source: str | None, document: Any
-) -> None:
+def test_a_config_of_no_efficientnet_is_passed_over(tmp_path: Path, document: Any) -> None:
     (tmp_path / "config.json").write_text(json.dumps(document))
+    found, why = read_hub_config(tmp_path / "efficientnet_b0.safetensors")
+    assert found is None
+    assert why.startswith("config.json beside it ")
+
+
+@pytest.mark.parametrize("source", [None, "timm"])
+def test_a_config_that_is_passed_over_is_a_note(timms: Path, tmp_path: Path, source: str | None) -> None:
+    config(tmp_path, "resnet50", crop_pct=-1)
     found = read_pretrained(linked(timms, tmp_path / "efficientnet_b0.safetensors"), source=source)
     assert (found.source.name, found.architecture.image_size) == ("timm", 224)
-    assert [note for note in found.notes if "config.json" in note and "passed over" in note] == [
-        found.notes[0]
-    ]
+    of = "config.json beside it is of resnet50, and not of a timm EfficientNet-B0 to B7"
+    assert f"{of}; it was passed over" in found.notes
 
 
 def test_the_hubs_config_says_which_network_and_how_images_are_prepared(timms: Path, tmp_path: Path) -> None:
