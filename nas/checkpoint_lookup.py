@@ -20,6 +20,7 @@ from trainers.pretrained_sources import SAVED_BY_TORCH
 if TYPE_CHECKING:
     from trainers.checkpoints import Checkpoint
 
+NOT_KNOWN = "not known here"  # what imported weights learnt
 _NAMED = 6  # checkpoints that an error lists
 _DESCRIPTIONS = (".yaml", ".yml", ".json")
 
@@ -195,6 +196,8 @@ def start_words(start: Mapping[str, Any]) -> str:
     if how is None:
         how = f"part by part, {start.get('stage_epochs')} epochs apart"
     network, data = start.get("network") or "a network", start.get("data") or "other data"
+    if data == NOT_KNOWN:
+        return f"fine-tuned from {start.get('origin') or network}: {how}"
     return f"fine-tuned from {network}, which had learnt {data}: {how}"
 
 

@@ -42,6 +42,7 @@ def provenance_of_checkpoint(found: Found, checkpoint: Checkpoint) -> Provenance
     return Provenance(
         origin=found.origin,
         weights="trained",
+        measured_crop=facts.measured_crop,
         accuracy=None if facts.step else facts.accuracy,
         test_accuracy=_test_accuracy(facts),
         data=_data_facts(facts, run),
@@ -58,6 +59,7 @@ def _imported(checkpoint: Checkpoint) -> Provenance:
         weights="given",
         weights_file=(checkpoint.path.name, sha256_of(checkpoint.path)),
         weights_origin=facts.origin,
+        measured_crop=facts.measured_crop,
         data=DataFacts(
             name=facts.data,
             why_unknown="the weights were trained elsewhere",
@@ -65,6 +67,7 @@ def _imported(checkpoint: Checkpoint) -> Provenance:
             mean=facts.mean,
             std=facts.std,
             class_names=facts.class_names,
+            crop="centre square",
             licence="not known here; that of the source",
         ),
     )

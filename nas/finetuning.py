@@ -83,6 +83,7 @@ def start_section(source: Checkpoint) -> StartConfig:
         weights=digest_of(source.tensors()),
         network=source.architecture.name,
         data=source.facts.data,
+        origin=source.facts.origin,
     )
 
 

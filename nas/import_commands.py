@@ -58,6 +58,7 @@ def import_command(
         int | None,
         typer.Option("--num-classes", help="Of a new classifier, all zeros, where the file has none."),
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an output that is there.")] = False,
     json_output: JsonOption = False,
 ) -> None:
     """Take over weights of timm, torchvision or EfficientNet-PyTorch: nas import b0.pth -o b0.safetensors
@@ -78,6 +79,7 @@ def import_command(
                 normalisation=normalisation,
                 classes=classes,
                 num_classes=num_classes,
+                force=force,
             )
     except FieldError as error:
         raise InputError(f"--{error.path.replace('_', '-')} {error.rule}") from None
@@ -97,10 +99,11 @@ def _print(imported: Imported) -> None:
     )
     rows = [
         ("source", f"{found.source.name} ({found.recognised})"),
-        ("network", f"{found.source.title}'s {found.network}; here {network.name}, {sizes}"),
+        ("network", f"{found.title}; here {network.name}, {sizes}"),
         ("batch norm's epsilon", f"{network.bn_eps:g}"),
         ("padding", network.padding),
         ("images", f"{images.image_size} pixels, the central {100 * images.crop:.4g} % of the side"),
+        ("data for them", f"prepare data at {imported.facts.prepared_size} pixels"),
         ("normalisation", f"mean {mean}; deviation {std}"),
         ("images are as in", images.by),
         ("tensors taken", f"{found.taken:,}"),

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nas.checkpoint_lookup import NOT_KNOWN
 from nas.lookup import find_architecture
 from results.exporting.agreement import sha256_of
 from search_space import InputError
 from trainers.checkpoints import IMPORTED, CheckpointFacts, write_checkpoint
 from trainers.pretrained import Pretrained, read_pretrained
-
-NOT_KNOWN = "not known here"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +45,7 @@ class Imported:
             "padding": network.padding,
             "image_size": found.preparation.image_size,
             "crop": found.preparation.crop,
+            "prepared_size": self.facts.prepared_size,
             "mean": list(found.preparation.mean),
             "std": list(found.preparation.std),
             "prepared_as": found.preparation.by,
@@ -69,6 +69,7 @@ def import_weights(
     normalisation: str | None = None,
     classes: str | Path | None = None,
     num_classes: int | None = None,
+    force: bool = False,
 ) -> Imported:
     """Write pretrained weights of another library as a checkpoint of ours.
 
@@ -86,15 +87,16 @@ def import_weights(
         normalisation: ``imagenet`` or ``inception`` (0.5 and 0.5); None is the source's.
         classes: a file with the names of the classes, one a line; None calls them ``0``, ``1`` and so on.
         num_classes: of a new classifier, all zeros, where the file has none.
+        force: replace an output that is there.
 
     Raises:
         InputError: a file is missing, damaged, holds code or another network; it may be of two sources, which
-            are named; or the output is no ``.safetensors`` file, or is the input.
+            are named; or the output is no ``.safetensors`` file, is there already, or is the input.
         FieldError: an option is out of range.
         OSError: the output cannot be written; what was there before is still there.
     """
     weights, output = Path(weights), Path(output)
-    _check_output(output, weights)
+    _check_output(output, weights, force)
     network = None if architecture is None else find_architecture(architecture).architecture
     found = read_pretrained(
         weights,
@@ -111,11 +113,11 @@ def import_weights(
     return Imported(path=output, pretrained=found, facts=facts, sha256=digest)
 
 
-def _check_output(output: Path, weights: Path) -> None:
+def _check_output(output: Path, weights: Path, force: bool) -> None:
     """Refuse what cannot be the checkpoint before anything is read.
 
     Raises:
-        InputError: another ending, a folder, or the file that is read.
+        InputError: another ending, a folder, the file that is read, or one that is there.
     """
     if output.suffix != ".safetensors":
         raise InputError(f"{output}: a checkpoint's name ends in .safetensors")
@@ -123,6 +125,8 @@ def _check_output(output: Path, weights: Path) -> None:
         raise InputError(f"{output}: is a folder")
     if output.exists() and weights.exists() and output.samefile(weights):
         raise InputError(f"{output}: holds the weights to import, and cannot be written over")
+    if output.exists() and not force:
+        raise InputError(f"{output}: exists; --force replaces it")
 
 
 def _facts(found: Pretrained, names: tuple[str, ...], where: str) -> CheckpointFacts:
@@ -149,7 +153,7 @@ def _facts(found: Pretrained, names: tuple[str, ...], where: str) -> CheckpointF
         best_epoch=None,
         curve=(),
         seconds=0.0,
-        origin=f"weights of {found.source.title}'s {found.network}, {where}",
+        origin=f"weights of {found.title}, {where}",
     )
 
 

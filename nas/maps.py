@@ -23,7 +23,7 @@ from search_space import FieldError, InputError
 from search_space.errors import suggestion
 from search_space.fields import check_choice, check_int
 from trainers import ImageSet, read_facts
-from trainers.activation_maps import LAST, class_activation_map, grad_cam, layer_place
+from trainers.activation_maps import LAST, grad_cam, layer_place, logits_of_maps, maps_of_classes
 from trainers.checkpoints import Checkpoint
 from trainers.decoding import decode_file
 from trainers.device_data import DeviceImages
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 MOST_IMAGES = 1000  # all are decoded before anything is computed
 _BATCH = 16
+_GRADIENT_PIXELS = 65_536  # of a batch whose gradient is wanted: B7 keeps 0.7 GiB for so many
 Begin = Callable[[int], Callable[[int], None]]
 
 
@@ -75,7 +76,7 @@ def activation_maps(
         target: name of the class of the maps; None is what each network predicts on each image.
         prepared: pixels that images are scaled to first; None is the size of the data that a checkpoint was
             trained on where it lies in the folder of its training and they are still there, else the
-            network's own size.
+            size whose measured part is the network's own.
         device: ``cpu``, ``cuda`` or ``cuda:1``; None is a GPU where there is one.
         begin: told how many steps there are, one an image that is read and one a map; gives what is told how
             many more were done.
@@ -151,7 +152,7 @@ def _source(name: str, layer: str | None, target: str | None, prepared: int | No
 
 
 def _prepared_size(checkpoint: Checkpoint) -> int:
-    """Pixels of the images that a checkpoint was trained on where that can be told, else the network's."""
+    """Pixels of the images that a checkpoint was trained on where that can be told, else by its crop."""
     training = training_of(checkpoint.path)
     if training is not None:
         # the data may be gone, or be others by now: they say no more than the size
@@ -159,7 +160,7 @@ def _prepared_size(checkpoint: Checkpoint) -> int:
             data = read_facts(training.config()["data"]["cache"])
             if data.fingerprint == checkpoint.facts.data_fingerprint:
                 return data.image_size
-    return checkpoint.facts.image_size
+    return checkpoint.facts.prepared_size
 
 
 def _maps_of(
@@ -179,7 +180,7 @@ def _maps_of(
     network: Any = source.checkpoint.network(device, facts.image_size)
     images = DeviceImages(ImageSet(pixels, np.zeros(len(pixels), np.int64)), facts, device)
     maps = []
-    for index in torch.arange(len(pixels)).split(_BATCH):
+    for index in torch.arange(len(pixels)).split(_batch(facts.image_size, layer)):
         try:
             x = central(images.normalised(images.fetched(index)), facts.image_size, facts.measured_crop)
             shares, classes, values = _computed(network, x, source.target, method, layer)
@@ -195,15 +196,21 @@ def _maps_of(
     return maps
 
 
+def _batch(image_size: int, layer: str) -> int:
+    """Images at a time: below the last layer all that a network computes is kept for the gradient."""
+    return _BATCH if layer == LAST else min(_BATCH, max(1, _GRADIENT_PIXELS // image_size**2))
+
+
 def _computed(
     network: Network, x: torch.Tensor, target: int | None, method: Method, layer: str
 ) -> tuple[Floats, npt.NDArray[np.int64], Floats]:
     """Softmax (B, classes), classes of the maps (B,), and the maps (B, h, w)."""
     with torch.no_grad():
-        logits = network(x)  # (B, classes)
+        last = network.forward_features(x)  # (B, features, h, w)
+        logits = logits_of_maps(network, last)  # (B, classes)
     classes = logits.argmax(1) if target is None else torch.full_like(logits[:, 0], target, dtype=torch.int64)
     if method == "cam":
-        values = class_activation_map(network, x, classes)
+        values = maps_of_classes(network, last, classes)
     else:
         values = grad_cam(network, x, classes, layer)
     return logits.softmax(1).cpu().numpy(), classes.cpu().numpy(), values.cpu().numpy()

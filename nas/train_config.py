@@ -55,12 +55,14 @@ class StartConfig(Section):
         checkpoint: their file; once a checkpoint is there to go on from, it may be gone.
         weights: SHA-256 of its tensors.
         network, data: names of the network and of what it had learnt.
+        origin: where the network comes from, in words.
     """
 
     checkpoint: str
     weights: str
     network: str = ""
     data: str = ""
+    origin: str = ""
 
 
 FinetuningSection = Annotated[

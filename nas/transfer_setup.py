@@ -248,7 +248,9 @@ def joined(config: TransferConfig) -> TransferConfig:
 def _compared(config: TransferConfig) -> TransferConfig:
     """A configuration without what results do not depend on."""
     networks = [
-        one.model_copy(update={"origin": "", "start": one.start.model_copy(update={"checkpoint": ""})})
+        one.model_copy(
+            update={"origin": "", "start": one.start.model_copy(update={"checkpoint": "", "origin": ""})}
+        )
         for one in config.networks
     ]
     sets = [

@@ -17,6 +17,7 @@ import nas as public
 from nas import maps_views
 from results.figures.maps_figure import PIXELS, MapCell, MapRow, maps_figure, overlay
 from search_space import FieldError, InputError
+from search_space.network import Network
 from tests.checkpoint_files import checkpoint
 from tests.colour_network import colour_checkpoint, squares
 from tests.images import class_folders
@@ -87,6 +88,9 @@ def test_images_are_prepared_as_the_trainings_data_were_while_these_are_there(th
     assert only("both.png", "tr@best").prepared_size == 32
     Path("runs/tr/config.yaml").write_text(config.replace("cache: data", "cache: gone"))
     assert only("both.png", "tr@best").prepared_size == 32
+    colour_checkpoint(path, measured_crop=0.8)  # what is measured of 40 pixels is as large as the network's
+    assert only("both.png", "tr@best").prepared_size == 40
+    assert only("both.png", "tr@best").margin == 0.1
 
 
 # --- which images ------------------------------------------------------------------------------------------
@@ -156,7 +160,7 @@ def test_the_crop_moves_the_map_and_the_map_knows(there: Path) -> None:
     Image.fromarray(squares({"red": (8, 8)})).save("inner.png")
     found = only("inner.png", "cropped.safetensors")
     assert (found.margin, found.image_size) == (0.25, 32)
-    assert found.centre == pytest.approx((0.25, 0.25), abs=0.02)  # of the crop: the upper left quarter
+    assert found.centre == pytest.approx((0.25, 0.25), abs=0.03)  # of the crop: the upper left quarter
     assert only("inner.png").centre == pytest.approx((12 / 32, 12 / 32), abs=0.03)
 
 
@@ -207,6 +211,35 @@ def test_grad_cam_of_an_earlier_layer_is_an_option(there: Path, capsys) -> None:
     plain = only("both.png").map
     assert values.min() == 0
     assert np.allclose(values * plain.size, np.maximum(plain, 0), atol=1e-4)
+
+
+def passes(monkeypatch: pytest.MonkeyPatch, images: int, **options: Any) -> list[int]:
+    """Images of every pass through the first layer, of so many of 32 pixels."""
+    seen: list[int] = []
+    whole = Network.forward_features
+
+    def counted(self: Network, x: Any) -> Any:
+        seen.append(len(x))
+        return whole(self, x)
+
+    monkeypatch.setattr(Network, "forward_features", counted)
+    public.activation_maps("c.safetensors", ["both.png"] * images, device="cpu", **options)
+    return seen
+
+
+def test_a_class_activation_map_takes_one_pass(there: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert passes(monkeypatch, 3) == [3]
+
+
+def test_images_are_taken_by_their_pixels_where_the_gradient_needs_memory(
+    there: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert passes(monkeypatch, 3, method="grad-cam", layer="stem") == [3]
+    colour_checkpoint(Path("c.safetensors"), image_size=160)
+    assert passes(monkeypatch, 3, method="grad-cam", layer="stem")[:2] == [2, 1]
+    colour_checkpoint(Path("c.safetensors"), image_size=182)
+    assert passes(monkeypatch, 3, method="grad-cam", layer="stem") == [1, 1, 1]
+    assert passes(monkeypatch, 3, method="grad-cam") == [3]
 
 
 def test_the_table_has_a_row_an_image_and_a_network(there: Path, capsys) -> None:

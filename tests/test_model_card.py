@@ -14,6 +14,7 @@ from PIL import Image
 
 import nas as public
 from nas.bundle import subject_of
+from nas.checkpoint_lookup import NOT_KNOWN
 from nas.lookup import Found, find_architecture
 from nas.provenance import provenance_of
 from results.exporting.agreement import Agreement
@@ -23,7 +24,9 @@ from results.exporting.markdown import code
 from results.exporting.provenance import DataFacts, Provenance
 from results.exporting.source import model_source
 from tests.bundles import TINY
+from tests.checkpoint_files import checkpoint
 from tests.searching import Scripted, config
+from trainers.checkpoints import IMPORTED
 from trainers.decoding import decode
 
 
@@ -100,6 +103,15 @@ def test_a_card_claims_no_more_than_is_known(tiny: Subject, known: Provenance, w
     assert "not known here" in text or known.weights == "untrained"  # how inputs are normalised
 
 
+def pixels_of(subject: Subject) -> np.ndarray:
+    """What the card's first block makes of ``image.png``, (1, channels, side, side)."""
+    text = card_of(subject, agreements=[Agreement(file="model.py", sha256="", size=0, loaded="")])
+    block = text.split("### An image file as `pixels`\n\n```python\n")[1].split("```")[0]
+    names: dict[str, Any] = {}
+    exec(block, names)
+    return names["pixels"]
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("crop", [None, "centre square"])
 def test_the_block_that_reads_an_image_gives_what_training_saw(
@@ -110,11 +122,7 @@ def test_the_block_that_reads_an_image_gives_what_training_saw(
     subject = subject_of(Found(architecture=TINY), num_classes=4, in_channels=channels)
     data = DataFacts(name="x", crop=crop)
     subject = replace(subject, provenance=Provenance(weights="trained", data=data))
-    text = card_of(subject, agreements=[Agreement(file="model.py", sha256="", size=0, loaded="")])
-    block = text.split("### An image file as `pixels`\n\n```python\n")[1].split("```")[0]
-    names: dict[str, Any] = {}
-    exec(block, names)
-    pixels = names["pixels"]
+    pixels = pixels_of(subject)
     assert (pixels.shape, pixels.dtype) == ((1, channels, 16, 16), np.float32)
     expected = Image.fromarray(noise).convert({1: "L", 3: "RGB"}[channels])
     expected = expected.resize((16, 16), Image.Resampling.BILINEAR)
@@ -123,6 +131,25 @@ def test_the_block_that_reads_an_image_gives_what_training_saw(
         assert np.array_equal(pixels[0], ours.transpose(2, 0, 1))
     else:
         assert np.array_equal(pixels[0], np.asarray(expected).reshape(16, 16, channels).transpose(2, 0, 1))
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9, 1.0])
+@pytest.mark.parametrize("facts", [{}, {"data": NOT_KNOWN, "trainer_version": IMPORTED, "recipe": {}}])
+def test_the_block_that_reads_an_image_takes_the_part_that_was_measured(
+    in_tmp: Path, share: float, facts: dict[str, Any]
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (50, 40, 3), np.uint8)
+    Image.fromarray(noise).save("image.png")
+    subject = subject_of(find_architecture(checkpoint(Path("c.safetensors"), measured_crop=share, **facts)))
+    whole = {0.5: 32, 0.9: 18, 1.0: 16}[share]
+    near = (whole - 16) // 2
+    if facts:  # as nas cam and nas eval see it
+        expected = decode(Path("image.png").read_bytes(), whole, 1)
+    else:  # the data of that training are not there, and how they were made is not known
+        grey = Image.fromarray(noise).convert("L")
+        expected = np.asarray(grey.resize((whole, whole), Image.Resampling.BILINEAR))[..., None]
+    expected = expected[near : near + 16, near : near + 16]
+    assert np.array_equal(pixels_of(subject)[0], expected.transpose(2, 0, 1))
 
 
 def test_a_card_has_no_block_for_images_of_other_channels() -> None:

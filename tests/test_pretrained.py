@@ -6,7 +6,6 @@ What the libraries build is in ``tests/fixtures/pretrained.json.gz``, see `bench
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,36 +16,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-import nas as public
 from benchmarks.pretrained_fixtures import (
     IMAGE_SIZE,
-    load_fixtures,
     logits_of,
     relative_difference,
     seeded_state,
     shapes_of,
 )
-from nas.bundle import subject_of
-from nas.checkpoint_lookup import network_origin
-from nas.lookup import find_architecture
-from results.exporting.bundle import Subject
-from search_space import REFERENCES, Architecture, FieldError, Head, InputError, Stage, Stem
-from tests.test_cli import nas
+from search_space import REFERENCES, Architecture, Head, InputError, Stage, Stem
+from tests.pretrained_states import FIXTURES, TOLERANCE, config, linked, state_of, timm_file
 from tests.timm_stub import HAVE_TIMM, WITHOUT_TIMM, importable_timm
-from trainers.checkpoints import read_checkpoint
 from trainers.pretrained import Pretrained, read_pretrained
+from trainers.pretrained_config import read_hub_config
 from trainers.pretrained_files import read_tensors
 from trainers.pretrained_names import NAMINGS, tensor_names
 from trainers.pretrained_sources import MEMBERS, NORMALISATIONS, SOURCES
 
-FIXTURES = load_fixtures()
 EVERY_NETWORK = [(source, member) for source in SOURCES for member in MEMBERS]
-TOLERANCE = 1e-5
-
-
-def state_of(source: str, member: str = "b0") -> dict[str, torch.Tensor]:
-    """Seeded weights as the source names them."""
-    return seeded_state(shapes_of(FIXTURES, source, member))
 
 
 def network_of(source: str, member: str) -> Architecture:
@@ -198,23 +184,8 @@ def test_outputs_are_those_of_the_timm_that_is_here(tmp_path: Path, name: str) -
 
 @pytest.fixture(scope="module")
 def timms(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """B0 as timm names it, in a file that says nothing more."""
-    path = tmp_path_factory.mktemp("timm") / "model.safetensors"
-    save_file(state_of("timm"), path)
-    return path
-
-
-def linked(path: Path, to: Path) -> Path:
-    """The same file under another name."""
-    to.parent.mkdir(exist_ok=True)
-    os.link(path, to)
-    return to
-
-
-def config(folder: Path, architecture: str = "tf_efficientnet_b0", **changes: Any) -> None:
-    """The hub's file."""
-    images = {"input_size": [3, 192, 192], "crop_pct": 0.9, "mean": [0.4] * 3, "std": [0.3] * 3, **changes}
-    (folder / "config.json").write_text(json.dumps({"architecture": architecture, "pretrained_cfg": images}))
+    """See `timm_file`."""
+    return timm_file(tmp_path_factory.mktemp("timm"))
 
 
 def test_timms_two_networks_are_never_guessed(timms: Path, tmp_path: Path) -> None:
@@ -226,6 +197,70 @@ def test_timms_two_networks_are_never_guessed(timms: Path, tmp_path: Path) -> No
     assert (tf.architecture.bn_eps, tf.architecture.padding) == (1e-3, "same")
     assert (tf.source.name, tf.preparation.mean) == ("timm_tf", (0.5, 0.5, 0.5))
     assert tf.recognised == "by the file's name: tf_efficientnet_b0"
+    for name in (
+        "tf-efficientnet_b0.pth",
+        "tf.efficientnet_b0_ap.pth",
+        "efficientnet_b0_tf.pth",
+        "mytf_efficientnet_b0.pth",
+        "tensorflow_efficientnet_b0.pth",
+        "efficientnet_b0_of_TF.pth",
+        "tf_efficientnet_b0_as_efficientnet_b0.pth",
+    ):
+        path = linked(timms, tmp_path / Path(name).with_suffix(".safetensors").name)
+        with pytest.raises(InputError, match="say --source timm or --source timm_tf, or put the hub's conf"):
+            read_pretrained(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "of"),
+    [
+        ("tf_efficientnet_b0-0af12548", "efficientnet_b0.ra_in1k"),
+        ("efficientnet_b0_ra-3dd342df", "tf_efficientnet_b0"),
+        ("efficientnet_b0_tf", "efficientnet_b0"),
+        ("tf_efficientnet_b3", "tf_efficientnet_b0"),
+    ],
+)
+def test_a_config_that_contradicts_the_files_name_decides_nothing(
+    timms: Path, tmp_path: Path, name: str, of: str
+) -> None:
+    path = linked(timms, tmp_path / f"{name}.safetensors")
+    config(tmp_path, of)
+    with pytest.raises(InputError, match="and its own name says .*; say --source timm or --source timm_tf$"):
+        read_pretrained(path)
+
+
+def test_a_config_that_agrees_with_the_files_name_decides(timms: Path, tmp_path: Path) -> None:
+    path = linked(timms, tmp_path / "tf_efficientnet_b0.ns_jft_in1k.safetensors")
+    config(tmp_path, "tf_efficientnet_b0.ns_jft_in1k")
+    assert read_pretrained(path).recognised == "by config.json beside it: tf_efficientnet_b0"
+    config(tmp_path, "efficientnet_b0")
+    assert read_pretrained(path, source="timm").recognised == "given, and its tensors are named so"
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"architecture": "resnet50", "pretrained_cfg": {"input_size": "?"}},
+        {"architecture": "tf_efficientnet_lite0"},
+        {"architecture": "efficientnet_b8", "crop_pct": -1},
+        {"architectures": ["ViTForImageClassification"]},
+        ["efficientnet_b0"],
+    ],
+)
+def test_a_config_of_no_efficientnet_is_passed_over(tmp_path: Path, document: Any) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(document))
+    found, why = read_hub_config(tmp_path / "efficientnet_b0.safetensors")
+    assert found is None
+    assert why.startswith("config.json beside it ")
+
+
+@pytest.mark.parametrize("source", [None, "timm"])
+def test_a_config_that_is_passed_over_is_a_note(timms: Path, tmp_path: Path, source: str | None) -> None:
+    config(tmp_path, "resnet50", crop_pct=-1)
+    found = read_pretrained(linked(timms, tmp_path / "efficientnet_b0.safetensors"), source=source)
+    assert (found.source.name, found.architecture.image_size) == ("timm", 224)
+    of = "config.json beside it is of resnet50, and not of a timm EfficientNet-B0 to B7"
+    assert f"{of}; it was passed over" in found.notes
 
 
 def test_the_hubs_config_says_which_network_and_how_images_are_prepared(timms: Path, tmp_path: Path) -> None:
@@ -299,6 +334,10 @@ def test_what_is_left_over_is_named_in_both_directions(tmp_path: Path) -> None:
         ({"_blocks__3___bn1__bias": torch.ones(3)}, {}, "_blocks.3._bn1.bias is .3,., and .144,. in"),
         ({"_bn0__bias": torch.full((32,), float("nan"))}, {}, "_bn0.bias holds values that are no finite"),
         ({"_bn0__bias": torch.ones(32, dtype=torch.int8)}, {}, "_bn0.bias holds int8, and not floats"),
+        ({"_bn0__running_var": torch.full((32,), -1e-3)}, {}, "_bn0.running_var holds negative values"),
+        ({"_fc__weight": torch.ones(0, 1280)}, {}, "_fc.weight is .0, 1280., and a classifier has a row"),
+        ({"_fc__weight": torch.tensor(1.0)}, {}, "_fc.weight is .., and a classifier has a row"),
+        ({"_conv_stem__weight": torch.ones(32, 0, 3, 3)}, {}, "_conv_stem.weight is .32, 0, 3, 3., and"),
         (
             {"_conv_head__weight": torch.ones(8, 320, 1, 1)},
             {},
@@ -321,6 +360,30 @@ def test_a_tensor_that_does_not_fit_is_an_error(
         read_changed(tmp_path, changed("efficientnet_pytorch", **changes), **options)
 
 
+def test_tensors_without_their_values_are_an_error(tmp_path: Path) -> None:
+    path, name = tmp_path / "w.pth", "_conv_head.weight"
+    for tensor, words in (
+        (torch.empty(1280, 320, 1, 1, device="meta"), "has a shape and no values"),
+        (torch.zeros(1280, 320, 1, 1).to_sparse(), "is a tensor of layout sparse_coo; save it as a dense"),
+    ):
+        torch.save(state_of("efficientnet_pytorch") | {name: tensor}, path)
+        with pytest.raises(InputError, match=f"w.pth: {name} {words}"):
+            read_pretrained(path)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"activation": "relu"}, {"stem": Stem(channels=32, stride=1)}, {"image_size": 96, "dropout": 0.0}],
+)
+def test_a_network_of_the_same_tensors_may_be_another(tmp_path: Path, changes: dict[str, Any]) -> None:
+    given = replace(REFERENCES["efficientnet_b0"](), **changes)
+    found = read_changed(tmp_path, state_of("efficientnet_pytorch"), architecture=given)
+    another = not changes.keys() <= {"image_size", "dropout"}
+    assert (found.network is None) == another
+    assert (found.title == "a network named as EfficientNet-PyTorch's") == another
+    assert any("how its images were prepared is not known" in note for note in found.notes) == another
+
+
 def test_a_network_that_is_none_of_b0_to_b7_is_given(tmp_path: Path) -> None:
     stages = (Stage(channels=8, repeats=2, se_ratio=0.25), Stage(channels=16, expansion=3, stride=2))
     mine = Architecture(
@@ -335,145 +398,3 @@ def test_a_network_that_is_none_of_b0_to_b7_is_given(tmp_path: Path) -> None:
     found = read_pretrained(tmp_path / "w.safetensors", source="timm_tf", architecture=mine)
     assert (found.architecture.bn_eps, found.architecture.padding, found.num_classes) == (1e-3, "same", 5)
     assert "how its images were prepared is not known" in found.notes[0]
-
-
-# --- files of strangers ------------------------------------------------------------------------------------
-
-
-class Hostile:
-    """Unpickled, it makes a folder."""
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.mkdir, ("taken-over",)
-
-
-def test_code_in_a_pickle_is_refused_and_not_run(in_tmp: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    torch.save({"state_dict": {"a": Hostile()}}, "w.pth")
-    code, out, err = nas(capsys, "import", "w.pth", "-o", "b0.safetensors")
-    assert (code, out, err.count("\n")) == (2, "", 1)
-    assert ".mkdir; save its state dict alone" in err
-    assert sorted(path.name for path in in_tmp.iterdir()) == ["w.pth"]
-
-
-@pytest.mark.parametrize("ending", ["pth", "safetensors"])
-@pytest.mark.parametrize("kept", [0, 1, 100, 20_000])
-def test_truncated_files_are_one_line(
-    in_tmp: Path, capsys: pytest.CaptureFixture[str], ending: str, kept: int
-) -> None:
-    state = {"conv_stem.weight": torch.ones(32, 3, 3, 3), "other": torch.ones(30_000)}
-    path = Path(f"w.{ending}")
-    torch.save(state, path) if ending == "pth" else save_file(state, path)
-    path.write_bytes(path.read_bytes()[:kept])
-    code, out, err = nas(capsys, "import", str(path), "-o", "b0.safetensors")
-    assert (code, out, err.count("\n")) == (2, "", 1)
-    assert "cannot be read as" in err
-
-
-MISTAKES = [
-    (["none.pth", "-o", "b0.safetensors"], "none.pth: no such file of weights"),
-    (["folder.pth", "-o", "b0.safetensors"], "folder.pth: no such file of weights"),
-    (["w.onnx", "-o", "b0.safetensors"], "files of weights end in .safetensors, .pth"),
-    (["list.pth", "-o", "b0.safetensors"], "holds a list, and not tensors by name"),
-    (["empty.pth", "-o", "b0.safetensors"], "holds no tensors by name"),
-    (["strange.pth", "-o", "b0.safetensors"], "is named neither as torchvision, timm, efficientnet_pytorch"),
-    (["strange.pth", "-o", "b0.pth"], "a checkpoint's name ends in .safetensors"),
-    (["strange.pth", "-o", "folder.safetensors"], "folder.safetensors: is a folder"),
-    (["strange.pth", "-o", "b0.safetensors", "--source", "tim"], "--source must be torchvision or timm"),
-    (
-        ["strange.pth", "-o", "b0.safetensors", "--normalisation", "x"],
-        "--normalisation must be imagenet or inc",
-    ),
-    (["strange.pth", "-o", "b0.safetensors", "--num-classes", "0"], "--num-classes must be"),
-]
-
-
-@pytest.mark.parametrize(("arguments", "words"), MISTAKES)
-def test_mistakes_are_one_line(
-    in_tmp: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
-) -> None:
-    Path("folder.pth").mkdir()
-    Path("folder.safetensors").mkdir()
-    Path("w.onnx").write_text("")
-    torch.save([torch.ones(1)], "list.pth")
-    torch.save({}, "empty.pth")
-    torch.save({"a": torch.ones(1)}, "strange.pth")
-    code, out, err = nas(capsys, "import", *arguments)
-    assert (code, out, err.count("\n")) == (2, "", 1), err
-    assert words in err
-
-
-# --- the checkpoint ----------------------------------------------------------------------------------------
-
-
-def test_an_imported_checkpoint_is_taken_as_any_and_says_what_it_is(
-    timms: Path, in_tmp: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    linked(timms, Path("tf_efficientnet_b0-0af12548.safetensors"))
-    Path("names.txt").write_text("\n".join(f"class {number}" for number in range(1000)) + "\n")
-    arguments = ("tf_efficientnet_b0-0af12548.safetensors", "-o", "b0.safetensors")
-    code, out, err = nas(capsys, "import", *arguments, "--classes", "names.txt", "--image-size", "64")
-    assert (code, err) == (0, "")
-    for words in (
-        "timm_tf (by the file's name",
-        "0.001",
-        "same",
-        "64 pixels, the central 87.5 %",
-        "360",
-        "none",
-    ):
-        assert words in out
-    found = find_architecture("b0.safetensors")
-    assert found.checkpoint is not None
-    facts = read_checkpoint("b0.safetensors").facts
-    assert facts.imported
-    assert (facts.class_names[7], facts.accuracy, facts.recipe) == ("class 7", None, {})
-    expected = torch.tensor(FIXTURES["networks"]["timm_tf"]["b0"]["logits"])
-    assert relative_difference(logits_of(found.checkpoint.network()), expected) < TOLERANCE
-    where = "weights of timm's tf_efficientnet_b0, from tf_efficientnet_b0-0af12548.safetensors (sha256 "
-    assert found.origin.startswith(where)
-    assert found.origin.endswith(
-        "): imported, and not trained or measured here, 1,000 classes, 3 input channels"
-    )
-    assert network_origin(found) == f"the architecture of {facts.origin}"
-    shown = json.loads(nas(capsys, "show", "b0.safetensors", "--json")[1])
-    assert (shown["bn_eps"], shown["padding"], shown["checkpoint"]["imported"]) == (1e-3, "same", True)
-    subject = subject_of(found)
-    assert isinstance(subject, Subject)
-    known = subject.provenance
-    assert (known.weights, known.weights_origin, known.training) == ("given", facts.origin, {})
-    assert known.data is not None
-    assert known.data.mean == facts.mean
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("a\nb\n", "must name 1,000 classes, one a line, got 2"),
-        ("\n" * 1000, "got 1,000, 1000 of them empty"),
-        ("\n".join(str(n // 2) for n in range(1000)), "line 1, '0', stands 2 times"),
-    ],
-)
-def test_names_of_classes_are_one_a_line(timms: Path, in_tmp: Path, text: str, words: str) -> None:
-    Path("names.txt").write_text(text)
-    with pytest.raises(InputError, match=words):
-        public.import_weights(timms, "b0.safetensors", source="timm", classes="names.txt")
-    assert not Path("b0.safetensors").exists()
-
-
-def test_where_such_a_file_is_given_as_a_network_the_command_is_named(
-    timms: Path, in_tmp: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    linked(timms, Path("theirs.safetensors"))
-    torch.save({"a": torch.ones(1)}, "theirs.pth")
-    for name in ("theirs.safetensors", "theirs.pth"):
-        for command in (["show", name], ["eval", name, "digits"]):
-            code, _, err = nas(capsys, *command)
-            assert (code, err.count("\n")) == (2, 1)
-            assert f"nas import {name} -o theirs-imported.safetensors" in err
-
-
-def test_the_weights_to_import_are_not_written_over(timms: Path) -> None:
-    with pytest.raises(InputError, match="holds the weights to import"):
-        public.import_weights(timms, timms, source="timm")
-    with pytest.raises(FieldError, match="image_size must be between 32"):
-        public.import_weights(timms, timms.with_name("o.safetensors"), source="timm", image_size=8)

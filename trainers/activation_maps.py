@@ -67,9 +67,18 @@ def class_activation_map(network: Network, images: Tensor, classes: Tensor) -> T
     Returns:
         (B, h, w), of the size of the last maps; negative where a place speaks against the class.
     """
-    top = _classifier(network)
-    maps = network.forward_features(images)  # (B, features, h, w)
-    return torch.einsum("bf,bfhw->bhw", top.weight[classes], maps)
+    return maps_of_classes(network, network.forward_features(images), classes)
+
+
+@torch.no_grad()
+def maps_of_classes(network: Network, maps: Tensor, classes: Tensor) -> Tensor:
+    """`class_activation_map` of images whose last maps (B, features, h, w) are there."""
+    return torch.einsum("bf,bfhw->bhw", _classifier(network).weight[classes], maps)
+
+
+def logits_of_maps(network: Network, maps: Tensor) -> Tensor:
+    """Logits (B, classes) by the last maps (B, features, h, w)."""
+    return _classifier(network)(network.dropout(maps.mean((2, 3))))
 
 
 def grad_cam(network: Network, images: Tensor, classes: Tensor, layer: str = LAST) -> Tensor:
@@ -85,7 +94,6 @@ def grad_cam(network: Network, images: Tensor, classes: Tensor, layer: str = LAS
     Raises:
         InputError: no such layer.
     """
-    _classifier(network)
     place = layer_place(network.architecture, layer)
     modules = [network.stem, *network.blocks, network.head]
     with torch.no_grad():
@@ -97,7 +105,7 @@ def grad_cam(network: Network, images: Tensor, classes: Tensor, layer: str = LAS
         y = maps
         for module in modules[place:]:
             y = module(y)
-        logits = network.classifier(network.dropout(y.mean((2, 3))))  # (B, classes)
+        logits = logits_of_maps(network, y)
         # in eval mode no image changes another's logits, so the gradient of the sum is each one's own
         chosen = logits.gather(1, classes[:, None]).sum()
         (slope,) = torch.autograd.grad(chosen, maps)

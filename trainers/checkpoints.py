@@ -90,6 +90,11 @@ class CheckpointFacts:
         """Whether the weights were trained elsewhere: then recipe, seed and epochs say nothing."""
         return self.trainer_version == IMPORTED
 
+    @property
+    def prepared_size(self) -> int:
+        """Pixels of prepared images whose measured part is `image_size` pixels: nothing is resized twice."""
+        return round(self.image_size / self.measured_crop)
+
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
@@ -227,6 +232,8 @@ def _check_facts(values: Mapping[str, Any]) -> None:
             continue
         if type(values[name]) not in (int, float) or not math.isfinite(values[name]):
             raise ValueError(f"{name}: {values[name]!r}")
+    if not 0.05 <= values["measured_crop"] <= 1.0:  # as in a recipe
+        raise ValueError(f"measured_crop: {values['measured_crop']!r}")
     if not isinstance(values["start"], Mapping | None):
         raise ValueError(f"start: {values['start']!r}")
     if values["best_epoch"] is not None and type(values["best_epoch"]) is not int:

@@ -19,14 +19,18 @@ from torch import Tensor, nn
 from search_space import REFERENCES, Architecture, FieldError, InputError
 from search_space.errors import suggestion
 from search_space.fields import check_int
-from trainers.pretrained_config import HubConfig, read_hub_config
+from trainers.pretrained_config import TIMMS, HubConfig, read_hub_config
 from trainers.pretrained_files import read_tensors
 from trainers.pretrained_mapping import mapped_network
 from trainers.pretrained_names import NAMINGS, width
 from trainers.pretrained_sources import MEMBERS, NORMALISATIONS, SOURCES, Source
 
 _BY_CONFIG = "by config.json beside it"
-_TIMMS = re.compile(r"(?<![a-z])(tf_)?efficientnet_b[0-7](?![0-9])")
+_ASK = "say --source timm or --source timm_tf"
+_NAMED = re.compile(rf"(?<![a-z]){TIMMS.pattern}(?![0-9])")
+_TF = re.compile("tf|tensorflow")
+# what the source or the user decides: networks that differ in it alone are one (the size has any stride)
+_NOT_ASKED = {"bn_eps": 1e-3, "padding": "same", "image_size": 8192}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +58,7 @@ class Pretrained:
     Attributes:
         source: whose network it is.
         recognised: by what, in words.
-        network: what it is called there.
+        network: what it is called there; None of one that is none of B0 to B7.
         architecture: ours, with the source's epsilon and padding.
         model: built, with the weights, in eval mode.
         num_classes, in_channels: of it.
@@ -67,7 +71,7 @@ class Pretrained:
 
     source: Source
     recognised: str
-    network: str
+    network: str | None
     architecture: Architecture
     model: nn.Module
     num_classes: int
@@ -77,6 +81,12 @@ class Pretrained:
     unused: tuple[str, ...]
     fresh: tuple[str, ...]
     notes: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        """Such as ``torchvision's efficientnet_b0``."""
+        whose = f"{self.source.title}'s"
+        return f"a network named as {whose}" if self.network is None else f"{whose} {self.network}"
 
 
 def read_pretrained(
@@ -118,7 +128,7 @@ def read_pretrained(
         passed_over = f"config.json beside it is of {config.architecture}"
         if recognised.startswith(_BY_CONFIG):  # then it is no word on these weights
             shape = f"the file's shapes are of {network.name}"
-            raise InputError(f"{path}: {passed_over}, and {shape}; say --source timm or --source timm_tf")
+            raise InputError(f"{path}: {passed_over}, and {shape}; {_ASK}")
         config = None
     if passed_over:
         notes += (f"{passed_over}; it was passed over",)
@@ -136,7 +146,7 @@ def read_pretrained(
     return Pretrained(
         source=its,
         recognised=recognised,
-        network=its.network.format(member=member) if member else network.name,
+        network=its.network.format(member=member) if member else None,
         architecture=network,
         model=mapped.model,
         num_classes=mapped.num_classes,
@@ -181,14 +191,37 @@ def _source_of(path: Path, naming: str, given: str | None, config: HubConfig | N
         return SOURCES[given], "given, and its tensors are named so"
     if len(fitting) == 1:
         return SOURCES[fitting[0]], "by the names of its tensors"
-    if config is not None and (match := _TIMMS.fullmatch(config.architecture)):
-        return SOURCES["timm_tf" if match[1] else "timm"], f"{_BY_CONFIG}: {config.architecture}"
-    if match := _TIMMS.search(path.name.lower()):
-        return SOURCES["timm_tf" if match[1] else "timm"], f"by the file's name: {match[0]}"
+    by_name, clear = _named_by(path)
+    if config is not None:
+        if by_name is not None and by_name != config.architecture:
+            said = f"config.json beside it is of {config.architecture}, and its own name says {by_name}"
+            raise InputError(f"{path}: {said}; {_ASK}")
+        return _timm_of(config.architecture), f"{_BY_CONFIG}: {config.architecture}"
+    if by_name is not None and clear:
+        return _timm_of(by_name), f"by the file's name: {by_name}"
     raise InputError(
         f"{path}: timm names efficientnet_b* (epsilon 1e-5, symmetric padding) and tf_efficientnet_b* (1e-3, "
-        "SAME) alike; say --source timm or --source timm_tf, or put the hub's config.json beside the file"
+        f"SAME) alike; {_ASK}, or put the hub's config.json beside the file"
     )
+
+
+def _timm_of(network: str) -> Source:
+    return SOURCES["timm_tf" if network.startswith("tf_") else "timm"]
+
+
+def _named_by(path: Path) -> tuple[str | None, bool]:
+    """Which of timm's networks a file's name speaks of, and whether it is clear.
+
+    A plain network in a name that has a "tf" elsewhere is likely a ``tf_`` one, and not clear.
+    """
+    name = path.name.lower()
+    found = {match[0] for match in _NAMED.finditer(name)}
+    if len(found) != 1:
+        return (" and ".join(sorted(found)) or None), False
+    (network,) = found
+    if not network.startswith("tf_") and _TF.search(name):
+        return f"tf_{network}", False
+    return network, True
 
 
 def _network_of(
@@ -226,8 +259,8 @@ def _size(architecture: Architecture) -> tuple[int, int, int]:
 
 
 def _is_network(given: Architecture, known: Architecture) -> bool:
-    """Whether two networks are one, but for what the source decides."""
-    return given.blocks() == known.blocks() and _size(given) == _size(known)
+    """Whether two networks are one, but for what the source or the user decides."""
+    return replace(given, **_NOT_ASKED).key == replace(known, **_NOT_ASKED).key
 
 
 def _preparation(

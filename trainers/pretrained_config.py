@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from search_space import InputError
 
 NAME = "config.json"
+TIMMS = re.compile(r"(tf_)?efficientnet_(b[0-7])")  # networks, as timm calls them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,10 +40,10 @@ def read_hub_config(weights: Path) -> tuple[HubConfig | None, str]:
         weights: the file.
 
     Returns:
-        It, or None where there is none; and why one that is there was passed over.
+        It, or None where there is none of one of `TIMMS`; and why one that is there was passed over.
 
     Raises:
-        InputError: it is of timm, and a value in it is out of range.
+        InputError: it is of one of `TIMMS`, and a value in it is out of range.
     """
     path = weights.with_name(NAME)
     try:
@@ -52,6 +54,9 @@ def read_hub_config(weights: Path) -> tuple[HubConfig | None, str]:
         return None, f"{NAME} beside it cannot be read as JSON"
     if not isinstance(document, dict) or not isinstance(document.get("architecture"), str):
         return None, f"{NAME} beside it names no architecture of timm's"
+    architecture = document["architecture"].partition(".")[0]  # a tag of the weights follows
+    if not TIMMS.fullmatch(architecture):
+        return None, f"{NAME} beside it is of {architecture[:60]}, and not of a timm EfficientNet-B0 to B7"
     values = document.get("pretrained_cfg", document)  # the first files had it all at the top
     values = values if isinstance(values, dict) else {}
     try:
@@ -70,7 +75,7 @@ def read_hub_config(weights: Path) -> tuple[HubConfig | None, str]:
     if not all(math.isfinite(value) and value > 0 for value in std) or not 0.05 <= crop <= 1.0:
         raise InputError(f"{path}: std must be above 0, and crop_pct from 0.05 to 1")
     return HubConfig(
-        architecture=document["architecture"].partition(".")[0],
+        architecture=architecture,
         image_size=side,
         crop=crop,
         mean=mean,

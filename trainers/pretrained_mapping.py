@@ -35,7 +35,7 @@ def mapped_network(
     """The network with the file's tensors in it.
 
     Raises:
-        InputError: a tensor is missing, of another shape, or holds no finite numbers.
+        InputError: a tensor is missing, of another shape, or holds what is no weight.
     """
     naming = source.naming
     depth = naming.depth(tensors)
@@ -43,7 +43,7 @@ def mapped_network(
         raise InputError(f"{path}: has {depth} blocks, and {network.name} has {network.depth}")
     classes, headless = _classes(path, f"{naming.classifier}.weight", tensors, num_classes)
     stem = tensors[f"{naming.stem[0]}.weight"]
-    channels = stem.shape[1] if stem.ndim == 4 else 3
+    channels = (stem.shape[1] if stem.ndim == 4 else 0) or 3  # a stem without any fails as of another shape
     with torch.device("meta"):  # nothing is drawn, nothing is in memory twice
         model = network.build(classes, channels)
     wanted = model.state_dict()
@@ -77,9 +77,17 @@ def mapped_network(
 
 
 def _classes(path: Path, name: str, tensors: Mapping[str, Tensor], given: int | None) -> tuple[int, bool]:
-    """Classes of the network, and whether the file has no classifier."""
+    """Classes of the network, and whether the file has no classifier.
+
+    Raises:
+        InputError: what there is of a classifier and the number of classes do not go together.
+    """
     if name in tensors:
         there = width(tensors, name)
+        if not there:
+            raise InputError(
+                f"{path}: {name} is {tuple(tensors[name].shape)}, and a classifier has a row for each class"
+            )
         if given is not None and given != there:
             raise InputError(
                 f"{path}: has a classifier of {there} classes; --num-classes is for a file without"
@@ -97,18 +105,25 @@ def _checked(path: Path, name: str, tensor: Tensor, wanted: Tensor, network: str
     """A tensor of the file as the network takes it.
 
     Raises:
-        InputError: it has another shape, or holds what is no finite number.
+        InputError: it has another shape, is not stored in full, or holds what is no finite number.
     """
     if tensor.shape != wanted.shape:
         raise InputError(
             f"{path}: {name} is {tuple(tensor.shape)}, and {tuple(wanted.shape)} in {network}: it is of "
             "another network"
         )
+    if tensor.is_meta:
+        raise InputError(f"{path}: {name} has a shape and no values (a meta tensor); save it from a device")
+    if tensor.layout != torch.strided:
+        layout = str(tensor.layout).removeprefix("torch.")
+        raise InputError(f"{path}: {name} is a tensor of layout {layout}; save it as a dense one")
     if wanted.dtype.is_floating_point and not tensor.dtype.is_floating_point:
         raise InputError(f"{path}: {name} holds {str(tensor.dtype).removeprefix('torch.')}, and not floats")
     tensor = tensor.detach().to(wanted.dtype)
     if not torch.isfinite(tensor).all():
         raise InputError(f"{path}: {name} holds values that are no finite numbers")
+    if name.endswith(".running_var") and (tensor < 0.0).any():
+        raise InputError(f"{path}: {name} holds negative values, and is a variance")
     return tensor
 
 

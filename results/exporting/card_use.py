@@ -29,21 +29,25 @@ class Use(NamedTuple):
 
 
 def _image_file(data: DataFacts | None, facts: CardFacts) -> str:
-    """From a file to pixels, as the data were prepared; bilinearly where that is not known."""
+    """From a file to pixels, as the data were prepared and cropped; bilinearly where that is not known."""
     mode = {1: "L", 3: "RGB"}.get(facts.in_channels)
     if mode is None:
         return ""
     side = facts.architecture.image_size
+    whole = round(side / (facts.provenance.measured_crop or 1.0))  # pixels that the central part is taken of
     lines = [f'image = ImageOps.exif_transpose(Image.open("image.png")).convert("{mode}")  # any size']
     if data is not None and data.crop == "centre square":
         lines += [
             "side = min(image.size)",
             "left, top = (image.width - side) / 2, (image.height - side) / 2",
             "box = (left, top, left + side, top + side)",
-            f"image = image.resize(({side}, {side}), Image.Resampling.BICUBIC, box=box)",
+            f"image = image.resize(({whole}, {whole}), Image.Resampling.BICUBIC, box=box)",
         ]
     else:
-        lines.append(f"image = image.resize(({side}, {side}), Image.Resampling.BILINEAR)")
+        lines.append(f"image = image.resize(({whole}, {whole}), Image.Resampling.BILINEAR)")
+    if whole > side:
+        near, far = (whole - side) // 2, (whole - side) // 2 + side
+        lines.append(f"image = image.crop(({near}, {near}, {far}, {far}))  # the network takes the centre")
     shape = f"({side}, {side}, {facts.in_channels})"
     body = "\n".join(lines)
     return f"""import numpy as np

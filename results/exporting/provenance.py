@@ -53,6 +53,7 @@ class Provenance:
         trainings: that its mean is of, each with another seed; the weights are of the last.
         trained_at: side of the images that they were trained with, pixels, where it is another than the
             network's; None where it is not.
+        measured_crop: side of the central part of an image that they take, as a share; None is the whole.
         data: that they were trained on; None where nothing is known.
         test_accuracy: of these very weights on the test part, 0 to 1; None where it was not measured.
         protocol: how they were trained, by the names of the configuration.
@@ -68,6 +69,7 @@ class Provenance:
     accuracy: float | None = None
     trainings: int = 1
     trained_at: int | None = None
+    measured_crop: float | None = None
     test_accuracy: float | None = None
     data: DataFacts | None = None
     protocol: Mapping[str, Any] | None = None
