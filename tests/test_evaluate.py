@@ -234,6 +234,7 @@ MISTAKES = [
     (["wrong.safetensors", "digits"], "its metadata are damaged: ValueError num_classes: 'ten'"),
     (["infinite.safetensors", "digits"], "its metadata are damaged: ValueError NaN is no number"),
     (["classes.safetensors", "digits"], "its metadata are damaged: ValueError class_names: must be 9"),
+    (["crop.safetensors", "digits"], "its metadata are damaged: ValueError measured_crop: 0.0"),
     (["nan.safetensors", "digits"], "nan.safetensors: its outputs on digits are no finite numbers"),
 ]
 
@@ -266,6 +267,7 @@ def places(tmp_path_factory: pytest.TempPathFactory, made: Path) -> Path:
         changed(made, "wrong.safetensors", '"num_classes": 10', '"num_classes": "ten"')
         changed(made, "infinite.safetensors", '"accuracy": 0.9,', '"accuracy": NaN,')
         changed(made, "classes.safetensors", '"num_classes": 10', '"num_classes": 9')
+        changed(made, "crop.safetensors", '"measured_crop": 1.0', '"measured_crop": 0.0')
         changed(made, "nan.safetensors", '"mean": [0.3]', '"mean": [1e300]')
     return folder
 

@@ -29,8 +29,6 @@ _BY_CONFIG = "by config.json beside it"
 _ASK = "say --source timm or --source timm_tf"
 _NAMED = re.compile(rf"(?<![a-z]){TIMMS.pattern}(?![0-9])")
 _TF = re.compile("tf|tensorflow")
-# what the source or the user decides: networks that differ in it alone are one (the size has any stride)
-_NOT_ASKED = {"bn_eps": 1e-3, "padding": "same", "image_size": 8192}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -260,7 +258,9 @@ def _size(architecture: Architecture) -> tuple[int, int, int]:
 
 def _is_network(given: Architecture, known: Architecture) -> bool:
     """Whether two networks are one, but for what the source or the user decides."""
-    return replace(given, **_NOT_ASKED).key == replace(known, **_NOT_ASKED).key
+    # of the largest size, as one must be at least the total stride
+    one, other = (replace(its, bn_eps=1e-3, padding="same", image_size=8192) for its in (given, known))
+    return one.key == other.key
 
 
 def _preparation(
