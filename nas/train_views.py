@@ -103,7 +103,7 @@ def finetuning_words(config: Mapping[str, Any], data: Dataset) -> list[str]:
         lines.append(f"the stem takes {count_of(now, 'channel')} instead of {before}: its weights are {how}")
     recipe, finetuning = read_recipe(config["recipe"]), Finetuning(**config["finetuning"])
     parts = number_of_parts(Architecture.from_dict(config["architecture"]))
-    learning = finetuning.learning(parts, recipe.epochs - recipe.batch / len(data.train))
+    learning = finetuning.learning(parts, recipe.epochs - 1 / max(1, len(data.train) // recipe.batch))
     if finetuning.unfreeze == "staged" and learning < parts:
         lines.append(
             f"in {count_of(recipe.epochs, 'epoch')} {learning} of {parts} parts will learn; "
