@@ -18,7 +18,6 @@ from nas import maps_views
 from results.figures.maps_figure import PIXELS, MapCell, MapRow, maps_figure, overlay
 from search_space import FieldError, InputError
 from search_space.network import Network
-from tests.bundles import TINY
 from tests.checkpoint_files import checkpoint
 from tests.colour_network import colour_checkpoint, squares
 from tests.images import class_folders
@@ -252,26 +251,6 @@ def test_the_table_has_a_row_an_image_and_a_network(there: Path, capsys) -> None
     assert row.split()[:3] == ["both.png", "c.safetensors", "32"]
     assert "100.00 %" in row
     assert "of an even map 20 %" in " ".join(out.split())
-
-
-def test_a_map_of_one_cell_is_told_with_a_layer_that_has_more(in_tmp: Path, capsys) -> None:
-    tiny = TINY.total_stride
-    checkpoint(Path("one.safetensors"), image_size=tiny)
-    Image.fromarray(squares(RED_THEN_GREEN)).save("both.png")
-    assert only("both.png", "one.safetensors").map.shape == (1, 1)
-    code, out, err = nas(capsys, "cam", "one.safetensors", "both.png", "--json", "--device", "cpu")
-    assert (code, len(json.loads(out)["images"])) == (0, 1)
-    told = "the last maps of one.safetensors have one cell: nothing to localise; --method grad-cam --layer "
-    assert err.startswith(told)
-    layer = err.removeprefix(told).split()[0]
-    assert err.strip() == f"{told}{layer} has finer ones"
-    assert only("both.png", "one.safetensors", method="grad-cam", layer=layer).map.shape > (1, 1)
-
-
-def test_the_checkpoint_comes_before_the_image(there: Path, capsys) -> None:
-    code, out, err = nas(capsys, "cam", "both.png", "c.safetensors")
-    assert (code, out) == (2, "")
-    assert err.strip() == "nas: the checkpoint comes first: nas cam c.safetensors both.png"
 
 
 # --- the figure --------------------------------------------------------------------------------------------
