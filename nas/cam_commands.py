@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -72,7 +73,7 @@ def cam(
     from nas.maps_views import check_figure_size, save_maps_figure
     from results import check_figure_path
 
-    _refuse_networks(images)
+    _refuse_networks(checkpoint, images)
     if output is not None:
         check_figure_path(output)
         check_figure_size(len(images), 1 + len(compare or []))
@@ -93,6 +94,8 @@ def cam(
             )
     except FieldError as error:
         raise InputError(f"--{_OPTIONS.get(error.path, error.path)} {error.rule}") from None
+    for note in _notes(found):
+        console.err.print(printable(note), soft_wrap=True)
     if output is not None:
         with console.err.status("drawing"):
             save_maps_figure(found, output)
@@ -104,16 +107,42 @@ def cam(
         out.print(f"wrote {output}", soft_wrap=True)
 
 
-def _refuse_networks(images: list[Path]) -> None:
-    """Refuse networks where images belong: an option has one value, so ``--compare A B`` names one network.
+def _refuse_networks(checkpoint: str, images: list[Path]) -> None:
+    """Refuse networks where images belong: the two may be swapped, and an option has one value, so that
+    ``--compare A B`` names one network.
 
     Raises:
         InputError: with how it is typed.
     """
+    from nas.checkpoint_lookup import may_be_checkpoint
+    from trainers.image_sources import SUFFIXES
+
     for image in images:
-        if image.suffix == ".safetensors" or ("@" in image.name and not image.exists()):
+        if may_be_checkpoint(image):
+            if Path(checkpoint).suffix.lower() in SUFFIXES:
+                raise InputError(f"the checkpoint comes first: nas cam {image} {checkpoint}")
             how = f"each further network has a --compare of its own: --compare {image}"
             raise InputError(f"{image}: is no image; {how}")
+
+
+def _notes(found: ActivationMaps) -> list[str]:
+    """A line for every network whose maps have one cell, with a layer that has more."""
+    from nas.checkpoint_lookup import find_checkpoint
+    from trainers.activation_maps import LAST, last_of_cells
+
+    notes = []
+    for its in found.images[0].maps:
+        if len(its.map) > 1:
+            continue
+        network = replace(find_checkpoint(its.checkpoint).architecture, image_size=its.image_size)
+        finer = last_of_cells(network)
+        which = "last maps" if found.layer == LAST else f"maps of {found.layer}"
+        advice = f"--layer {finer}" if finer else "an earlier layer"
+        notes.append(
+            f"the {which} of {its.checkpoint} have one cell: nothing to localise; "
+            f"--method grad-cam {advice} has finer ones"
+        )
+    return notes
 
 
 def _print(found: ActivationMaps) -> None:

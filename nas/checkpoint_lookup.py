@@ -91,6 +91,12 @@ def import_hint(path: Path | str) -> str:
     return f"those of timm, torchvision or EfficientNet-PyTorch: nas import {file} -o {made}"
 
 
+def may_be_checkpoint(text: str | Path) -> bool:
+    """Whether a text can only be meant as a checkpoint: ``x.safetensors``, or ``NAME@last`` and no file."""
+    path = Path(text)
+    return path.suffix == ".safetensors" or ("@" in path.name and not path.exists())
+
+
 def found_in_file(path: Path) -> Found:
     """The network whose weights a file holds: of a training, of a search, or exported.
 

@@ -127,6 +127,9 @@ def validated(
     ):
         option = (options or {}).get(wrong.path)
         raise InputError(f"--set {wrong}" if option is None else f"{option} {wrong.rule}")
+    if wrong.path not in document.lines and _beside(wrong.path, overridden) and wrong.rule != "is missing":
+        # a default, or a named recipe's value, does not fit what was typed: no line of the file holds it
+        raise InputError(f"{wrong}: --set {wrong.path}=VALUE")
     raise document.error(wrong)
 
 
@@ -138,6 +141,12 @@ def differences(one: Section, other: Section) -> list[str]:
 def _within(path: str, key: str) -> bool:
     """Whether a field is another one or stands in it."""
     return path == key or path.startswith((f"{key}.", f"{key}["))
+
+
+def _beside(path: str, keys: Sequence[str]) -> bool:
+    """Whether one of these fields stands in the same section as another field, which is in a section."""
+    section = path.rpartition(".")[0]
+    return bool(section) and any(key.rpartition(".")[0] == section for key in keys)
 
 
 def _override(data: dict[str, Any], override: str) -> str:

@@ -316,7 +316,7 @@ class TrainProgress(ProgressBar):
 
     def on_begin(self, run: TrainingRun, data: Dataset, done: int) -> None:
         """See `nas.train_run.TrainListener`."""
-        from nas.train_views import network_words
+        from nas.train_views import finetuning_words, network_words
 
         config = run.config()
         self.began, self._told = True, time.monotonic()
@@ -328,7 +328,7 @@ class TrainProgress(ProgressBar):
             f"{len(data.train):,} images of {printable(data.name)}; curves: tensorboard --logdir {run.path}",
             soft_wrap=True,
         )
-        for line in network_words(config, data):
+        for line in [*network_words(config, data), *([] if done else finetuning_words(config, data))]:
             err.print(line, soft_wrap=True)
 
     def on_step(self, done: int, total: int, learning_rate: float) -> None:

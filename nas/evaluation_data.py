@@ -31,6 +31,7 @@ class EvaluationData:
         images: of it; labels are the data's own, see `labelled_for`.
         class_names: a label is an index into these.
         fingerprint: of the training and the validation images of the data set.
+        built_in: whether it comes along, and nobody can prepare it otherwise.
     """
 
     name: str
@@ -38,6 +39,7 @@ class EvaluationData:
     images: ImageSet
     class_names: tuple[str, ...]
     fingerprint: str
+    built_in: bool = False
 
 
 def open_part_of(data: str | Path, part: Part | None, facts: CheckpointFacts) -> EvaluationData:
@@ -77,7 +79,12 @@ def _named(name: str, part: Part, image_size: int) -> EvaluationData:
     if images is None:
         raise InputError(f"{name}: has no test images")
     return EvaluationData(
-        name=name, part=part, images=images, class_names=data.class_names, fingerprint=data.fingerprint
+        name=name,
+        part=part,
+        images=images,
+        class_names=data.class_names,
+        fingerprint=data.fingerprint,
+        built_in=True,
     )
 
 
@@ -124,9 +131,15 @@ def labelled_for(
     """
     images, channels = data.images, int(data.images.images.shape[-1])
     if channels != facts.in_channels:
+        advice = f"prepare it with nas data prepare --channels {facts.in_channels}"
+        if data.built_in:
+            advice = (
+                f"{data.name} is built in{' and grey' if channels == 1 else ''}; nas finetune {checkpoint} "
+                f"{data.name} --config FILE makes a network for it"
+            )
         raise InputError(
             f"{checkpoint} takes images of {_channels(facts.in_channels)}, and {data.name} has "
-            f"{_channels(channels)}; prepare it with nas data prepare --channels {facts.in_channels}"
+            f"{_channels(channels)}; {advice}"
         )
     places = _places(facts.class_names, data, checkpoint)
     low, high = int(images.labels.min()), int(images.labels.max())

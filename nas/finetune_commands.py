@@ -79,8 +79,11 @@ def _settings(
             "nas finetune needs a trained network and data: nas finetune CHECKPOINT DATA --config FILE; or "
             "--resume --run NAME"
         )
+    from nas.checkpoint_lookup import may_be_checkpoint
+    from nas.finetuning import finetune_config, is_data
+
+    if is_data(checkpoint) and may_be_checkpoint(data):
+        raise InputError(f"the checkpoint comes first: nas finetune {data} {checkpoint}")
     if config is None:
         raise InputError("nas finetune needs --config FILE; configs/finetune.yaml is one")
-    from nas.finetuning import finetune_config
-
     return finetune_config(checkpoint, data, config, overrides, run)

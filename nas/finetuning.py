@@ -87,6 +87,11 @@ def start_section(source: Checkpoint) -> StartConfig:
     )
 
 
+def is_data(text: str | Path) -> bool:
+    """Whether a text names data: a folder of ``nas data prepare``, or a name of `trainers.DATASETS`."""
+    return str(text) in DATASETS or (Path(text) / FACTS_FILE).is_file()
+
+
 def data_section(data: str | Path) -> DataConfig:
     """What a user names data by on the command line.
 

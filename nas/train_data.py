@@ -49,13 +49,17 @@ def limited(data: Dataset, count: int | None) -> Dataset:
     """The data with so many training images, classes in proportion; None leaves all.
 
     Raises:
-        InputError: there are not so many.
+        InputError: there are not so many, or they are fewer than the classes.
     """
     if count is None or count == len(data.train):
         return data
     if count > len(data.train):
         raise InputError(
             f"subset must be at most {len(data.train)}, the training images of {data.name}, got {count}"
+        )
+    if count < data.num_classes:
+        raise InputError(
+            f"subset must be at least {data.num_classes}, one image a class of {data.name}, got {count}"
         )
     chosen = subset_of(data.train.labels, count)
     return replace(data, train=ImageSet(data.train.images[chosen], data.train.labels[chosen]))

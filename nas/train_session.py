@@ -8,7 +8,9 @@ import typer
 
 from nas import console
 from nas.console import print_json, printable
-from nas.train_views import print_training, training_json
+from nas.train_views import print_training, resuming, training_json
+from results.training import find_training, open_training
+from results.transfer_run import find_transfer
 from results.wording import count_of
 from search_space import InputError
 
@@ -38,16 +40,17 @@ def resumed_config(run: str | None, overrides: list[str], needed: str) -> TrainC
         needed: what the command takes for a new run.
 
     Raises:
-        InputError: no such run here.
+        InputError: no such run here, or it is one of another command.
     """
     from nas.train_config import load_train_config
     from results.run import RUNS, run_path
-    from results.training import open_training
 
     if run is None:
         raise InputError(
             f"--resume needs --run NAME, or the {needed} and --config that the run was made with"
         )
+    if find_training(run) is None and (other := find_transfer(run)) is not None:
+        raise InputError(f"{run} is a transfer; go on with: nas transfer --resume --run {other.name}")
     found = open_training(run)
     settings = load_train_config(found.config_path, overrides)
     if found.path.resolve() != run_path(settings.name).resolve():
@@ -74,7 +77,7 @@ def run_training(
             end = train_network(settings, resume=resume, device=device, address=address, listener=progress)
     except WorkersLostError as error:
         console.err.print(f"nas: {printable(error)}", soft_wrap=True)
-        console.err.print(f"go on with: nas train --resume --run {settings.name}", soft_wrap=True)
+        console.err.print(f"go on with: {resuming(open_training(settings.name))}", soft_wrap=True)
         raise typer.Exit(1) from None
     except TrainingDivergedError as error:
         console.err.print(f"nas: {printable(error)}", soft_wrap=True)

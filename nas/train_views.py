@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from nas.console import duration, out, print_table, printable
 from results.training import TrainingRun
 from results.transfer_run import TRAININGS
-from results.wording import count, percent
+from results.wording import count, count_of, percent
 from search_space import Architecture, InputError, cost
 
 if TYPE_CHECKING:
@@ -79,6 +81,43 @@ def network_words(config: Mapping[str, Any], data: Dataset) -> list[str]:
     return lines
 
 
+def finetuning_words(config: Mapping[str, Any], data: Dataset) -> list[str]:
+    """What a fine-tuning does to the first convolution as it begins, and whether all parts will learn.
+
+    Args:
+        config: of the training; nothing is said of one that has no start.
+        data: that it learns from.
+    """
+    from trainers.checkpoints import read_checkpoint
+    from trainers.finetuning import Finetuning, number_of_parts
+    from trainers.recipe import read_recipe
+
+    if _start(config) is None:
+        return []
+    lines = []
+    now = before = data.in_channels
+    with suppress(InputError):  # one that goes on within its first epoch needs its source no more
+        before = read_checkpoint(config["start"]["checkpoint"]).facts.in_channels
+    if before != now:
+        how = "summed over them" if now == 1 else "divided among them"
+        lines.append(f"the stem takes {count_of(now, 'channel')} instead of {before}: its weights are {how}")
+    recipe, finetuning = read_recipe(config["recipe"]), Finetuning(**config["finetuning"])
+    parts = number_of_parts(Architecture.from_dict(config["architecture"]))
+    learning = finetuning.learning(parts, recipe.epochs - 1 / max(1, len(data.train) // recipe.batch))
+    if finetuning.unfreeze == "staged" and learning < parts:
+        lines.append(
+            f"in {count_of(recipe.epochs, 'epoch')} {learning} of {parts} parts will learn; "
+            f"finetuning.stage_epochs: {_rounded_down(recipe.epochs / parts):g} reaches all"
+        )
+    return lines
+
+
+def _rounded_down(value: float) -> float:
+    """To one digit that counts: 0.5 for 0.56, 2 for 2.2."""
+    unit = 10.0 ** math.floor(math.log10(value))
+    return math.floor(value / unit) * unit
+
+
 def training_row(run: TrainingRun) -> list[str]:
     """A training in a list of runs, by `nas.status_views.RUN_COLUMNS`."""
     facts = training_json(run)
@@ -86,11 +125,16 @@ def training_row(run: TrainingRun) -> list[str]:
     return [run.name, "training", facts["state"], epochs, percent(facts["best_accuracy"]), "-", "-"]
 
 
-def _resuming(run: TrainingRun) -> str:
-    """The command that goes on with a training, which may be one of a transfer."""
+def resuming(run: TrainingRun) -> str:
+    """The command that goes on with a training, which may be a fine-tuning or one of a transfer.
+
+    Raises:
+        InputError: its configuration cannot be read.
+    """
     if run.path.parent.name == TRAININGS:
         return f"nas transfer --resume --run {run.path.absolute().parent.parent.name}"
-    return f"nas train --resume --run {run.name}"
+    command = "train" if _start(run.config()) is None else "finetune"
+    return f"nas {command} --resume --run {run.name}"
 
 
 def print_training(run: TrainingRun) -> None:
@@ -117,7 +161,7 @@ def print_training(run: TrainingRun) -> None:
     if facts["error"] is not None:
         out.print(f"gave up: {printable(facts['error'])}", soft_wrap=True)
     elif facts["state"] == "stopped":
-        out.print(f"go on with: {_resuming(run)}", soft_wrap=True)
+        out.print(f"go on with: {resuming(run)}", soft_wrap=True)
     elif facts["state"] == "finished":
         model = run.model_path
         out.print(

@@ -94,6 +94,8 @@ def _settings(
     scratch: bool,
 ) -> TransferConfig:
     """The configuration with its networks and data sets."""
+    from nas.checkpoint_lookup import may_be_checkpoint
+    from nas.finetuning import is_data
     from nas.transfer_run import resumed_transfer
     from nas.transfer_setup import transfer_config
 
@@ -107,6 +109,9 @@ def _settings(
             "nas transfer needs trained networks and data: nas transfer CHECKPOINT... --data DATA --config "
             "FILE; or --resume --run NAME"
         )
+    for first in checkpoints:
+        if is_data(first) and (meant := [text for text in data if may_be_checkpoint(text)]):
+            raise InputError(f"the checkpoint comes first: nas transfer {' '.join(meant)} --data {first}")
     if config is None:
         raise InputError("nas transfer needs --config FILE; configs/transfer.yaml is one")
     settings = transfer_config(checkpoints, data, config, overrides, run, from_scratch=scratch)

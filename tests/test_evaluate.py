@@ -203,6 +203,16 @@ def test_images_it_was_trained_on_are_said(made: Path, in_tmp: Path, capsys) -> 
     assert "told by these images" in judged.notes[0]
 
 
+def test_data_that_come_along_cannot_be_prepared_with_other_channels(in_tmp: Path, capsys) -> None:
+    checkpoint(Path("rgb.safetensors"), in_channels=3, mean=(0.5,) * 3, std=(0.2,) * 3)
+    code, out, err = nas(capsys, "eval", "rgb.safetensors", "digits", "--device", "cpu")
+    assert (code, out) == (2, "")
+    assert err.strip() == (
+        "nas: rgb.safetensors takes images of 3 channels, and digits has 1 channel; digits is built in and "
+        "grey; nas finetune rgb.safetensors digits --config FILE makes a network for it"
+    )
+
+
 MISTAKES = [
     (
         ["{c}", "photos"],

@@ -7,16 +7,22 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import nas as library
 from nas.finetuning import data_section
 from nas.train_config import load_train_config, parse_train_config
+from nas.train_views import _rounded_down, finetuning_words, resuming
 from results.training import TrainingRun
+from tests.bundles import TINY
 from tests.checkpoint_files import cache, checkpoint
 from tests.small_training import assert_same_bits
 from tests.test_cli import nas as command
 from trainers.checkpoints import checkpoints_in
 from trainers.data import Dataset
+from trainers.digits import load_digits
+from trainers.finetuning import Finetuning, number_of_parts
 
 Nas = Callable[..., tuple[int, str, str]]
 CONFIG = """\
@@ -45,6 +51,8 @@ def ready(in_tmp: Path) -> Path:
 def test_a_finetuned_network_says_what_of_and_eval_agrees_with_its_training(ready: Path, nas: Nas) -> None:
     code, out, err = nas(*WORDS, "--image-size", "24", "--run", "fine", "--json")
     assert code == 0, err
+    assert "the stem takes 1 channel instead of 3" in err
+    assert resuming(TrainingRun(Path("runs/fine"))) == "nas finetune --resume --run fine"
     facts = json.loads(out)
     assert facts["start"]["data"] == "photos"
     assert facts["start"]["network"] == "tiny"
@@ -129,6 +137,16 @@ MISTAKES: list[tuple[list[str], str]] = [
         "subset must be at most 1200",
     ),
     (["one.safetensors", "digits", "--config", "t.yaml", "--set", "subset=1"], "--set subset must be"),
+    (
+        ["one.safetensors", "digits", "--config", "t.yaml", "--set", "subset=9"],
+        "subset must be at least 10, one image a class of digits, got 9",
+    ),
+    (
+        ["one.safetensors", "digits", "--config", "t.yaml", "--set", "subset=20"],
+        "recipe.batch must be at most 20, the training images of digits, got 50; --set recipe.batch=N",
+    ),
+    (["digits", "one.safetensors"], "the checkpoint comes first: nas finetune one.safetensors digits"),
+    (["digits", "mine@last"], "the checkpoint comes first: nas finetune mine@last digits"),
     (["one.safetensors", "digits", "--config", "t.yaml", "--image-size", "2"], "image_size"),
     (
         ["one.safetensors", "digits", "--config", "t.yaml", "--set", "finetuning.unfreez=head"],
@@ -165,6 +183,36 @@ def test_nas_train_says_which_command_finetunes(ready: Path, nas: Nas) -> None:
         2,
         True,
     )
+
+
+def test_a_finetuning_says_what_becomes_of_its_stem_and_how_far_it_will_learn(ready: Path) -> None:
+    config = library.finetune_config("one.safetensors", "digits", "t.yaml").model_dump(mode="json")
+    data = load_digits(16)
+    stem, stages = finetuning_words(config, data)
+    assert stem == "the stem takes 1 channel instead of 3: its weights are summed over them"
+    assert stages == "in 2 epochs 4 of 5 parts will learn; finetuning.stage_epochs: 0.4 reaches all"
+    assert number_of_parts(TINY) == 5
+    config["finetuning"]["stage_epochs"] = 0.4
+    assert finetuning_words(config, data) == [stem]
+    Path("one.safetensors").unlink()  # one that goes on within its first epoch needs it no more
+    assert finetuning_words(config, data) == []
+    assert finetuning_words({**config, "start": None}, data) == []
+
+
+@given(st.integers(1, 10_000), st.integers(2, 100))
+def test_the_advised_stage_reaches_every_part_and_wastes_no_half(epochs: int, parts: int) -> None:
+    stage = _rounded_down(epochs / parts)
+    assert epochs / parts / 2 < stage <= epochs / parts * (1 + 1e-9)
+    assert Finetuning(unfreeze="staged", stage_epochs=stage).learning(parts, epochs * (1 - 1e-6)) == parts
+
+
+def test_a_transfer_is_gone_on_with_as_one(ready: Path, nas: Nas) -> None:
+    Path("runs/tab/trainings").mkdir(parents=True)
+    Path("runs/tab/config.yaml").write_text("networks: {}\n")
+    for command_name in ("finetune", "train"):
+        code, out, err = nas(command_name, "--resume", "--run", "tab")
+        assert (code, out) == (2, "")
+        assert err.strip() == "nas: tab is a transfer; go on with: nas transfer --resume --run tab"
 
 
 def test_data_may_be_prepared_or_come_along(in_tmp: Path) -> None:

@@ -209,6 +209,11 @@ MISTAKES: list[tuple[list[str], str]] = [
         ["mine.yaml", "--config", "short.yaml"],
         "warmup_epochs must be at most 1, the epochs, got 2, which is of the recipe cifar; give it too",
     ),
+    (
+        ["mine.yaml", "--config", "cifar.yaml", "--set", "recipe.epochs=1"],
+        "nas: recipe.warmup_epochs must be at most 1, the epochs, got 2, which is of the recipe cifar; give "
+        "it too, such as 0: --set recipe.warmup_epochs=VALUE",
+    ),
     (["--resume"], "--resume needs --run NAME"),
     (["--resume", "--run", "nosuch"], "no training 'nosuch' under runs/"),
     (["mine.yaml", "--config", "t.yaml", "--resume"], "there is no such training to go on with"),
@@ -223,6 +228,7 @@ def test_mistakes_are_one_line_and_leave_nothing(
 ) -> None:
     Path("typo.yaml").write_text("recipes: cifar\n")
     Path("short.yaml").write_text("recipe: {base: cifar, epochs: 1}\n")
+    Path("cifar.yaml").write_text("recipe: {base: cifar}\n")
     code, out, err = nas("train", *words)
     assert (code, out) == (2, "")
     assert message in err

@@ -241,6 +241,7 @@ MISTAKES: list[tuple[list[str], str]] = [
     ([], "nas transfer needs trained networks and data"),
     (["one.safetensors", "--config", "t.yaml"], "nas transfer needs trained networks and data"),
     (["one.safetensors", "--data", "digits"], "nas transfer needs --config FILE"),
+    (["digits", "--data", "a@last"], "the checkpoint comes first: nas transfer a@last --data digits"),
     (["one.safetensors", "--data", "digit", "--config", "t.yaml"], "did you mean digits?"),
     (["one.safetensors", "--data", "t.yaml", "--config", "t.yaml"], "t.yaml: is no prepared data"),
     (["nosuch.safetensors", "--data", "digits", "--config", "t.yaml"], "nosuch.safetensors: no such file"),

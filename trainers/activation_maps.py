@@ -55,6 +55,15 @@ def layer_place(architecture: Architecture, layer: str) -> int:
     raise InputError(f"has no layer {layer!r}{near}")
 
 
+def last_of_cells(architecture: Architecture) -> str | None:
+    """The last stage whose maps have more than one cell at the architecture's image size; None has none."""
+    strides = [architecture.stem.stride * (2 if architecture.stem.pool == "max" else 1)]
+    for stage in architecture.stages:
+        strides.append(strides[-1] * stage.stride)
+    larger = [n for n, stride in enumerate(strides[1:], start=1) if architecture.image_size > stride]
+    return f"stage{larger[-1]}" if larger else None
+
+
 @torch.no_grad()
 def class_activation_map(network: Network, images: Tensor, classes: Tensor) -> Tensor:
     """The maps M_c of arXiv 1512.04150: their mean over all places and the class's bias add up to the logit.

@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from search_space import InputError
+from search_space import Architecture, InputError
 from search_space.fields import as_floats, check_choice, check_float
 from search_space.network import Network
 from trainers.checkpoints import Checkpoint, CheckpointFacts
@@ -67,6 +67,14 @@ def parts_of(network: Network) -> list[list[nn.Module]]:
     stages: list[list[nn.Module]] = [[next(blocks) for _ in range(number)] for number in repeats]
     parts: list[list[nn.Module]] = [[network.classifier], [network.head], *reversed(stages), [network.stem]]
     return [part for part in parts if any(True for module in part for _ in module.parameters())]
+
+
+def number_of_parts(architecture: Architecture) -> int:
+    """How many parts the network of an architecture has (`parts_of`); no weights are made."""
+    with torch.device("meta"), torch.random.fork_rng(devices=[]):
+        network = architecture.build()
+    assert isinstance(network, Network)
+    return len(parts_of(network))
 
 
 class Freezing:

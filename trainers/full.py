@@ -79,7 +79,7 @@ def check_full_fit(
     if recipe.batch > len(data.train):
         raise InputError(
             f"recipe.batch must be at most {len(data.train)}, the training images of {data.name}, got "
-            f"{recipe.batch}"
+            f"{recipe.batch}; --set recipe.batch=N"
         )
     if 2 * recipe.shift >= data.image_size:
         raise InputError(

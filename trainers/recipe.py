@@ -223,4 +223,6 @@ def read_recipe(given: object) -> Recipe:
     except FieldError as error:
         if error.path != "warmup_epochs" or "warmup_epochs" in own:
             raise
-        raise FieldError(error.path, f"{error.rule}, which is of the recipe {base}; give it too") from None
+        raise FieldError(
+            error.path, f"{error.rule}, which is of the recipe {base}; give it too, such as 0"
+        ) from None
