@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from results.export import write_whole
+from results.folders import find_folder, list_folders, open_folder
 from results.run import RUNS, Run, check_new, run_path
 from search_space import InputError
-from search_space.errors import suggestion
 
 CHECKPOINTS, METRICS, MODEL, FAILURE = "checkpoints", "metrics.jsonl", "model.safetensors", "failure.json"
 
@@ -160,10 +160,8 @@ def create_folder(name: str, config_text: str, inner: str, folder: Path = RUNS) 
 def find_training(name_or_path: str | Path) -> TrainingRun | None:
     """A training by its name under ``runs/`` of the current directory, or by its path; None where there is
     none."""
-    text = str(name_or_path)
-    is_path = "/" in text or os.sep in text or text in (".", "..")
-    paths = [Path(text)] if is_path else [RUNS / text, Path(text)]
-    return next((TrainingRun(path) for path in paths if is_training(path)), None)
+    path = find_folder(name_or_path, is_training)
+    return None if path is None else TrainingRun(path)
 
 
 def open_training(name_or_path: str | Path) -> TrainingRun:
@@ -172,19 +170,9 @@ def open_training(name_or_path: str | Path) -> TrainingRun:
     Raises:
         InputError: there is none, with the nearest name.
     """
-    found = find_training(name_or_path)
-    if found is None:
-        near = suggestion(str(name_or_path), [training.name for training in list_trainings()])
-        raise InputError(f"no training {str(name_or_path)!r} under {RUNS}/{near}")
-    return found
+    return TrainingRun(open_folder(name_or_path, is_training, "training"))
 
 
 def list_trainings() -> list[TrainingRun]:
     """Every full training under ``runs/`` of the current directory, by name."""
-    if not RUNS.is_dir():
-        return []
-    return [
-        TrainingRun(path)
-        for path in sorted(RUNS.iterdir())
-        if not path.name.startswith(".") and is_training(path)
-    ]
+    return [TrainingRun(path) for path in list_folders(is_training)]

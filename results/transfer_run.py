@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from results.run import RUNS, Run
+from results.folders import find_folder, list_folders, open_folder
+from results.run import Run
 from results.training import TrainingRun, is_training
 from search_space import InputError
-from search_space.errors import suggestion
 
 TRAININGS = "trainings"
 Begin = Literal["finetuned", "scratch"]
@@ -157,8 +157,8 @@ def is_transfer(path: Path) -> bool:
 def find_transfer(name_or_path: str | Path) -> TransferRun | None:
     """A transfer by its name under ``runs/`` of the current directory, or by its path; None where there is
     none."""
-    paths = [Path(name_or_path)] if "/" in str(name_or_path) else [RUNS / name_or_path, Path(name_or_path)]
-    return next((TransferRun(path) for path in paths if is_transfer(path)), None)
+    path = find_folder(name_or_path, is_transfer)
+    return None if path is None else TransferRun(path)
 
 
 def open_transfer(name_or_path: str | Path) -> TransferRun:
@@ -167,19 +167,9 @@ def open_transfer(name_or_path: str | Path) -> TransferRun:
     Raises:
         InputError: there is none, with the nearest name.
     """
-    found = find_transfer(name_or_path)
-    if found is None:
-        near = suggestion(str(name_or_path), [run.name for run in list_transfers()])
-        raise InputError(f"no transfer {str(name_or_path)!r} under {RUNS}/{near}")
-    return found
+    return TransferRun(open_folder(name_or_path, is_transfer, "transfer"))
 
 
 def list_transfers() -> list[TransferRun]:
     """Every transfer under ``runs/`` of the current directory, by name."""
-    if not RUNS.is_dir():
-        return []
-    return [
-        TransferRun(path)
-        for path in sorted(RUNS.iterdir())
-        if not path.name.startswith(".") and is_transfer(path)
-    ]
+    return [TransferRun(path) for path in list_folders(is_transfer)]
