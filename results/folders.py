@@ -14,7 +14,7 @@ Holds = Callable[[Path], bool]
 
 
 def find_folder(name_or_path: str | Path, holds: Holds) -> Path | None:
-    """A folder that holds what is looked for, by its name under ``runs/`` or by its path; None if it does not."""
+    """A folder of what is looked for, by its name under ``runs/`` or by its path; None if it is none."""
     text = str(name_or_path)
     is_path = "/" in text or os.sep in text or text in (".", "..")
     paths = [Path(text)] if is_path else [RUNS / text, Path(text)]
