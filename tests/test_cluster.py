@@ -375,7 +375,7 @@ def test_a_search_goes_on_while_nodes_leave_and_join(in_tmp: Path, cluster: Any)
             sys.executable,
             "-m",
             "tests.searching",
-            *["t", "ray", "4", "--seconds", "2.5", "--address"],
+            *["t", "ray", "4", "--seconds", "5", "--address"],
             cluster.address,
         ],
         stdout=subprocess.PIPE,
