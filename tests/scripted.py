@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -108,9 +109,8 @@ class Hungry:
         size = 2**30 if architecture.key == self.greedy else 2**20
         memory = np.ones(size, dtype=np.uint8)
         hidden = os.environ.get("CUDA_VISIBLE_DEVICES") == ""
-        yield Measurement(
-            accuracy=0.5, metrics={"pid": os.getpid(), "hidden": hidden, "bytes": memory.nbytes}
-        )
+        known = {"hidden": hidden, "torch": "torch" in sys.modules}
+        yield Measurement(accuracy=0.5, metrics={"pid": os.getpid(), "bytes": memory.nbytes, **known})
 
 
 class Timed(Scripted):

@@ -344,6 +344,7 @@ def test_a_private_instance_listens_to_this_machine_alone_and_its_workers_are_bo
     assert not book.lost
     measured = [result.curve[-1].metrics for result in book.results.values() if result.status == "done"]
     assert {m["hidden"] for m in measured} == {1.0}
+    assert {m["torch"] for m in measured} == {0.0}  # the evaluator has no need of it
     assert len({m["pid"] for m in measured}) == 1  # who was refused memory goes on
 
 

@@ -108,6 +108,15 @@ def test_yamls_traps_are_errors(tmp_path, text: str, message: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_what_is_done_to_a_document_is_not_in_the_next_reading_of_it(tmp_path) -> None:
+    (tmp_path / "a.yaml").write_text("a: {b: [1, 2]}\n")
+    first = read_yaml(tmp_path / "a.yaml")
+    first.data["a"]["b"].append(3)
+    first.lines.clear()
+    again = read_yaml(tmp_path / "a.yaml")
+    assert (again.data, again.lines["a.b[1]"]) == ({"a": {"b": [1, 2]}}, 1)
+
+
 def test_a_missing_field_is_named(tmp_path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text("space: digits\nobjective: {cost: params}\n")
