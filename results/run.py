@@ -12,16 +12,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from filelock import FileLock, Timeout
 
 from results.history import FILE as HISTORY
 from results.journal import Journal
 from results.reading import JournalReader, unreadable
+from results.run_folder import RunFolder
 from results.scaled import by_network, chosen_of
 from results.trial import Trial, ranked
-from search_space import Decision, InputError, load_space, read_yaml
+from search_space import Decision, InputError, load_space
 from search_space.errors import suggestion
 from search_space.reference import reference_name
 
@@ -38,40 +39,13 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """A search, an audit, a run of scaling or of finalists on disk, to read.
-
-    Attributes:
-        path: its folder.
-    """
-
-    path: Path
-
-    @property
-    def name(self) -> str:
-        """The folder's name."""
-        return self.path.name
+class Run(RunFolder):
+    """A search, an audit, a run of scaling or of finalists on disk, to read."""
 
     @property
     def journal_path(self) -> Path:
         """The truth about the search."""
         return self.path / "journal.db"
-
-    @property
-    def config_path(self) -> Path:
-        """The configuration as resolved when the search began."""
-        return self.path / "config.yaml"
-
-    def config(self) -> dict[str, Any]:
-        """The configuration as plain data.
-
-        Raises:
-            InputError: the file is missing or broken.
-        """
-        data = read_yaml(self.config_path).data
-        if not isinstance(data, dict):
-            raise InputError(f"{self.config_path}: must hold keys and values")
-        return data
 
     def is_scaling(self) -> bool:
         """Whether its configuration is one of scaling; the journal is not read.

@@ -18,30 +18,15 @@ from typing import Any
 from results.export import write_whole
 from results.folders import find_folder, list_folders, open_folder
 from results.run import RUNS, Run, check_new, run_path
+from results.run_folder import RunFolder
 from search_space import InputError
 
 CHECKPOINTS, METRICS, MODEL, FAILURE = "checkpoints", "metrics.jsonl", "model.safetensors", "failure.json"
 
 
 @dataclass(frozen=True, slots=True)
-class TrainingRun:
-    """A full training, to read.
-
-    Attributes:
-        path: its folder.
-    """
-
-    path: Path
-
-    @property
-    def name(self) -> str:
-        """The folder's name."""
-        return self.path.name
-
-    @property
-    def config_path(self) -> Path:
-        """The configuration as resolved when the training began, with the architecture."""
-        return self.path / "config.yaml"
+class TrainingRun(RunFolder):
+    """A full training, to read."""
 
     @property
     def checkpoints(self) -> Path:
@@ -52,14 +37,6 @@ class TrainingRun:
     def model_path(self) -> Path:
         """The trained network; it is there when the training has finished."""
         return self.path / MODEL
-
-    def config(self) -> dict[str, Any]:
-        """The configuration as plain data.
-
-        Raises:
-            InputError: the file is missing or broken.
-        """
-        return Run(self.path).config()
 
     def measurements(self) -> list[dict[str, float]]:
         """What was measured after every epoch: ``accuracy`` and the metrics.

@@ -10,10 +10,10 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from results.folders import find_folder, list_folders, open_folder
-from results.run import Run
+from results.run_folder import RunFolder
 from results.training import TrainingRun, is_training
 from search_space import InputError
 
@@ -44,37 +44,13 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class TransferRun:
-    """A transfer, to read.
-
-    Attributes:
-        path: its folder.
-    """
-
-    path: Path
-
-    @property
-    def name(self) -> str:
-        """The folder's name."""
-        return self.path.name
-
-    @property
-    def config_path(self) -> Path:
-        """The configuration as resolved when the transfer began, with networks and data sets."""
-        return self.path / "config.yaml"
+class TransferRun(RunFolder):
+    """A transfer, to read."""
 
     @property
     def trainings(self) -> Path:
         """The folder of the trainings."""
         return self.path / TRAININGS
-
-    def config(self) -> dict[str, Any]:
-        """The configuration as plain data.
-
-        Raises:
-            InputError: the file is missing or broken.
-        """
-        return Run(self.path).config()
 
     def training(self, cell: Cell) -> TrainingRun:
         """The training of a cell; its folder need not be there yet."""

@@ -185,7 +185,9 @@ def test_two_processes_agree_on_parts_that_begin_late(tmp_path: Path) -> None:
     both = [Forked(two_processes, tmp_path, rank) for rank in range(2)]
     outs = [process.communicate(240) for process in both]
     assert [process.returncode for process in both] == [0, 0], outs
-    (one, moved, learning), (other, *_) = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
+    (one, moved, learning), (other, *_) = (
+        torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2)
+    )
     assert moved == learning
     assert [name for name in one if not torch.equal(one[name], other[name])] == []
 

@@ -125,7 +125,7 @@ def test_every_op_skip_stem_and_padding_is_said(name: str) -> None:
 def test_any_architecture_is_said_with_what_it_needs_and_no_more(architecture: Architecture) -> None:
     source = model_source(architecture, 5, 2)
     module = module_of(source)
-    assert architecture.name.split()[0][:9] in (module.__doc__ or "").splitlines()[0]
+    assert (architecture.name.split() or ["unnamed"])[0][:9] in (module.__doc__ or "").splitlines()[0]
     with shapes_only():
         ours, theirs = architecture.build(5, 2), module.build_model()
     state, other = ours.state_dict(), theirs.state_dict()

@@ -330,7 +330,7 @@ def test_a_search_that_is_killed_is_told(in_tmp: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_on_a_terminal_it_is_live_and_leaves_the_terminal_as_it_was(in_tmp: Path, number: int) -> None:
-    with searching(200, 0.5) as search:
+    with searching(200, 0.15) as search:
         watch, terminal = _on_a_terminal(24, 80)
         text = _read(terminal, until=b"result  accuracy")
         text += _read(terminal, until=b"Ctrl-C ends the watching only")
