@@ -11,7 +11,7 @@ import typer
 from nas import console
 from nas.console import out, print_json, print_table, printable
 from nas.late_progress import LateProgress
-from nas.options import JsonOption
+from nas.options import CheckpointArgument, JsonOption
 from results.wording import percent
 from search_space import FieldError, InputError
 
@@ -24,14 +24,7 @@ _OPTIONS = {"target": "class"}  # names of fields that are called otherwise here
 
 @cam_app.command()
 def cam(
-    checkpoint: Annotated[
-        str,
-        typer.Argument(
-            help="A checkpoint of nas train: a .safetensors file, or NAME@best, NAME@last or NAME@12 of a "
-            "training.",
-            show_default=False,
-        ),
-    ],
+    checkpoint: CheckpointArgument,
     images: Annotated[
         list[Path], typer.Argument(metavar="IMAGE", help="Image files of any size.", show_default=False)
     ],

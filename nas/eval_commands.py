@@ -10,7 +10,7 @@ import typer
 from nas import console
 from nas.console import out, print_json, print_table, printable
 from nas.late_progress import LateProgress
-from nas.options import JsonOption
+from nas.options import CheckpointArgument, JsonOption
 from results.wording import count_of, percent
 from search_space import FieldError, InputError
 
@@ -23,14 +23,7 @@ _PLOTS = (".png", ".svg", ".pdf", ".html")
 
 @eval_app.command(name="eval")
 def evaluate(
-    checkpoint: Annotated[
-        str,
-        typer.Argument(
-            help="A checkpoint of nas train: a .safetensors file, or NAME@best, NAME@last or NAME@12 of a "
-            "training.",
-            show_default=False,
-        ),
-    ],
+    checkpoint: CheckpointArgument,
     data: Annotated[
         str, typer.Argument(help="A folder that nas data prepare made, or digits.", show_default=False)
     ],

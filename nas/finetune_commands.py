@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nas.options import AddressOption, JsonOption, SetOption
+from nas.options import AddressOption, DeviceOption, JsonOption, ResumeOption, RunNameOption, SetOption
 from nas.train_session import begin_training, resumed_config, run_training
 from search_space import InputError
 
@@ -35,14 +35,14 @@ def finetune(
         Path | None,
         typer.Option("--config", help="A YAML configuration: recipe, finetuning, checkpoints, workers."),
     ] = None,
-    run: Annotated[str | None, typer.Option("--run", help="Name of the run, instead of the file's.")] = None,
+    run: RunNameOption = None,
     image_size: Annotated[
         int | None,
         typer.Option("--image-size", help="Pixels to train at; the recipe's, or the network's own."),
     ] = None,
     overrides: SetOption = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's latest checkpoint.")] = False,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    resume: ResumeOption = False,
+    device: DeviceOption = "auto",
     address: AddressOption = None,
     json_output: JsonOption = False,
 ) -> None:

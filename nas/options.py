@@ -17,6 +17,17 @@ ArchArgument = Annotated[
         show_default=False,
     ),
 ]
+CheckpointArgument = Annotated[
+    str,
+    typer.Argument(
+        help="A checkpoint of nas train: a .safetensors file, or NAME@best, NAME@last or NAME@12 of a "
+        "training.",
+        show_default=False,
+    ),
+]
+RunNameOption = Annotated[str | None, typer.Option("--run", help="Name of the run, instead of the file's.")]
+ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on from the run's latest checkpoint.")]
+DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")]
 WhereOption = Annotated[
     str | None,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nas.options import AddressOption, JsonOption, SetOption
+from nas.options import AddressOption, DeviceOption, JsonOption, ResumeOption, RunNameOption, SetOption
 from nas.train_session import begin_training, resumed_config, run_training
 from search_space import InputError
 
@@ -31,10 +31,10 @@ def train(
         Path | None,
         typer.Option("--config", help="A YAML configuration: data, recipe, checkpoints, workers."),
     ] = None,
-    run: Annotated[str | None, typer.Option("--run", help="Name of the run, instead of the file's.")] = None,
+    run: RunNameOption = None,
     overrides: SetOption = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's latest checkpoint.")] = False,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    resume: ResumeOption = False,
+    device: DeviceOption = "auto",
     address: AddressOption = None,
     json_output: JsonOption = False,
 ) -> None:

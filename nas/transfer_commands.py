@@ -9,7 +9,7 @@ import typer
 
 from nas import console
 from nas.console import out, print_json
-from nas.options import JsonOption, PlotOption, SetOption
+from nas.options import DeviceOption, JsonOption, PlotOption, RunNameOption, SetOption
 from nas.train_session import begin_training
 from results import check_figure_path
 from results.transfer_run import find_transfer
@@ -41,13 +41,13 @@ def transfer(
         typer.Option("--config", help="A YAML configuration: recipe, finetuning, scratch, seeds, data."),
     ] = None,
     seeds: Annotated[int | None, typer.Option("--seeds", help="Trainings of each, each way: 3.")] = None,
-    run: Annotated[str | None, typer.Option("--run", help="Name of the run, instead of the file's.")] = None,
+    run: RunNameOption = None,
     scratch: Annotated[
         bool, typer.Option(" /--no-scratch", help="Fine-tune alone; train nothing from scratch.")
     ] = True,
     overrides: SetOption = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run of --run.")] = False,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    device: DeviceOption = "auto",
     plot: PlotOption = None,
     published: Annotated[
         bool, typer.Option("--published", help="The paper's transfer table besides.")
